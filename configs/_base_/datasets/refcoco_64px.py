@@ -1,0 +1,14 @@
+_base_ = './refcoco.py'
+
+resize = dict(type='Resize', scale=(64, 64), keep_ratio=False, backend='pillow')
+pipeline = [
+    dict(type='LoadPhoto'),
+    dict(type='LoadReferringMask'),
+    resize,
+    dict(type='PickSentence'),
+    dict(type='PackSegInputs', meta_keys=_base_.meta_keys),
+]
+train_dataloader = dict(batch_size=32, num_workers=1, dataset=dict(pipeline=pipeline))
+val_dataloader = dict(batch_size=32, num_workers=1, dataset=dict(pipeline=pipeline))
+test_dataloader = val_dataloader
+test_cfg = dict(shuffled=('val',))

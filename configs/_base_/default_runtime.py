@@ -1,0 +1,23 @@
+custom_imports = dict(imports=['mgfe_ris'])
+default_scope = 'mmseg'
+env_cfg = dict(
+    cudnn_benchmark=True,  # every photo has one size
+    mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
+    dist_cfg=dict(backend='nccl'),
+)
+randomness = dict(seed=0)
+sync_bn = 'torch'  # where several processes train
+log_level = 'INFO'
+load_from = None
+resume = False
+visualizer = dict(
+    type='Visualizer', vis_backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
+)
+default_hooks = dict(
+    timer=dict(type='IterTimerHook'),
+    logger=dict(type='LoggerHook', interval=50),
+    param_scheduler=dict(type='ParamSchedulerHook'),
+    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=1, save_best='oIoU', rule='greater'),
+    sampler_seed=dict(type='DistSamplerSeedHook'),
+)
+custom_hooks = [dict(type='EpochSummaryHook')]

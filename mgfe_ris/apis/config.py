@@ -1,0 +1,74 @@
+"""Configs as every tool reads them."""
+
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+
+CONFIG_ROOT = Path(__file__).parents[1] / '.mim' / 'configs'
+
+
+def load_config(
+    config: str | Path, options: dict | None = None, from_scratch: bool = False, data_root: str | None = None
+) -> Config:
+    """Read a config file.
+
+    Args:
+        config: a path, or the name of one of ours (``mgfe-ris_tiny_refshapes``).
+        options: changes by dotted key, as ``--cfg-options`` gives them. ``data_root`` reaches every data set
+            of the config, not only the variable of that name.
+        from_scratch: name no weights and no tokenizer of a hub: random weights, built-in vocabulary.
+        data_root: short for ``options['data_root']``.
+
+    Raises:
+        FileNotFoundError: no such file or name; the message lists the names there are.
+    """
+    cfg = Config.fromfile(find_config(config))
+    options = dict(options or {})
+    if data_root is not None:
+        options['data_root'] = data_root
+    cfg.merge_from_dict(options)
+    if 'data_root' in options:
+        _set_everywhere(cfg._cfg_dict, 'data_root', options['data_root'])
+    return without_pretrained(cfg) if from_scratch else cfg
+
+
+def find_config(name: str | Path) -> Path:
+    """The path of a config given by path or by the name of one of ours; see :func:`load_config`."""
+    if Path(name).is_file():
+        return Path(name)
+    ours = {path.stem: path for path in sorted(CONFIG_ROOT.glob('[!_]*/*.py'))}
+    try:
+        return ours[Path(name).stem]
+    except KeyError:
+        raise FileNotFoundError(f'{name}: no such config file. Ours are {", ".join(ours)}') from None
+
+
+def without_pretrained(cfg: Config) -> Config:
+    """The same config with random weights and the built-in vocabulary, which needs no network and no file.
+
+    Every ``pretrained`` becomes None, and every ``init_cfg`` of type ``Pretrained``.
+    """
+    _set_everywhere(cfg._cfg_dict, 'pretrained', None)
+    _drop_pretrained_init(cfg._cfg_dict)
+    return cfg
+
+
+def _set_everywhere(node: Any, key: str, value: Any) -> None:
+    for child in _children(node):
+        _set_everywhere(child, key, value)
+    if isinstance(node, dict) and key in node:
+        node[key] = value
+
+
+def _drop_pretrained_init(node: Any) -> None:
+    for child in _children(node):
+        _drop_pretrained_init(child)
+    if isinstance(node, ConfigDict) and (node.get('init_cfg') or {}).get('type') == 'Pretrained':
+        node['init_cfg'] = None
+
+
+def _children(node: Any) -> list:
+    if isinstance(node, dict):
+        return list(node.values())
+    return list(node) if isinstance(node, (list, tuple)) else []

@@ -1,0 +1,70 @@
+"""The metric of mmengine's runner around :mod:`mgfe_ris.evaluation.iou`."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pycocotools.mask as coco_mask
+from mmengine.evaluator import BaseMetric
+from mmseg.registry import METRICS
+from torch import Tensor
+
+from .iou import intersection_and_union, summarize
+
+
+@METRICS.register_module()
+class RefSegMetric(BaseMetric):
+    """oIoU, mIoU and P@0.5 to P@0.9 in percent, at the size of the truth that the pipeline delivers.
+
+    Args:
+        per_sample: folder for ``<split>.jsonl``, a line per sample: photo, sentence, ids, IoU, intersection, union,
+            and the RLEs of prediction and truth. None: no files.
+        ignore_index: label of pixels that count nowhere.
+        collect_device: ``cpu`` or ``gpu``, where several processes meet.
+
+    Raises:
+        ValueError: if prediction and truth differ in size.
+    """
+
+    def __init__(
+        self, per_sample: str | None = None, ignore_index: int = 255, collect_device: str = 'cpu'
+    ):
+        super().__init__(collect_device)
+        self.per_sample = per_sample
+        self.ignore_index = ignore_index
+
+    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+        """Record each sample: reads ``pred_sem_seg``, ``gt_sem_seg`` and the metainfo."""
+        for sample in data_samples:
+            pred, truth = sample['pred_sem_seg']['data'], sample['gt_sem_seg']['data']
+            if pred.shape != truth.shape:
+                raise ValueError(
+                    f'prediction {tuple(pred.shape)} and truth {tuple(truth.shape)} differ in size: load the mask '
+                    'before Resize, so that both are resized'
+                )
+            i, u = intersection_and_union(pred, truth, self.ignore_index)
+            record = dict(intersection=int(i), union=int(u))
+            if self.per_sample is not None:
+                record |= {
+                    key: sample[key] for key in ('img_path', 'img_id', 'ref_id', 'sent_id', 'sentence')
+                }
+                record |= dict(
+                    iou=record['intersection'] / max(record['union'], 1), pred=_rle(pred), truth=_rle(truth)
+                )
+            self.results.append(record)
+
+    def compute_metrics(self, results: list[dict]) -> dict[str, float]:
+        """Reduce the records; runs in the main process only."""
+        if self.per_sample is not None:
+            folder = Path(self.per_sample)
+            folder.mkdir(parents=True, exist_ok=True)
+            split = (self.dataset_meta or {}).get('split', 'results')
+            lines = [json.dumps(record, ensure_ascii=False) + '\n' for record in results]
+            (folder / f'{split}.jsonl').write_text(''.join(lines), encoding='utf-8')
+        return summarize([r['intersection'] for r in results], [r['union'] for r in results])
+
+
+def _rle(mask: Tensor) -> dict:
+    rle = coco_mask.encode(np.asfortranarray((mask.squeeze(0) == 1).cpu().numpy().astype(np.uint8)))
+    return dict(size=rle['size'], counts=rle['counts'].decode())

@@ -1,0 +1,52 @@
+"""What the runner prints."""
+
+import resource
+import sys
+import time
+from datetime import timedelta
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmseg.registry import HOOKS
+
+
+@HOOKS.register_module()
+class EpochSummaryHook(Hook):
+    """One line per epoch: mean loss, learning rate, samples per second, memory and time left.
+
+    Memory is the peak of the process: on CUDA what torch allocated, else the resident set.
+    """
+
+    priority = 'LOW'  # behind the hooks that step the learning rate
+
+    def before_train(self, runner: Runner) -> None:
+        self._start, self._first_epoch = time.monotonic(), runner.epoch
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        self._losses: list[torch.Tensor] = []
+        self._samples = 0
+        self._epoch_start = time.monotonic()
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        self._losses.append(outputs['loss'].detach())
+        self._samples += len(data_batch['inputs']) * runner.world_size
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        done, total = runner.epoch + 1, runner.max_epochs
+        now = time.monotonic()
+        left = (now - self._start) / (done - self._first_epoch) * (total - done)
+        runner.logger.info(
+            f'epoch {done}/{total}  loss {torch.stack(self._losses).mean():.4f}  '
+            f'lr {runner.optim_wrapper.get_lr()["lr"][0]:.2e}  '
+            f'{self._samples / (now - self._epoch_start):.0f} samples/s  '
+            f'memory {_peak_memory() / 2**30:.1f} GiB  left {timedelta(seconds=round(left))}'
+        )
+
+
+def _peak_memory() -> float:
+    """Bytes."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == 'darwin' else peak * 1024

@@ -1,0 +1,13 @@
+from . import encoders, fusion, losses
+from .decode_head import LightDecodeHead
+from .preprocessor import ReferringDataPreProcessor
+from .segmentor import ReferringSegmentor
+
+__all__ = [
+    'LightDecodeHead',
+    'ReferringDataPreProcessor',
+    'ReferringSegmentor',
+    'encoders',
+    'fusion',
+    'losses',
+]

@@ -1,0 +1,120 @@
+"""Sentences as word features: tokenizer and text encoder of Hugging Face transformers."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from mmengine.logging import MMLogger
+from mmengine.model import BaseModule
+from mmseg.registry import MODELS
+from torch import Tensor
+from transformers import AutoConfig, AutoModel, AutoTokenizer, BertTokenizerFast
+
+VOCABULARY = Path(__file__).with_name('vocabulary.txt')
+"""A small WordPiece vocabulary of referring expressions; letters and digits cover every other Latin word."""
+
+
+class HFTokenizer:
+    """Sentences -> token ids, padded to ``max_tokens``.
+
+    As in the official baseline, a longer sentence is cut behind its first ``max_tokens`` tokens, the end mark
+    included; the cut is logged once and counted in ``num_truncated``.
+
+    Args:
+        pretrained: hub name or local folder; None: the built-in vocabulary, which needs no network.
+        max_tokens: T, with the start and end marks. 20 in every published model.
+    """
+
+    def __init__(self, pretrained: str | None = None, max_tokens: int = 20):
+        self.max_tokens = max_tokens
+        self.num_truncated = 0
+        if pretrained is None:
+            self.tokenizer = BertTokenizerFast(vocab_file=str(VOCABULARY))
+        else:
+            self.tokenizer = _from_hub(AutoTokenizer, pretrained, 'data_preprocessor.tokenizer.pretrained')
+
+    def __call__(self, sentences: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Sentences -> ids (B, T) int64, mask (B, T) bool, True = a word.
+
+        Raises:
+            ValueError: if a sentence is empty.
+        """
+        ids = torch.full((len(sentences), self.max_tokens), self.tokenizer.pad_token_id)
+        mask = torch.zeros(ids.shape, dtype=torch.bool)
+        for i, sentence in enumerate(sentences):
+            if not sentence.strip():
+                raise ValueError(f'sentence {i} of the batch is empty: say which object is meant')
+            tokens = self.tokenizer.encode(sentence, verbose=False)
+            if len(tokens) > self.max_tokens:
+                self._count_cut(sentence, len(tokens))
+                tokens = tokens[: self.max_tokens]
+            ids[i, : len(tokens)] = torch.tensor(tokens)
+            mask[i, : len(tokens)] = True
+        return ids, mask
+
+    def _count_cut(self, sentence: str, tokens: int) -> None:
+        if self.num_truncated == 0:
+            MMLogger.get_current_instance().warning(
+                f'a sentence of {tokens} tokens is cut to max_tokens={self.max_tokens}: {sentence[:80]!r}. '
+                'Said once; further cuts are only counted (tokenizer.num_truncated)'
+            )
+        self.num_truncated += 1
+
+
+@MODELS.register_module()
+class HFTextEncoder(BaseModule):
+    """A text encoder of transformers: token ids -> word features, without a pooler.
+
+    Args:
+        pretrained: hub name or local folder of the weights, loaded by ``init_weights``; None: random weights.
+        config: the architecture, as ``AutoConfig.for_model`` takes it, e.g. ``dict(model_type='bert')`` for
+            BERT-base; None: the one of ``pretrained``. Given, building the model needs no network.
+        trainable_layers: train only the first n encoder layers and freeze embeddings and later layers (10 in
+            the official baseline); None: train everything.
+
+    Raises:
+        ValueError: if neither ``pretrained`` nor ``config`` is given.
+        OSError: if ``pretrained`` can be found neither locally nor on the hub.
+    """
+
+    def __init__(
+        self,
+        pretrained: str | None = None,
+        config: dict | None = None,
+        trainable_layers: int | None = None,
+        init_cfg: dict | None = None,
+    ):
+        super().__init__(init_cfg)
+        if config is not None:
+            hf_config = AutoConfig.for_model(**config)
+        elif pretrained is not None:
+            hf_config = _from_hub(AutoConfig, pretrained, 'text_encoder.pretrained')
+        else:
+            raise ValueError('HFTextEncoder needs pretrained (hub name or folder) or config (model_type, ...)')
+        self.pretrained = pretrained
+        self.model = AutoModel.from_config(hf_config, add_pooling_layer=False)
+        if trainable_layers is not None:
+            self.model.requires_grad_(False)
+            self.model.encoder.layer[:trainable_layers].requires_grad_(True)
+
+    def init_weights(self) -> None:
+        if self.pretrained is not None:
+            source = _from_hub(
+                AutoModel, self.pretrained, 'text_encoder.pretrained', add_pooling_layer=False
+            )
+            self.model.load_state_dict(source.state_dict())
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """ids (B, T), mask (B, T) -> words (B, T, D). What stands at padded places has no meaning."""
+        return self.model(input_ids=ids, attention_mask=mask.long()).last_hidden_state
+
+
+def _from_hub(auto_class: type, name: str, option: str, **kwargs):
+    try:
+        return auto_class.from_pretrained(name, **kwargs)
+    except OSError as error:
+        raise OSError(
+            f'{auto_class.__name__}: {name!r} is neither a local folder nor to be had from the hub. Download it '
+            f'and pass the folder (--cfg-options model.{option}=DIR), or pass --from-scratch for random '
+            'weights and the built-in vocabulary'
+        ) from error

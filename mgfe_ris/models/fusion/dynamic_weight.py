@@ -1,0 +1,43 @@
+"""Dynamic weight allocation: section 3.2, eqs. 13 to 15."""
+
+from mmengine.model import BaseModule
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+
+@MODELS.register_module()
+class DynamicWeight(BaseModule):
+    """F = S * G' + Y * G with element-wise gates S = phi(G'), Y = gamma(G).
+
+    The gates begin open, at about tanh(1) = 0.76, so that DW starts near the plain sum G + G'; gates that
+    begin near tanh(0) = 0 shut language out, and training may never open them.
+
+    Args:
+        channels: width C of the stage.
+        reduction: the gates' hidden width is C / reduction.
+
+    Raises:
+        ValueError: if ``channels`` is not a multiple of ``reduction``.
+    """
+
+    def __init__(self, channels: int, reduction: int = 4, init_cfg: dict | None = None):
+        super().__init__(init_cfg)
+        if channels % reduction:
+            raise ValueError(f'channels ({channels}) must be a multiple of reduction ({reduction})')
+        self.phi = _gate(channels, channels // reduction)
+        self.gamma = _gate(channels, channels // reduction)
+
+    def init_weights(self) -> None:
+        super().init_weights()
+        for gate in (self.phi, self.gamma):
+            nn.init.ones_(gate[2].bias)
+
+    def forward(self, g: Tensor, refined: Tensor) -> Tensor:
+        """G and G', both (B, C, H, W) -> F (B, C, H, W)."""
+        return self.phi(refined) * refined + self.gamma(g) * g  # eqs. 13 to 15
+
+
+def _gate(channels: int, hidden: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(channels, hidden, 1, bias=False), nn.GELU(), nn.Conv2d(hidden, channels, 1), nn.Tanh()
+    )

@@ -1,0 +1,67 @@
+"""Multi-granularity feature extraction: section 3.1, eqs. 2 to 12."""
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+
+@MODELS.register_module()
+class MGFE(BaseModule):
+    """A local branch (depth-wise convolutions) and a global one (attention to pooled pixels), concatenated.
+
+    Args:
+        channels: width C of the stage.
+        pool_size: kernel and stride of the average pool before the global attention. 8, 4, 2, 1 at stages
+            0 to 3 let every stage attend to 15 x 15 tokens at 480 px.
+        num_heads: heads of the global attention; d of eqs. 4 and 10 is the width of a head.
+
+    Raises:
+        ValueError: if ``channels`` is not a multiple of ``num_heads``.
+    """
+
+    def __init__(self, channels: int, pool_size: int, num_heads: int = 1, init_cfg: dict | None = None):
+        super().__init__(init_cfg)
+        if channels % num_heads:
+            raise ValueError(f'channels ({channels}) must be a multiple of num_heads ({num_heads})')
+        self.pool_size = pool_size
+        self.num_heads = num_heads
+        self.scale = (channels // num_heads) ** -0.5
+        self.qkv = nn.Conv2d(channels, 3 * channels, 1)
+        self.depthwise_q = _depthwise(channels)
+        self.depthwise_k = _depthwise(channels)
+        self.depthwise_v = _depthwise(channels)
+        self.pointwise_v = nn.Conv2d(channels, channels, 1, bias=False)
+        self.w1 = nn.Conv2d(channels, channels, 1)
+        self.w2 = nn.Conv2d(channels, channels, 1)
+        self.output = nn.Conv2d(2 * channels, channels, 1)
+
+    def forward(self, g: Tensor) -> Tensor:
+        """G (B, C, H, W) -> G' (B, C, H, W)."""
+        q, k, v = self.qkv(g).chunk(3, dim=1)  # eq. 2
+        return self.output(torch.cat([self._local(q, k, v), self._global(q, k, v)], dim=1))  # eq. 12
+
+    def _local(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        v = self.pointwise_v(self.depthwise_v(v))  # eq. 6
+        qk = self.depthwise_q(q) * self.depthwise_k(k)  # eqs. 7, 8
+        weight = torch.tanh(self.w2(F.silu(self.w1(qk))) * self.scale)  # eqs. 9, 10
+        return weight * v  # eq. 11
+
+    def _global(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        size = q.shape[-2:]
+        q, k, v = self._tokens(q), self._tokens(self._pool(k)), self._tokens(self._pool(v))
+        x = F.scaled_dot_product_attention(q, k, v, scale=self.scale)  # eqs. 4, 5
+        return x.transpose(-2, -1).flatten(1, 2).unflatten(-1, size)
+
+    def _pool(self, x: Tensor) -> Tensor:
+        """Eq. 3; a last window that the map does not fill averages the pixels it has."""
+        return F.avg_pool2d(x, self.pool_size, ceil_mode=True, count_include_pad=False)
+
+    def _tokens(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, heads, HW, C / heads)."""
+        return x.flatten(2).unflatten(1, (self.num_heads, -1)).transpose(-2, -1)
+
+
+def _depthwise(channels: int) -> nn.Conv2d:
+    return nn.Conv2d(channels, channels, 5, padding=2, groups=channels)

@@ -1,0 +1,74 @@
+"""Word context for every pixel: eq. 1 of the paper, the "PWAM" of LAVT (Yang et al., CVPR 2022, sec. 3.2)."""
+
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+
+@MODELS.register_module()
+class PixelWordAttention(BaseModule):
+    """Pixels ask, words answer: G = Proj(softmax(V L^T / sqrt(C)) L), eq. 1.
+
+    Args:
+        channels: width C of the visual stage; G has the same.
+        text_channels: width D of the words.
+        num_heads: 1 in every published model. The scale is 1/sqrt(C), not of a head, for any number.
+        dropout: after each GELU.
+
+    Raises:
+        ValueError: if ``channels`` is not a multiple of ``num_heads``.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        text_channels: int,
+        num_heads: int = 1,
+        dropout: float = 0.0,
+        init_cfg: dict | None = None,
+    ):
+        super().__init__(init_cfg)
+        if channels % num_heads:
+            raise ValueError(f'channels ({channels}) must be a multiple of num_heads ({num_heads})')
+        self.num_heads = num_heads
+        self.scale = channels**-0.5
+        self.query = nn.Conv2d(channels, channels, 1)
+        self.key = nn.Linear(text_channels, channels)
+        self.value = nn.Linear(text_channels, channels)
+        self.output = nn.Conv2d(channels, channels, 1)
+        self.visual = nn.Conv2d(channels, channels, 1)
+        self.project = nn.Conv2d(channels, channels, 1)
+        self.norm = nn.InstanceNorm2d(channels)  # no affine: holds no parameter, so one serves both places
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, v: Tensor, words: Tensor, mask: Tensor) -> Tensor:
+        """Word context of each pixel.
+
+        Args:
+            v: (B, C, H, W) visual features.
+            words: (B, T, D) word features.
+            mask: (B, T), True (or 1) for a word, False for padding.
+
+        Returns:
+            G, (B, C, H, W).
+        """
+        b, c, h, w = v.shape
+        heads = (self.num_heads, c // self.num_heads)
+        keep = mask.to(words.dtype)[..., None]
+        q = _instance_norm(self.norm, self.query(v)).flatten(2).transpose(1, 2)
+        q = q.unflatten(-1, heads).transpose(1, 2)
+        k = (self.key(words) * keep).unflatten(-1, heads).transpose(1, 2)
+        value = (self.value(words) * keep).unflatten(-1, heads).transpose(1, 2)
+        # -1e4, not -inf: fp16 holds it, and a row of only padding stays finite
+        bias = ((1 - mask.to(q.dtype)) * -1e4)[:, None, None, :]
+        context = F.scaled_dot_product_attention(q, k.to(q.dtype), value.to(q.dtype), bias, scale=self.scale)
+        context = context.transpose(1, 2).flatten(2).transpose(1, 2).unflatten(-1, (h, w))
+        language = _instance_norm(self.norm, self.output(context))
+        visual = self.dropout(F.gelu(self.visual(v)))
+        return self.dropout(F.gelu(self.project(visual * language)))
+
+
+def _instance_norm(norm: nn.InstanceNorm2d, x: Tensor) -> Tensor:
+    # A map of one pixel is its own mean: the result is 0, which torch refuses to compute in training
+    return norm(x) if x.shape[-2] * x.shape[-1] > 1 else x - x

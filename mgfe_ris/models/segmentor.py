@@ -1,0 +1,87 @@
+"""The referring segmentor: wires text encoder, visual encoder, neck and decoder (Figure 1 of the paper)."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModel
+from mmengine.structures import PixelData
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+from torch import Tensor
+
+
+@MODELS.register_module()
+class ReferringSegmentor(BaseModel):
+    """Photo + sentence -> two-class logits, the losses, or the mask.
+
+    An mmengine model, not mmseg's ``BaseSegmentor``: that one's ``encode_decode`` and ``postprocess_result`` know
+    no sentence, and would have to be overridden whole.
+
+    Args:
+        data_preprocessor: config, see :class:`ReferringDataPreProcessor`.
+        text_encoder: config of ``(ids, mask) -> words``.
+        encoder: config of the visual encoder, ``(image, fuse) -> feats``.
+        neck: config of what happens at the encoder's slots; ``neck.bind(words, mask)`` is ``fuse``.
+        decode_head: config of ``feats -> logits``.
+        loss: config of ``(logits, target) -> scalar or dict of scalars``.
+    """
+
+    def __init__(
+        self,
+        *,
+        data_preprocessor: dict,
+        text_encoder: dict,
+        encoder: dict,
+        neck: dict,
+        decode_head: dict,
+        loss: dict,
+        init_cfg: dict | None = None,
+    ):
+        super().__init__(MODELS.build(data_preprocessor), init_cfg)
+        self.text_encoder = MODELS.build(text_encoder)
+        self.encoder = MODELS.build(encoder)
+        self.neck = MODELS.build(neck)
+        self.decode_head = MODELS.build(decode_head)
+        self.loss_function = MODELS.build(loss)
+
+    def forward(
+        self,
+        inputs: Tensor,
+        token_ids: Tensor,
+        word_mask: Tensor,
+        data_samples: Sequence[SegDataSample] | None = None,
+        mode: str = 'tensor',
+    ) -> Tensor | dict[str, Tensor] | Sequence[SegDataSample]:
+        """What the preprocessor returns -> logits (``tensor``), losses (``loss``) or samples (``predict``).
+
+        Args:
+            inputs: (B, 3, H, W) normalised photos.
+            token_ids: (B, T).
+            word_mask: (B, T), True = a word.
+            data_samples: B samples; ``loss`` reads ``gt_sem_seg``, ``predict`` writes ``seg_logits`` (2, H, W)
+                and ``pred_sem_seg`` (1, H, W), at the input's size.
+            mode: ``tensor``, ``loss`` or ``predict``.
+        """
+        logits = self.segment(inputs, token_ids, word_mask)
+        if mode == 'tensor':
+            return logits
+        if data_samples is None:
+            raise ValueError(f'mode {mode!r} needs data_samples')
+        if mode == 'loss':
+            target = torch.stack([sample.gt_sem_seg.data.squeeze(0) for sample in data_samples])
+            loss = self.loss_function(logits, target)
+            return loss if isinstance(loss, dict) else {'loss': loss}
+        if mode == 'predict':
+            for sample, logit in zip(data_samples, logits, strict=True):
+                sample.seg_logits = PixelData(data=logit)
+                sample.pred_sem_seg = PixelData(data=logit.argmax(dim=0, keepdim=True))
+            return data_samples
+        raise ValueError(f"mode must be 'tensor', 'loss' or 'predict'; got {mode!r}")
+
+    def segment(self, image: Tensor, token_ids: Tensor, word_mask: Tensor) -> Tensor:
+        """image (B, 3, H, W), ids and mask (B, T) -> logits (B, 2, H, W)."""
+        words = self.text_encoder(token_ids, word_mask)
+        feats = self.encoder(image, fuse=self.neck.bind(words, word_mask))
+        logits = self.decode_head(feats)
+        return F.interpolate(logits, image.shape[-2:], mode='bilinear', align_corners=True)

@@ -1,0 +1,62 @@
+"""Test a checkpoint on every split that the config names.
+
+Example: python tools/test.py configs/mgfe_ris/mgfe-ris_tiny_refshapes.py work_dirs/.../best.pth --out results
+"""
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+from mmengine.config import DictAction
+from mmengine.runner import Runner
+
+from mgfe_ris.apis import check_checkpoint, load_config, report_errors
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config file, or the name of one of ours')
+    parser.add_argument('checkpoint', help='file that training wrote')
+    parser.add_argument('--work-dir', help='for logs; default: work_dirs/<config name>')
+    parser.add_argument('--out', type=Path, help='folder for metrics.json and a JSON line per sample and split')
+    parser.add_argument('--show-dir', help='folder for pictures: photo, sentence, truth and prediction')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='changes, e.g. data_root=data/x')
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    parser.add_argument('--local-rank', '--local_rank', type=int, default=0)
+    args = parser.parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return args
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = load_config(args.config, args.cfg_options)
+    cfg.launcher = args.launcher
+    cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(args.config).stem}'
+    cfg.load_from = args.checkpoint
+    if args.out:
+        cfg.test_evaluator.per_sample = str(args.out)
+    if args.show_dir:
+        cfg.custom_hooks.append(dict(type='PictureHook', folder=args.show_dir))
+    runner = Runner.from_cfg(cfg)
+    check_checkpoint(runner.model, args.checkpoint)
+    metrics = runner.test()
+    if args.out and runner.rank == 0:
+        write_metrics(args.out / 'metrics.json', metrics, args, runner)
+
+
+def write_metrics(path: Path, metrics: dict, args: argparse.Namespace, runner: Runner) -> None:
+    report = dict(
+        config=args.config,
+        checkpoint=args.checkpoint,
+        metrics=metrics,
+        truncated_sentences=runner.model.data_preprocessor.tokenizer.num_truncated,
+    )
+    path.write_text(json.dumps(report, indent=2) + '\n')
+    print(f'wrote {path}')
+
+
+if __name__ == '__main__':
+    with report_errors():
+        main()
