@@ -11,7 +11,7 @@ from pathlib import Path
 from mmengine.config import DictAction
 from mmengine.runner import Runner
 
-from mgfe_ris.apis import check_checkpoint, load_config, report_errors
+from mgfe_ris.apis import check_checkpoint, load_config, report_errors, unwrap
 
 
 def parse_args() -> argparse.Namespace:
@@ -34,13 +34,13 @@ def main() -> None:
     cfg = load_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(args.config).stem}'
-    cfg.load_from = args.checkpoint
+    cfg.load_from = None  # the checkpoint is loaded below: mmengine's loader would run code that a file holds
     if args.out:
         cfg.test_evaluator.per_sample = str(args.out)
     if args.show_dir:
         cfg.custom_hooks.append(dict(type='PictureHook', folder=args.show_dir))
     runner = Runner.from_cfg(cfg)
-    check_checkpoint(runner.model, args.checkpoint)
+    unwrap(runner.model).load_state_dict(check_checkpoint(runner.model, args.checkpoint))
     metrics = runner.test()
     if args.out and runner.rank == 0:
         write_metrics(args.out / 'metrics.json', metrics, args, runner)
@@ -51,7 +51,7 @@ def write_metrics(path: Path, metrics: dict, args: argparse.Namespace, runner: R
         config=args.config,
         checkpoint=args.checkpoint,
         metrics=metrics,
-        truncated_sentences=runner.model.data_preprocessor.tokenizer.num_truncated,
+        truncated_sentences=unwrap(runner.model).data_preprocessor.tokenizer.num_truncated,
     )
     path.write_text(json.dumps(report, indent=2) + '\n')
     print(f'wrote {path}')

@@ -10,7 +10,7 @@ from pathlib import Path
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
-from mgfe_ris.apis import check_checkpoint, load_config, report_errors
+from mgfe_ris.apis import check_checkpoint, load_config, report_errors, use_mixed_precision
 
 
 def parse_args() -> argparse.Namespace:
@@ -39,8 +39,7 @@ def build_config(args: argparse.Namespace) -> Config:
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(args.config).stem}'
     cfg.resume = args.resume or cfg.get('resume', False)
     if args.amp:
-        cfg.optim_wrapper.type = 'AmpOptimWrapper'
-        cfg.optim_wrapper.loss_scale = 'dynamic'
+        use_mixed_precision(cfg)
     if args.auto_scale_lr:
         cfg.auto_scale_lr.enable = True
     return cfg

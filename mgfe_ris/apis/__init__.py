@@ -2,8 +2,9 @@
 
 from .config import find_config, load_config, without_pretrained
 from .errors import report_errors
-from .model import check_checkpoint, load_model, read_weights, segment_photo
+from .model import check_checkpoint, load_model, read_weights, segment_photo, unwrap
 from .pictures import save_result
+from .precision import use_mixed_precision
 
 __all__ = [
     'check_checkpoint',
@@ -14,5 +15,7 @@ __all__ = [
     'report_errors',
     'save_result',
     'segment_photo',
+    'unwrap',
+    'use_mixed_precision',
     'without_pretrained',
 ]

@@ -1,5 +1,6 @@
 """From files to a model, and from a photo and a sentence to a mask."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from mmengine.dataset import Compose, pseudo_collate
-from mmengine.logging import HistoryBuffer
+from mmengine.model import is_model_wrapper
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 from torch import nn
@@ -38,6 +39,8 @@ def load_model(
         ValueError: a checkpoint of another shape, or CUDA asked for where there is none.
     """
     device = _check_device(device)
+    if checkpoint is not None:
+        _require_checkpoint(checkpoint)
     config = Path(config)
     if config.is_dir():
         checkpoint = checkpoint or _only_file(config, 'best_*.pth')
@@ -61,7 +64,7 @@ def check_checkpoint(model: nn.Module, path: str | Path) -> dict[str, torch.Tens
         ValueError: not a checkpoint, or one of another model; the first differences are listed.
     """
     state = read_weights(path)
-    ours = model.state_dict()
+    ours = unwrap(model).state_dict()
     wrong = [f'{k} is missing' for k in ours if k not in state]
     wrong += [f'{k} is not in the model' for k in state if k not in ours]
     wrong += [
@@ -77,6 +80,11 @@ def check_checkpoint(model: nn.Module, path: str | Path) -> dict[str, torch.Tens
     return state
 
 
+def unwrap(model: nn.Module) -> nn.Module:
+    """The model itself, where a distributed runner wrapped it."""
+    return model.module if is_model_wrapper(model) else model
+
+
 def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
     """The state dict in a checkpoint of mmengine's; nothing but tensors and plain records is unpickled.
 
@@ -84,20 +92,23 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
         FileNotFoundError: no such file.
         ValueError: the file is not a checkpoint, or holds other objects.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f'{path}: no such checkpoint')
+    _require_checkpoint(path)
     try:
-        with torch.serialization.safe_globals(_mmengine_records()):
+        with torch.serialization.safe_globals(
+            [(_Ignored, name) for name in _LOGGED] + [(_statistic, 'builtins.getattr')]
+        ):
             checkpoint = torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:
-        raise ValueError(f'{path}: not a checkpoint that can be read safely ({error})') from error
+        asked = re.search(r'GLOBAL (\S+)', str(error))  # torch's text is a page long, and advises to load unsafely
+        reason = f'it asks for {asked[1]}' if asked else 'it is no whole file of torch.save'
+        raise ValueError(f'{path}: not a checkpoint that can be read safely: {reason}') from error
     state = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, dict) else None
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise ValueError(f'{path}: expected a state dict, or a dict with one under "state_dict"')
     return state
 
 
-def segment_photo(model: nn.Module, photo: str | Path, sentence: str) -> np.ndarray:
+def segment_photo(model: Any, photo: str | Path, sentence: str) -> np.ndarray:
     """One photo, one sentence, through the config's own test pipeline.
 
     Args:
@@ -125,10 +136,18 @@ def segment_photo(model: nn.Module, photo: str | Path, sentence: str) -> np.ndar
 def _check_device(device: str | torch.device | None) -> torch.device:
     if device is None:
         return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
-    device = torch.device(device)
+    try:
+        device = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f'device {device!r}: expected cpu, cuda, cuda:1, ...') from error
     if device.type == 'cuda' and not torch.cuda.is_available():
         raise ValueError(f'device {device}: this machine or this build of torch has no CUDA; use cpu')
     return device
+
+
+def _require_checkpoint(path: str | Path) -> None:
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'{path}: no such checkpoint')
 
 
 def _only_file(folder: Path, pattern: str) -> Path:
@@ -139,11 +158,26 @@ def _only_file(folder: Path, pattern: str) -> Path:
     return found[0]
 
 
-def _mmengine_records() -> list[Any]:
-    """What mmengine writes beside the weights: the logged numbers."""
-    from numpy._core.multiarray import _reconstruct
+# what mmengine writes beside the weights, the logged numbers; numpy 1 and 2 name the functions differently
+_LOGGED = [
+    'mmengine.logging.history_buffer.HistoryBuffer',
+    'numpy.ndarray',
+    'numpy.dtype',
+    *(f'numpy.{core}.multiarray.{name}' for core in ('core', '_core') for name in ('_reconstruct', 'scalar')),
+]
 
-    dtypes = [type(np.dtype(kind)) for kind in ('float64', 'float32', 'int64', 'int32', 'bool')]
-    return [HistoryBuffer, _reconstruct, np.ndarray, np.dtype, *dtypes]
+
+class _Ignored:
+    """Stands in for all of it: none of it is wanted, so none of it is built."""
+
+    def __init__(self, *args: object):
+        pass
+
+    def __setstate__(self, state: object) -> None:
+        pass
 
 
+def _statistic(owner: object, name: str) -> None:
+    """In place of getattr, with which any file could run code: HistoryBuffer's pickles use it for these four."""
+    if owner is not _Ignored or name not in ('current', 'max', 'mean', 'min'):
+        raise ValueError(f'GLOBAL getattr of {name}')

@@ -5,8 +5,13 @@ import json
 import pickle
 from pathlib import Path
 
+# what is read of each record
+_REF = ('ref_id', 'ann_id', 'image_id', 'split', 'sentences')
+_SENTENCE = ('sent_id', 'raw', 'sent')
+_COCO = {'images': ('id', 'file_name', 'height', 'width'), 'annotations': ('id', 'segmentation')}
 
-class UnsafePickleError(pickle.UnpicklingError):
+
+class UnsafePickleError(ValueError):
     """A refs file that asks for more than containers, strings and numbers."""
 
 
@@ -63,10 +68,14 @@ def load_refer(folder: str | Path, split_by: str) -> tuple[list[dict], dict]:
     refs = load_plain_pickle(refs_file)
     try:
         instances = json.loads(instances_file.read_bytes())
-    except json.JSONDecodeError as error:
+    except ValueError as error:  # of JSON, or of its encoding
         raise ValueError(f'{instances_file}: not JSON ({error})') from error
-    if not isinstance(refs, list) or not refs or not isinstance(refs[0], dict) or 'sentences' not in refs[0]:
-        raise ValueError(f'{refs_file}: expected a list of refs with ann_id, split, sentences, ...')
-    if not isinstance(instances, dict) or not {'images', 'annotations'} <= instances.keys():
-        raise ValueError(f'{instances_file}: expected COCO instances with images and annotations')
+    if not refs or not _are_records(refs, _REF) or not all(_are_records(r['sentences'], _SENTENCE) for r in refs):
+        raise ValueError(f'{refs_file}: expected a list of refs with {_REF}, and sentences with {_SENTENCE}')
+    if not isinstance(instances, dict) or not all(_are_records(instances.get(k), _COCO[k]) for k in _COCO):
+        raise ValueError(f'{instances_file}: expected COCO instances, lists by name with {_COCO}')
     return refs, instances
+
+
+def _are_records(value: object, keys: tuple[str, ...]) -> bool:
+    return isinstance(value, list) and all(isinstance(r, dict) and r.keys() >= set(keys) for r in value)

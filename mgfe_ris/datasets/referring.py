@@ -6,6 +6,7 @@ from pathlib import Path
 from mmengine.dataset import BaseDataset
 from mmengine.logging import MMLogger
 from mmseg.registry import DATASETS
+from PIL import Image
 
 from .refcoco_files import load_refer
 
@@ -31,7 +32,8 @@ class ReferringDataset(BaseDataset):
 
     Raises:
         FileNotFoundError: missing files, or photos that refs point to (counted, the first one named).
-        ValueError: an unknown split (those that exist are listed), refs to missing annotations.
+        ValueError: an unknown split (those that exist are listed), refs to missing annotations, an unknown
+            sentence_key, photos that are no image or of another size than annotated (counted, the first named).
     """
 
     METAINFO = dict(classes=('background', 'target'))
@@ -50,6 +52,8 @@ class ReferringDataset(BaseDataset):
         lazy_init: bool = False,
         metainfo: dict | None = None,
     ):
+        if sentence_key not in ('raw', 'sent'):
+            raise ValueError(f"sentence_key must be 'raw' or 'sent'; got {sentence_key!r}")
         self.ann_folder = ann_folder
         self.split_by = split_by
         self.split = split
@@ -76,9 +80,7 @@ class ReferringDataset(BaseDataset):
         refs = [ref for ref in refs if ref['split'] == self.split]
         _require_all([r for r in refs if r['ann_id'] not in annotations], 'annotation', 'ann_id', 'ref_id')
         _require_all([r for r in refs if r['image_id'] not in images], 'image', 'image_id', 'ref_id')
-        samples = [
-            self._sample(ref, images[ref['image_id']], annotations[ref['ann_id']], root) for ref in refs
-        ]
+        samples = [self._sample(ref, images[ref['image_id']], annotations[ref['ann_id']], root) for ref in refs]
         _check_photos(samples)
         samples = _without_empty_sentences(samples)
         if self.shuffle_sentences:
@@ -108,23 +110,46 @@ def _require_all(missing: list[dict], what: str, key: str, name: str) -> None:
 
 
 def _check_photos(samples: list[dict]) -> None:
-    missing = sorted({s['img_path'] for s in samples if not Path(s['img_path']).is_file()})
+    """Only the headers are read, some 50 us a photo: a photo that does not fit must not end a training hours later."""
+    photos = {s['img_path']: (s['width'], s['height']) for s in samples}
+    missing = sorted(path for path in photos if not Path(path).is_file())
     if missing:
         raise FileNotFoundError(
             f'{len(missing)} photos are missing; the first is {missing[0]}. Set data_root and img_folder to where '
             'the photos lie'
         )
+    wrong = [f'{path} {problem}' for path, size in sorted(photos.items()) if (problem := _header_problem(path, size))]
+    if wrong:
+        raise ValueError(
+            f'{len(wrong)} photos do not fit their annotation; the first: {wrong[0]}. Download them again, or set '
+            'img_folder to the photos of this data set'
+        )
+
+
+def _header_problem(path: str, size: tuple[int, int]) -> str | None:
+    try:
+        with Image.open(path) as photo:
+            found = photo.size
+    except OSError:
+        return 'is not a readable image'
+    # either way up: EXIF may turn it; LoadReferringMask compares exactly
+    return None if sorted(found) == sorted(size) else f'is {found}, its annotation says {size} (width, height)'
 
 
 def _without_empty_sentences(samples: list[dict]) -> list[dict]:
-    empty = [(s['ref_id'], i) for s in samples for i, text in zip(s['sent_ids'], s['sentences']) if not text.strip()]
+    empty = [
+        (s['ref_id'], i)
+        for s in samples
+        for i, text in zip(s['sent_ids'], s['sentences'], strict=True)
+        if not text.strip()
+    ]
     if not empty:
         return samples
     MMLogger.get_current_instance().warning(
         f'{len(empty)} empty sentences are left out; the first is sent_id {empty[0][1]} of ref_id {empty[0][0]}'
     )
     for s in samples:
-        kept = [(text, i) for text, i in zip(s['sentences'], s['sent_ids']) if text.strip()]
+        kept = [(text, i) for text, i in zip(s['sentences'], s['sent_ids'], strict=True) if text.strip()]
         s['sentences'], s['sent_ids'] = [text for text, _ in kept], [i for _, i in kept]
     return [s for s in samples if s['sentences']]
 
@@ -137,7 +162,7 @@ def _shuffle_sentences(samples: list[dict]) -> list[dict]:
     shuffled = []
     for group in photos.values():
         if len(group) > 1:
-            for sample, other in zip(group, group[1:] + group[:1]):
+            for sample, other in zip(group, group[1:] + group[:1], strict=True):
                 shuffled.append({**sample, 'sentences': other['sentences'], 'sent_ids': other['sent_ids']})
     return shuffled
 
@@ -145,5 +170,5 @@ def _shuffle_sentences(samples: list[dict]) -> list[dict]:
 def _split_up(sample: dict) -> list[dict]:
     return [
         {**sample, 'sentences': [text], 'sent_ids': [i]}
-        for text, i in zip(sample['sentences'], sample['sent_ids'])
+        for text, i in zip(sample['sentences'], sample['sent_ids'], strict=True)
     ]

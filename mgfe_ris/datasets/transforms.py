@@ -29,17 +29,27 @@ class LoadPhoto(LoadImageFromFile):
 class LoadReferringMask(BaseTransform):
     """COCO's ``segmentation`` -> ``gt_seg_map`` (height, width) uint8, 1 on the object.
 
+    A sample without ``segmentation``, a user's own photo, passes unchanged.
+
     Raises:
-        ValueError: if the photo is of another size than its annotation says, or the mask is empty.
+        ValueError: if the photo is of another size than its annotation says, or the mask is broken or empty.
     """
 
     def transform(self, results: dict) -> dict:
+        if 'segmentation' not in results:
+            return results
         size = (results['height'], results['width'])
         if 'img' in results and results['ori_shape'] != size:
             raise ValueError(
                 f'{results["img_path"]} is {results["ori_shape"]}, its annotation says {size} (height, width)'
             )
-        results['gt_seg_map'] = decode_segmentation(results['segmentation'], *size)
+        try:
+            results['gt_seg_map'] = decode_segmentation(results['segmentation'], *size)
+        except Exception as error:  # pycocotools raises bare Exceptions
+            raise ValueError(
+                f'ref_id {results["ref_id"]} of {results["img_path"]}: its segmentation does not decode '
+                f'({type(error).__name__}: {error})'
+            ) from error
         if not results['gt_seg_map'].any():
             raise ValueError(f'ref_id {results["ref_id"]} of {results["img_path"]} has an empty mask')
         results['seg_fields'] = ['gt_seg_map']

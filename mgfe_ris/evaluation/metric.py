@@ -27,9 +27,7 @@ class RefSegMetric(BaseMetric):
         ValueError: if prediction and truth differ in size.
     """
 
-    def __init__(
-        self, per_sample: str | None = None, ignore_index: int = 255, collect_device: str = 'cpu'
-    ):
+    def __init__(self, per_sample: str | None = None, ignore_index: int = 255, collect_device: str = 'cpu'):
         super().__init__(collect_device)
         self.per_sample = per_sample
         self.ignore_index = ignore_index
@@ -44,14 +42,10 @@ class RefSegMetric(BaseMetric):
                     'before Resize, so that both are resized'
                 )
             i, u = intersection_and_union(pred, truth, self.ignore_index)
-            record = dict(intersection=int(i), union=int(u))
+            record: dict = dict(intersection=int(i), union=int(u))
             if self.per_sample is not None:
-                record |= {
-                    key: sample[key] for key in ('img_path', 'img_id', 'ref_id', 'sent_id', 'sentence')
-                }
-                record |= dict(
-                    iou=record['intersection'] / max(record['union'], 1), pred=_rle(pred), truth=_rle(truth)
-                )
+                record |= {key: sample[key] for key in ('img_path', 'img_id', 'ref_id', 'sent_id', 'sentence')}
+                record |= dict(iou=record['intersection'] / max(record['union'], 1), pred=_rle(pred), truth=_rle(truth))
             self.results.append(record)
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:

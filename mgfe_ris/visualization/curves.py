@@ -6,7 +6,7 @@ from pathlib import Path
 import matplotlib
 
 matplotlib.use('Agg')  # no screen needed
-from matplotlib import pyplot as plt  # noqa: E402
+from matplotlib import pyplot as plt
 
 
 def read_scalars(work_dir: str | Path) -> list[dict]:

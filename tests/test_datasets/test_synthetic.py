@@ -37,9 +37,7 @@ IMAGES, SEED, SIZE = 120, 5, 64
 # What sentences mean, on hand-made scenes
 
 
-def thing(
-    words: str, x: float, y: float, radius: float = 0.15, visible: float = 1.0
-) -> SceneObject:
+def thing(words: str, x: float, y: float, radius: float = 0.15, visible: float = 1.0) -> SceneObject:
     texture, colour, shape = words.split()
     return SceneObject(shape, colour, texture, x, y, radius, visible)
 
@@ -145,9 +143,7 @@ def test_every_sentence_means_its_target(flavour: str) -> None:
     assert POSITION_WORDS.isdisjoint(words) == (flavour == 'refshapes+')
     kinds = [parse(sentence).kind for sentence in said]
     usual = {'refshapes': 'position', 'refshapes+': 'size', 'refshapesg': 'relation'}[flavour]
-    assert kinds.count(usual) >= {'position': 0.3, 'size': 0.15, 'relation': 0.5}[usual] * len(
-        kinds
-    )
+    assert kinds.count(usual) >= {'position': 0.3, 'size': 0.15, 'relation': 0.5}[usual] * len(kinds)
 
 
 def test_vocabulary_is_small() -> None:
@@ -200,16 +196,12 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def load(out: Path, flavour: str) -> tuple[dict, list[dict]]:
     (refs,) = (out / flavour).glob('refs(*).p')
     assert refs.name == ('refs(umd).p' if flavour == 'refshapesg' else 'refs(unc).p')
-    return json.loads((out / flavour / 'instances.json').read_text()), pickle.loads(
-        refs.read_bytes()
-    )
+    return json.loads((out / flavour / 'instances.json').read_text()), pickle.loads(refs.read_bytes())
 
 
 def digests(out: Path) -> dict[str, str]:
     files = sorted(path for path in out.rglob('*') if path.is_file())
-    return {
-        str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files
-    }
+    return {str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 @pytest.mark.parametrize('flavour', FLAVOURS)
@@ -227,10 +219,7 @@ def test_refs_and_instances_fit_together(written: Path, flavour: str) -> None:
         assert image['file_name'] == ref['file_name']
         assert ref['sent_ids'] == [sentence['sent_id'] for sentence in ref['sentences']]
         for sentence in ref['sentences']:
-            assert (
-                sentence['tokens'] == sentence['sent'].split()
-                and sentence['raw'] == sentence['sent']
-            )
+            assert sentence['tokens'] == sentence['sent'].split() and sentence['raw'] == sentence['sent']
             assert parse(sentence['sent']).shape in (None, names[ref['category_id']])
     for values in ([ref['ref_id'] for ref in refs], [i for ref in refs for i in ref['sent_ids']]):
         assert values == list(range(len(values)))
@@ -248,18 +237,14 @@ def test_refs_are_plain_types_of_the_known_form(written: Path) -> None:
 
     def visit(value: object) -> None:
         types.add(type(value))
-        for child in (
-            value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-        ):
+        for child in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
             visit(child)
 
     visit(refs)
     assert types == {list, dict, int, str}
 
 
-def test_segmentations_are_the_visible_regions(
-    written: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_segmentations_are_the_visible_regions(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Redraw scenes with the writer's own seeds and compare the masks with the decoded file."""
     scenes = []
 
@@ -279,11 +264,7 @@ def test_segmentations_are_the_visible_regions(
             segmentation = region['segmentation']
             polygon = isinstance(segmentation, list)
             forms.append(polygon)
-            rle = (
-                coco_mask.merge(coco_mask.frPyObjects(segmentation, SIZE, SIZE))
-                if polygon
-                else segmentation
-            )
+            rle = coco_mask.merge(coco_mask.frPyObjects(segmentation, SIZE, SIZE)) if polygon else segmentation
             decoded = coco_mask.decode(rle)
             assert decoded.shape == (SIZE, SIZE)
             assert np.array_equal(decoded, mask)
@@ -296,10 +277,7 @@ def test_segmentations_are_the_visible_regions(
 def test_splits_are_disjoint_and_all_there(written: Path, flavour: str) -> None:
     _, refs = load(written, flavour)
     tests = {'test'} if flavour == 'refshapesg' else {'testA', 'testB'}
-    splits = {
-        name: {r['image_id'] for r in refs if r['split'] == name}
-        for name in {'train', 'val'} | tests
-    }
+    splits = {name: {r['image_id'] for r in refs if r['split'] == name} for name in {'train', 'val'} | tests}
     assert sum(map(len, splits.values())) == IMAGES == len(set().union(*splits.values()))
     assert len(splits['train']) / IMAGES == pytest.approx(0.8, abs=0.01)
     assert {ref['split'] for ref in refs} == set(splits)
@@ -314,21 +292,14 @@ def test_ten_images_give_every_split_one(tmp_path: Path, flavour: str) -> None:
 def test_test_a_is_round_and_test_b_small_or_hidden(written: Path) -> None:
     instances, refs = load(written, 'refshapes')
     names = {category['id']: category['name'] for category in instances['categories']}
-    shapes = {
-        split: {names[r['category_id']] for r in refs if r['split'] == split}
-        for split in ('train', 'testA')
-    }
+    shapes = {split: {names[r['category_id']] for r in refs if r['split'] == split} for split in ('train', 'testA')}
     assert shapes['testA'] == {'circle', 'ring'}
     assert len(shapes['train']) == 8
 
-    small, big, hidden = (
-        thing('plain red star', 0.5, 0.5, r, v) for r, v in ((0.13, 1), (0.2, 1), (0.2, 0.7))
-    )
+    small, big, hidden = (thing('plain red star', 0.5, 0.5, r, v) for r, v in ((0.13, 1), (0.2, 1), (0.2, 0.7)))
     assert [writer.belongs(seen, 'testB') for seen in (small, big, hidden)] == [True, False, True]
     areas = {a['id']: a['area'] for a in instances['annotations']}
-    mean = {
-        s: np.mean([areas[r['ann_id']] for r in refs if r['split'] == s]) for s in ('val', 'testB')
-    }
+    mean = {s: np.mean([areas[r['ann_id']] for r in refs if r['split'] == s]) for s in ('val', 'testB')}
     assert mean['testB'] < 0.8 * mean['val']
 
 
@@ -378,9 +349,7 @@ def test_another_seed_draws_other_scenes(written: Path, tmp_path: Path) -> None:
     assert (tmp_path / first).read_bytes() != (written / first).read_bytes()
 
 
-def test_interrupted_writing_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interrupted_writing_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     draw = writer._draw_one
 
     def interrupted(request, folder, index):
@@ -394,9 +363,7 @@ def test_interrupted_writing_leaves_nothing(
     assert not list((tmp_path / 'out').iterdir())
 
 
-def test_interrupted_overwriting_keeps_the_old_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interrupted_overwriting_keeps_the_old_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_refshapes(tmp_path, 'refshapes', 10, 0, 32, progress=False)
     before = digests(tmp_path)
     monkeypatch.setattr(writer, '_write_annotations', lambda *args: 1 / 0)
@@ -435,9 +402,7 @@ def test_half_moved_output_is_written_again(tmp_path: Path) -> None:
         ({'jobs': 0}, 'jobs'),
     ],
 )
-def test_bad_arguments_are_named_before_anything_is_written(
-    tmp_path: Path, change: dict, name: str
-) -> None:
+def test_bad_arguments_are_named_before_anything_is_written(tmp_path: Path, change: dict, name: str) -> None:
     arguments = {'flavour': 'refshapes', 'images': 10, 'seed': 0, 'size': 32} | change
     with pytest.raises(ValueError, match=f'^{name} must'):
         write_refshapes(tmp_path / 'out', progress=False, **arguments)

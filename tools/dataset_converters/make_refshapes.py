@@ -13,16 +13,10 @@ from mgfe_ris.datasets.synthetic import FLAVOURS, write_refshapes
 
 
 def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--out', type=Path, required=True, help='data root, made if missing')
-    parser.add_argument(
-        '--flavour', choices=[*FLAVOURS, 'all'], default='refshapes', help='default: refshapes'
-    )
-    parser.add_argument(
-        '--images', type=int, default=2000, help='per flavour, at least 10; default: 2000'
-    )
+    parser.add_argument('--flavour', choices=[*FLAVOURS, 'all'], default='refshapes', help='default: refshapes')
+    parser.add_argument('--images', type=int, default=2000, help='per flavour, at least 10; default: 2000')
     parser.add_argument('--seed', type=int, default=0, help='not negative; default: 0')
     parser.add_argument(
         '--size',
@@ -31,9 +25,7 @@ def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
         help='side of the images in pixels, at least 32; default: 64',
     )
     parser.add_argument('--jobs', type=int, default=1, help='drawing processes; default: 1')
-    parser.add_argument(
-        '--overwrite', action='store_true', help='replace what an earlier run has written'
-    )
+    parser.add_argument('--overwrite', action='store_true', help='replace what an earlier run has written')
     return parser.parse_args(arguments)
 
 

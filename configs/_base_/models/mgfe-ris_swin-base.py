@@ -10,7 +10,10 @@ model = dict(
         tokenizer=dict(pretrained='bert-base-uncased', max_tokens=20),
     ),
     text_encoder=dict(
-        type='HFTextEncoder', pretrained='bert-base-uncased', config=dict(model_type='bert')
+        type='HFTextEncoder',
+        pretrained='bert-base-uncased',
+        config=dict(model_type='bert'),
+        trainable_layers=10,  # as the official baseline, so that a comparison differs by the modules alone
     ),
     encoder=dict(
         type='SwinEncoder',

@@ -2,9 +2,7 @@
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=5e-5, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01),
-    paramwise_cfg=dict(
-        norm_decay_mult=0.0, custom_keys={'relative_position_bias_table': dict(decay_mult=0.0)}
-    ),
+    paramwise_cfg=dict(norm_decay_mult=0.0, custom_keys={'relative_position_bias_table': dict(decay_mult=0.0)}),
 )
 param_scheduler = dict(
     type='PolyLR', power=0.9, eta_min=0.0, begin=0, end=40, by_epoch=True, convert_to_iter_based=True

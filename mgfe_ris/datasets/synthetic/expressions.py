@@ -141,9 +141,7 @@ class _Reader:
                 return found | {'shape': shape}
             if self.take(_ANY_SHAPE):
                 if 'size' in found:
-                    raise ValueError(
-                        f'a size needs a shape, to compare like with like; got {self.sentence!r}'
-                    )
+                    raise ValueError(f'a size needs a shape, to compare like with like; got {self.sentence!r}')
                 return found
             if size := self.take(_SIZES):
                 self.set(found, 'size', _SIZES[size])
@@ -208,11 +206,7 @@ def resolve(sentence: str, objects: Sequence[SceneObject]) -> tuple[int, ...]:
 
 def _resolve(phrase: Phrase, objects: Sequence[SceneObject]) -> tuple[int, ...]:
     said = [(key, getattr(phrase, key)) for key in ('shape', 'colour', 'texture')]
-    rivals = [
-        i
-        for i, thing in enumerate(objects)
-        if all(v is None or v == getattr(thing, k) for k, v in said)
-    ]
+    rivals = [i for i, thing in enumerate(objects) if all(v is None or v == getattr(thing, k) for k, v in said)]
     verdicts: list[_Verdict] = []
     if phrase.size and rivals:
         verdicts.append(_by_size(phrase.size, rivals, objects))
@@ -222,9 +216,7 @@ def _resolve(phrase: Phrase, objects: Sequence[SceneObject]) -> tuple[int, ...]:
         anchor = _resolve(other, objects)
         if len(anchor) != 1:
             return ()
-        verdicts.append(
-            _by_relation(relation, [i for i in rivals if i != anchor[0]], anchor[0], objects)
-        )
+        verdicts.append(_by_relation(relation, [i for i in rivals if i != anchor[0]], anchor[0], objects))
     clear = set(rivals).intersection(*(verdict[0] for verdict in verdicts))
     possible = set(rivals).intersection(*(verdict[1] for verdict in verdicts))
     return tuple(sorted(possible)) if clear else ()
@@ -242,9 +234,7 @@ def _by_size(size: str, rivals: list[int], objects: Sequence[SceneObject]) -> _V
     return {best}, {best, *(i for i in rivals if seen[i] < whole[best] * SIZE_RATIO)}
 
 
-def _by_place(
-    place: tuple[str, ...], rivals: list[int], objects: Sequence[SceneObject]
-) -> _Verdict:
+def _by_place(place: tuple[str, ...], rivals: list[int], objects: Sequence[SceneObject]) -> _Verdict:
     if place == ('middle',):
         off = {i: max(abs(objects[i].x - 0.5), abs(objects[i].y - 0.5)) for i in rivals}
         return {i for i in rivals if off[i] <= 0.12}, {i for i in rivals if off[i] <= 0.2}
@@ -262,12 +252,8 @@ def _distance_from(side: str, thing: SceneObject) -> float:
     return {'left': thing.x, 'right': 1 - thing.x, 'top': thing.y, 'bottom': 1 - thing.y}[side]
 
 
-def _by_relation(
-    relation: str, rivals: list[int], anchor: int, objects: Sequence[SceneObject]
-) -> _Verdict:
-    offsets = {
-        i: (objects[i].x - objects[anchor].x, objects[i].y - objects[anchor].y) for i in rivals
-    }
+def _by_relation(relation: str, rivals: list[int], anchor: int, objects: Sequence[SceneObject]) -> _Verdict:
+    offsets = {i: (objects[i].x - objects[anchor].x, objects[i].y - objects[anchor].y) for i in rivals}
     if relation == 'closest to':
         if len(rivals) < 2:
             return set(), set()
@@ -296,9 +282,7 @@ _LENGTHS = {'refshapes': (2, 5), 'refshapes+': (2, 5), 'refshapesg': (4, 16)}
 _TRIES = 10  # of each kind for each sentence
 
 
-def speak(
-    target: int, objects: Sequence[SceneObject], flavour: str, rng: np.random.Generator
-) -> list[str]:
+def speak(target: int, objects: Sequence[SceneObject], flavour: str, rng: np.random.Generator) -> list[str]:
     """Mostly 2 or 3 different sentences that, says ``resolve``, mean ``objects[target]`` alone.
 
     Fewer, even none, if the random proposals of the flavour (one of FLAVOURS) contain no more
@@ -346,9 +330,7 @@ def _sides(dx: float, dy: float) -> set[str]:
     return {'left' if dx < 0 else 'right', 'top' if dy < 0 else 'bottom', 'middle'}
 
 
-def _name(
-    thing: SceneObject, rng: np.random.Generator, front: str = '', article: float = 1.0
-) -> str:
+def _name(thing: SceneObject, rng: np.random.Generator, front: str = '', article: float = 1.0) -> str:
     """A noun phrase with some of the attributes; ``front`` is a size or a place put first."""
     words = ['the'] if rng.random() < article else []
     words += front.split()
@@ -358,9 +340,7 @@ def _name(
     return ' '.join([*words, _pick(_ANY_SHAPE, rng) if vague else thing.shape])
 
 
-def _place_of(
-    thing: SceneObject, places: dict[str, tuple[str, ...]], rng: np.random.Generator
-) -> str:
+def _place_of(thing: SceneObject, places: dict[str, tuple[str, ...]], rng: np.random.Generator) -> str:
     sides = _sides(thing.x - 0.5, thing.y - 0.5)
     return _pick([words for words, place in places.items() if sides.issuperset(place)], rng)
 
@@ -382,9 +362,7 @@ def _say_position(target: int, objects: Sequence[SceneObject], rng: np.random.Ge
     return f'{_name(thing, rng, size, article=0)} {_place_of(thing, _PLACES_AFTER, rng)}'
 
 
-def _say_long_appearance(
-    target: int, objects: Sequence[SceneObject], rng: np.random.Generator
-) -> str:
+def _say_long_appearance(target: int, objects: Sequence[SceneObject], rng: np.random.Generator) -> str:
     thing = objects[target]
     words = [thing.colour, thing.texture]
     if rng.random() < 0.5:
@@ -394,9 +372,7 @@ def _say_long_appearance(
     return f'the {words[0]} {thing.shape} that is {words[1]}'
 
 
-def _say_long_position(
-    target: int, objects: Sequence[SceneObject], rng: np.random.Generator
-) -> str:
+def _say_long_position(target: int, objects: Sequence[SceneObject], rng: np.random.Generator) -> str:
     thing = objects[target]
     return f'{_name(thing, rng)} {_place_of(thing, _PLACES_AFTER, rng)} of the image'
 
@@ -410,11 +386,7 @@ def _say_relation(target: int, objects: Sequence[SceneObject], rng: np.random.Ge
         return f'the {thing.colour} {thing.shape} that is {relation} and is {thing.texture}'
     if form < 0.25:
         return f'{_name(thing, rng)} {relation} and {_relation(target, objects, rng)}'
-    name = (
-        _shared_name(target, objects, rng)
-        if form < 0.65
-        else _name(thing, rng, _maybe_size(0.3, rng))
-    )
+    name = _shared_name(target, objects, rng) if form < 0.65 else _name(thing, rng, _maybe_size(0.3, rng))
     return f'{name} {"that is " * (rng.random() < 0.3)}{relation}'
 
 

@@ -26,6 +26,8 @@ MIN_VISIBLE = 0.5  # share of its drawn area that every object keeps
 MIN_INSIDE = 0.75  # share of its drawn area that the border may not cut
 
 _SUPERSAMPLE = 4
+# above one half, since now and then a twin finds no place
+_DISTRACTOR_SHARE = 0.55
 _PLACEMENT_TRIES = 20
 
 
@@ -85,9 +87,7 @@ def sample_scene(rng: np.random.Generator, size: int) -> Scene:
             break
     plans, covers = [plans[i] for i in placed], [covers[i] for i in placed]
     masks = owner[None] == np.arange(len(plans))[:, None, None]
-    objects = [
-        _observe(plan, cover, mask) for plan, cover, mask in zip(plans, covers, masks, strict=True)
-    ]
+    objects = [_observe(plan, cover, mask) for plan, cover, mask in zip(plans, covers, masks, strict=True)]
     return Scene(_draw(plans, covers, corners, rng, size), tuple(objects), masks)
 
 
@@ -95,24 +95,25 @@ def sample_scene(rng: np.random.Generator, size: int) -> Scene:
 
 
 def _sample_plans(rng: np.random.Generator, size: int) -> list[_Plan]:
-    """Objects that often share a shape or a colour, so that one word does not single one out."""
-    plans: list[_Plan] = []
-    for _ in range(rng.integers(MIN_OBJECTS, MAX_OBJECTS + 1)):
-        shape = SHAPES[rng.integers(len(SHAPES))]
-        colour = list(COLOURS)[rng.integers(len(COLOURS))]
-        radius = size * rng.uniform(MIN_RADIUS, MAX_RADIUS)
-        if plans and rng.random() < 0.6:
-            twin = plans[rng.integers(len(plans))]
-            shape = twin.shape
-            if (
-                rng.random() < 0.7
-            ):  # mirrored in the range: still uniform, but often clearly bigger or smaller
-                radius = size * (MIN_RADIUS + MAX_RADIUS) - twin.radius
-        if plans and rng.random() < 0.25:
-            colour = plans[rng.integers(len(plans))].colour
-        texture = TEXTURES[rng.integers(len(TEXTURES))]
-        plans.append(_Plan(shape, colour, texture, radius, angle=rng.uniform(0, 2 * math.pi)))
-    return plans
+    """In a little more than half of the scenes objects share shape or colour, so that one word does not single
+    one out; in the others all differ in both."""
+    count = int(rng.integers(MIN_OBJECTS, MAX_OBJECTS + 1))
+    shapes = [SHAPES[i] for i in rng.permutation(len(SHAPES))[:count]]
+    colours = [list(COLOURS)[i] for i in rng.permutation(len(COLOURS))[:count]]
+    radii = list(size * rng.uniform(MIN_RADIUS, MAX_RADIUS, count))
+    if rng.random() < _DISTRACTOR_SHARE:
+        for i in range(1, count):
+            twin = int(rng.integers(i))
+            if i == 1 or rng.random() < 0.6:
+                shapes[i] = shapes[twin]
+                if rng.random() < 0.7:
+                    # mirrored in the range: still uniform, but often clearly bigger or smaller
+                    radii[i] = size * (MIN_RADIUS + MAX_RADIUS) - radii[twin]
+            if rng.random() < 0.25:
+                colours[i] = colours[int(rng.integers(i))]
+    textures = [TEXTURES[i] for i in rng.integers(len(TEXTURES), size=count)]
+    angles = rng.uniform(0, 2 * math.pi, count)
+    return [_Plan(*plan) for plan in zip(shapes, colours, textures, radii, angles, strict=True)]
 
 
 def _place(
@@ -130,11 +131,7 @@ def _place(
     corners: list[tuple[int, int]] = []
     least: list[float] = []
     for index, (plan, cover) in enumerate(zip(plans, covers, strict=True)):
-        alike = [
-            k
-            for k, i in enumerate(placed)
-            if (plans[i].colour, plans[i].texture) == (plan.colour, plan.texture)
-        ]
+        alike = [k for k, i in enumerate(placed) if (plans[i].colour, plans[i].texture) == (plan.colour, plan.texture)]
         solid = cover >= 0.5
         full, side = int(solid.sum()), len(cover)
         for _ in range(_PLACEMENT_TRIES):
@@ -156,9 +153,7 @@ def _place(
     return placed, corners, owner
 
 
-def _overlap(
-    top: int, left: int, side: int, size: int
-) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+def _overlap(top: int, left: int, side: int, size: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
     """What a patch covers of the image, and what of the patch lies in the image."""
     bottom, right = min(top + side, size), min(left + side, size)
     y, x = max(top, 0), max(left, 0)
@@ -216,9 +211,7 @@ def _background(rng: np.random.Generator, size: int) -> np.ndarray:
     tone = rng.uniform(105, 155) + rng.uniform(-12, 12, 3)
     canvas = np.tile(tone.astype(np.float32), (size, size, 1))
     for cells, strength in ((3, 16), (8, 9)):
-        noise = rng.normal(0, strength, (cells, cells, 1)) + rng.normal(
-            0, strength / 3, (cells, cells, 3)
-        )
+        noise = rng.normal(0, strength, (cells, cells, 1)) + rng.normal(0, strength / 3, (cells, cells, 3))
         canvas += cv2.resize(noise.astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
     ramp = np.linspace(-1, 1, size, dtype=np.float32)
     canvas += (rng.uniform(-18, 18) * ramp[:, None] + rng.uniform(-18, 18) * ramp)[..., None]
@@ -244,9 +237,7 @@ def _background(rng: np.random.Generator, size: int) -> np.ndarray:
     return np.clip(canvas + blurred[..., None], 60, 200)
 
 
-def _cast_shadow(
-    canvas: np.ndarray, cover: np.ndarray, top: int, left: int, away: tuple[float, float]
-) -> None:
+def _cast_shadow(canvas: np.ndarray, cover: np.ndarray, top: int, left: int, away: tuple[float, float]) -> None:
     """Darken the canvas, in place, beside the object on the side that the light does not reach."""
     side, size = len(cover), len(canvas)
     reach = max(1, round(0.08 * side))
@@ -257,9 +248,7 @@ def _cast_shadow(
     canvas[window] *= 1 - 0.45 * soft[patch][..., None]
 
 
-def _surface(
-    plan: _Plan, side: int, away: tuple[float, float], rng: np.random.Generator
-) -> np.ndarray:
+def _surface(plan: _Plan, side: int, away: tuple[float, float], rng: np.random.Generator) -> np.ndarray:
     """(side, side, 3) float32: colour, texture and shading of the square patch around an object."""
     span = (np.arange(side, dtype=np.float32) - (side - 1) / 2) / np.float32(plan.radius)
     x, y = span[None, :], span[:, None]

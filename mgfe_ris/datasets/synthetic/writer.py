@@ -46,9 +46,7 @@ class _Request:
         if self.flavour not in FLAVOURS:
             raise ValueError(f'flavour must be one of {", ".join(FLAVOURS)}; got {self.flavour!r}')
         if self.images < MIN_IMAGES:
-            raise ValueError(
-                f'images must be at least {MIN_IMAGES}, one for every split; got {self.images}'
-            )
+            raise ValueError(f'images must be at least {MIN_IMAGES}, one for every split; got {self.images}')
         if self.seed < 0:
             raise ValueError(f'seed must not be negative; got {self.seed}')
         if self.size < MIN_SIZE:
@@ -142,11 +140,7 @@ def _publish(partial_out: Path, out: Path, flavour: str) -> None:
 
 
 def split_names(flavour: str) -> tuple[str, ...]:
-    return (
-        ('train', 'val', 'test')
-        if SPLIT_BY[flavour] == 'umd'
-        else ('train', 'val', 'testA', 'testB')
-    )
+    return ('train', 'val', 'test') if SPLIT_BY[flavour] == 'umd' else ('train', 'val', 'testA', 'testB')
 
 
 def split_of(index: int, images: int, flavour: str) -> str:
@@ -188,9 +182,7 @@ class _Record:
 def _draw_all(request: _Request, folder: Path, jobs: int, progress: bool) -> Iterator[_Record]:
     """Records in the order of the images, however many processes draw them."""
     draw = partial(_draw_one, request, folder)
-    show = partial(
-        tqdm, total=request.images, desc=request.flavour, unit='image', disable=not progress
-    )
+    show = partial(tqdm, total=request.images, desc=request.flavour, unit='image', disable=not progress)
     if jobs == 1:
         yield from show(map(draw, range(request.images)))
         return
@@ -227,9 +219,7 @@ def _region(mask: np.ndarray) -> dict:
     rle = coco_mask.encode(np.asfortranarray(mask, np.uint8))
     polygon = _polygon(mask)
     return {
-        'segmentation': [polygon]
-        if polygon
-        else {'size': list(mask.shape), 'counts': rle['counts'].decode()},
+        'segmentation': [polygon] if polygon else {'size': list(mask.shape), 'counts': rle['counts'].decode()},
         'area': float(mask.sum()),
         'bbox': [float(left), float(top), float(columns[-1] + 1 - left), float(rows[-1] + 1 - top)],
         'iscrowd': 0,
@@ -314,8 +304,7 @@ def _refs(request: _Request, records: list[_Record]) -> list[dict]:
                     'image_id': record.index + 1,
                     'split': split_of(record.index, request.images, request.flavour),
                     'sentences': [
-                        {'tokens': sent.split(), 'raw': sent, 'sent_id': i, 'sent': sent}
-                        for i, sent in numbered
+                        {'tokens': sent.split(), 'raw': sent, 'sent_id': i, 'sent': sent} for i, sent in numbered
                     ],
                     'category_id': region['category_id'],
                 }
@@ -336,9 +325,7 @@ def _summarise(request: _Request, records: list[_Record], refs: list[dict]) -> d
             'refs': len(mine),
             'sentences': len(said),
             'words per sentence': round(sum(len(sent.split()) for sent in said) / len(said), 2),
-            'kinds': {
-                kind: round(kinds.count(kind) / len(kinds), 3) for kind in sorted(set(kinds))
-            },
+            'kinds': {kind: round(kinds.count(kind) / len(kinds), 3) for kind in sorted(set(kinds))},
         }
     return {
         'parameters': asdict(request),

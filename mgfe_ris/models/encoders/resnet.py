@@ -27,12 +27,8 @@ class ResNetEncoder(ResNet):
         super().__init__(**kwargs)
         self.use_max_pool = max_pool
         block_width = self.base_channels * self.block.expansion
-        self.out_norms = ModuleList(
-            nn.GroupNorm(1, block_width * 2**i) for i in range(len(self.res_layers))
-        )
-        self.position_map = (
-            nn.Parameter(torch.zeros(1, self.stem_channels, *position_map)) if position_map else None
-        )
+        self.out_norms = ModuleList(nn.GroupNorm(1, block_width * 2**i) for i in range(len(self.res_layers)))
+        self.position_map = nn.Parameter(torch.zeros(1, self.stem_channels, *position_map)) if position_map else None
 
     def init_weights(self) -> None:
         super().init_weights()

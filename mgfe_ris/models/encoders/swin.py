@@ -56,9 +56,7 @@ class FusedWindowAttention(ShiftWindowMSA):
     @classmethod
     def like(cls, stock: ShiftWindowMSA) -> 'FusedWindowAttention':
         """The same layer, taking over the parameters of ``stock``."""
-        attention = cls(
-            stock.w_msa.embed_dims, stock.w_msa.num_heads, stock.window_size, shift_size=stock.shift_size
-        )
+        attention = cls(stock.w_msa.embed_dims, stock.w_msa.num_heads, stock.window_size, shift_size=stock.shift_size)
         attention.w_msa, attention.drop = stock.w_msa, stock.drop
         attention.shift_masks = {}
         return attention
@@ -68,7 +66,7 @@ class FusedWindowAttention(ShiftWindowMSA):
         (h, w), ws, shift = hw_shape, self.window_size, self.shift_size
         x = query.unflatten(1, (h, w))
         x = F.pad(x, (0, 0, 0, -w % ws, 0, -h % ws))
-        padded = x.shape[1:3]
+        padded = (x.shape[1], x.shape[2])
         if shift:
             x = x.roll((-shift, -shift), (1, 2))
         windows = _partition(x, ws)

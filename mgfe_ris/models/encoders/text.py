@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.logging import MMLogger
@@ -99,9 +100,7 @@ class HFTextEncoder(BaseModule):
 
     def init_weights(self) -> None:
         if self.pretrained is not None:
-            source = _from_hub(
-                AutoModel, self.pretrained, 'text_encoder.pretrained', add_pooling_layer=False
-            )
+            source = _from_hub(AutoModel, self.pretrained, 'text_encoder.pretrained', add_pooling_layer=False)
             self.model.load_state_dict(source.state_dict())
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
@@ -109,7 +108,7 @@ class HFTextEncoder(BaseModule):
         return self.model(input_ids=ids, attention_mask=mask.long()).last_hidden_state
 
 
-def _from_hub(auto_class: type, name: str, option: str, **kwargs):
+def _from_hub(auto_class: Any, name: str, option: str, **kwargs):
     try:
         return auto_class.from_pretrained(name, **kwargs)
     except OSError as error:

@@ -1,5 +1,6 @@
 """Dynamic weight allocation: section 3.2, eqs. 13 to 15."""
 
+import torch
 from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
@@ -24,20 +25,16 @@ class DynamicWeight(BaseModule):
         super().__init__(init_cfg)
         if channels % reduction:
             raise ValueError(f'channels ({channels}) must be a multiple of reduction ({reduction})')
-        self.phi = _gate(channels, channels // reduction)
-        self.gamma = _gate(channels, channels // reduction)
-
-    def init_weights(self) -> None:
-        super().init_weights()
-        for gate in (self.phi, self.gamma):
-            nn.init.ones_(gate[2].bias)
+        self.phi = _Gate(channels, channels // reduction)
+        self.gamma = _Gate(channels, channels // reduction)
 
     def forward(self, g: Tensor, refined: Tensor) -> Tensor:
         """G and G', both (B, C, H, W) -> F (B, C, H, W)."""
         return self.phi(refined) * refined + self.gamma(g) * g  # eqs. 13 to 15
 
 
-def _gate(channels: int, hidden: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(channels, hidden, 1, bias=False), nn.GELU(), nn.Conv2d(hidden, channels, 1), nn.Tanh()
-    )
+class _Gate(nn.Sequential):
+    def __init__(self, channels: int, hidden: int):
+        last = nn.Conv2d(hidden, channels, 1)
+        last.bias = nn.Parameter(torch.ones(channels))
+        super().__init__(nn.Conv2d(channels, hidden, 1, bias=False), nn.GELU(), last, nn.Tanh())

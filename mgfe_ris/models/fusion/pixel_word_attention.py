@@ -53,7 +53,7 @@ class PixelWordAttention(BaseModule):
         Returns:
             G, (B, C, H, W).
         """
-        b, c, h, w = v.shape
+        c, h, w = v.shape[1:]
         heads = (self.num_heads, c // self.num_heads)
         keep = mask.to(words.dtype)[..., None]
         q = _instance_norm(self.norm, self.query(v)).flatten(2).transpose(1, 2)

@@ -26,6 +26,4 @@ class WeightedCrossEntropyLoss(nn.Module):
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """logits (B, C, H, W), target (B, H, W) int64 -> scalar."""
-        return F.cross_entropy(
-            logits, target, self.class_weight.to(logits.dtype), ignore_index=self.ignore_index
-        )
+        return F.cross_entropy(logits, target, self.class_weight.to(logits.dtype), ignore_index=self.ignore_index)

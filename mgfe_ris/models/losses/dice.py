@@ -28,8 +28,8 @@ class MultiClassDiceLoss(nn.Module):
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """logits (B, C, H, W), target (B, H, W) int64 -> scalar."""
-        p, y, valid = softmax_and_one_hot(logits, target, self.ignore_index)
+        p_s, y, valid = softmax_and_one_hot(logits, target, self.ignore_index)
         pixels = (0, 2, 3) if self.over_batch else (2, 3)
-        overlap = (p * y).sum(pixels)
-        total = (p * valid).sum(pixels) + y.sum(pixels)
+        overlap = (p_s * y).sum(pixels)
+        total = (p_s * valid).sum(pixels) + y.sum(pixels)
         return torch.mean(1 - 2 * overlap / (total + self.delta))

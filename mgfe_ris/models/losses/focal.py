@@ -21,9 +21,7 @@ class SoftmaxFocalLoss(nn.Module):
         delta: keeps the logarithm finite.
     """
 
-    def __init__(
-        self, alpha: float = 0.25, gamma: float = 2.0, ignore_index: int = 255, delta: float = 1e-6
-    ):
+    def __init__(self, alpha: float = 0.25, gamma: float = 2.0, ignore_index: int = 255, delta: float = 1e-6):
         super().__init__()
         self.alpha = alpha
         self.gamma = gamma
@@ -33,6 +31,6 @@ class SoftmaxFocalLoss(nn.Module):
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """logits (B, C, H, W), target (B, H, W) int64 -> scalar."""
         p_s, y, valid = softmax_and_one_hot(logits, target, self.ignore_index)
-        p = p_s * y + (1 - p_s) * (1 - y)  # eq. 20
+        p = torch.where(y, p_s, 1 - p_s)  # eq. 20
         loss = -self.alpha * (1 - p) ** self.gamma * torch.log(p + self.delta)  # eqs. 21 to 23
         return (loss * valid).sum() / (valid.sum() * logits.shape[1]).clamp(min=1)

@@ -1,0 +1,96 @@
+"""Parameters and multiply-accumulates, counted as the paper's Tables 2 and 3 do, and completely."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from mmseg.models.backbones.swin import ShiftWindowMSA
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+_NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._NormBase)
+_LINEAR_OPS = {torch.ops.aten.convolution, torch.ops.aten.mm, torch.ops.aten.addmm}
+
+
+@dataclass(frozen=True)
+class Complexity:
+    """Of one photo and one sentence. Parameters in millions; the rest in giga multiply-accumulates, which the
+    paper, as ``thop`` does, calls GFLOPs."""
+
+    image_params: float
+    text_params: float
+    image_modules: float
+    """Convolutions, linear layers, normalisations and the softmax of window attention: the paper's convention."""
+    image_attention: float
+    """The matrix products inside attention, image side."""
+    text: float
+    """The text encoder, its attention products included."""
+
+
+@torch.no_grad()
+def count_complexity(model: nn.Module, size: tuple[int, int] = (480, 480), words: int = 30) -> Complexity:
+    """Count on one forward pass.
+
+    Args:
+        model: a :class:`ReferringSegmentor`.
+        size: of the photo, (height, width) in pixels.
+        words: tokens of the sentence; 30 in the paper's tables.
+    """
+    model = model.eval()
+    text_modules = set(model.text_encoder.modules())
+    macs: list[float] = []
+    hooks = [
+        module.register_forward_hook(lambda m, inputs, out: macs.append(_module_macs(m, inputs, out)))
+        for module in model.modules()
+        if module not in text_modules
+    ]
+    device = next(model.parameters()).device
+    photo = torch.zeros(1, 3, *size, device=device)
+    ids = torch.zeros(1, words, dtype=torch.long, device=device)
+    mask = torch.ones_like(ids, dtype=torch.bool)
+    try:
+        everything = _count_products(lambda: model.segment(photo, ids, mask))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    text = _count_products(lambda: model.text_encoder(ids, mask))
+    text_params = sum(p.numel() for p in model.text_encoder.parameters())
+    all_params = sum(p.numel() for p in model.parameters())
+    return Complexity(
+        image_params=(all_params - text_params) / 1e6,
+        text_params=text_params / 1e6,
+        image_modules=sum(macs) / 1e9,
+        image_attention=(_attention(everything) - _attention(text)) / 2e9,
+        text=sum(text.values()) / 2e9,
+    )
+
+
+def _module_macs(module: nn.Module, inputs: tuple, out: Tensor) -> float:
+    if isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Linear)):
+        return out.numel() * module.weight[0].numel()
+    if isinstance(module, _NORMS):
+        affine = getattr(module, 'affine', False) or getattr(module, 'elementwise_affine', False)
+        return inputs[0].numel() * (4 if affine else 2)
+    if isinstance(module, ShiftWindowMSA):
+        return _window_softmax(module, inputs)
+    return 0
+
+
+def _window_softmax(module: ShiftWindowMSA, inputs: tuple) -> float:
+    """Original Swin's softmax is a module, so thop counts it: per row of n, n exponentials, n - 1 sums, n quotients."""
+    tokens, (height, width) = inputs
+    n = module.window_size**2
+    windows = -(-height // module.window_size) * -(-width // module.window_size)
+    return len(tokens) * windows * module.w_msa.num_heads * n * (3 * n - 1)
+
+
+def _count_products(run: Callable[[], object]) -> dict:
+    """Floating point operations of every matrix product and convolution, by operator."""
+    counter = FlopCounterMode(display=False)
+    with counter:
+        run()
+    return counter.get_flop_counts()['Global']
+
+
+def _attention(counts: dict) -> float:
+    return sum(flops for op, flops in counts.items() if op not in _LINEAR_OPS)

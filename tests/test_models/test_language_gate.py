@@ -1,0 +1,33 @@
+"""LAVT's language gate (method 4)."""
+
+import numpy as np
+import pytest
+import torch
+from by_hand import assert_agrees, assert_gradients, conv, randomize
+
+from mgfe_ris.models.fusion import LanguageGate
+
+C = 6
+
+
+def reference(m, g):
+    return np.tanh(conv(m.gate[2], np.maximum(conv(m.gate[0], g), 0))) * g
+
+
+@pytest.mark.parametrize('shape', [(1, C, 1, 1), (2, C, 4, 3)], ids='shape={}'.format)
+def test_agrees_with_the_equation(shape):
+    assert_agrees(randomize(LanguageGate(C)), reference, torch.randn(shape, dtype=torch.float64))
+
+
+def test_gradients_agree_with_finite_differences():
+    assert_gradients(randomize(LanguageGate(C)), torch.randn(1, C, 2, 3, dtype=torch.float64))
+
+
+def test_its_layers_have_no_bias():
+    assert sum(p.numel() for p in LanguageGate(C).parameters()) == 2 * C * C
+
+
+def test_refuses_a_refined_map_and_says_what_to_do():
+    g = torch.randn(1, C, 2, 2)
+    with pytest.raises(ValueError, match='refine=None, or weigh with DynamicWeight'):
+        LanguageGate(C)(g, g)

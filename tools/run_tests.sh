@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Lint, types and the whole test suite. Needs Python >= 3.10 and pip.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. tools/setup_env.sh requirements-dev.txt
+ruff check .
+ruff format --check .
+mypy
+python -m pytest "$@"
