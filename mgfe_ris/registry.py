@@ -12,7 +12,8 @@ from mmengine.registry import Registry
 SCOPE = 'mgfe_ris'
 
 REGISTRIES = {
-    name: Registry(parent.name, parent=parent, scope=SCOPE, locations=[SCOPE])
+    # a registry imports its locations on first use, but not its parent's: so ours name both
+    name: Registry(parent.name, parent=parent, scope=SCOPE, locations=[SCOPE, *parent._locations])
     for name, parent in vars(mmseg_registry).items()
     if isinstance(parent, Registry)
 }

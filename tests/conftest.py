@@ -1,6 +1,53 @@
 """Settings of all tests."""
 
 import os
+from pathlib import Path
+
+import pytest
 
 # Read when transformers is first imported, which is why it stands here: no test waits for the network
 os.environ['HF_HUB_OFFLINE'] = '1'
+
+REPO = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope='session')
+def shared() -> Path:
+    """The folder beside the repository with real photos and recorded numbers."""
+    folder = REPO.parent / 'shared'
+    if not folder.is_dir():
+        pytest.skip(f'{folder} is not there: real photos and recorded numbers')
+    return folder
+
+
+@pytest.fixture(scope='session')
+def coco_ref(shared: Path) -> Path:
+    """Real photos in RefCOCO's form."""
+    return shared / 'data/coco_ref'
+
+
+@pytest.fixture(scope='session')
+def refshapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data root with 40 drawn photos of 64 x 64."""
+    from mgfe_ris.datasets.synthetic import write_refshapes
+
+    root = tmp_path_factory.mktemp('data')
+    write_refshapes(root, 'refshapes', images=40, seed=0, size=64, progress=False)
+    return root
+
+
+@pytest.fixture(scope='session')
+def small_model() -> dict:
+    """Options that make a tiny config 20 times smaller still."""
+    channels = (8, 16, 32, 64)
+    return {
+        'model.encoder.stem_channels': 8,
+        'model.encoder.base_channels': 8,
+        'model.neck.channels': channels,
+        'model.neck.text_channels': 32,
+        'model.decode_head.channels': channels,
+        'model.decode_head.hidden': 16,
+        'model.text_encoder.config.hidden_size': 32,
+        'model.text_encoder.config.intermediate_size': 32,
+        'model.text_encoder.config.num_hidden_layers': 1,
+    }

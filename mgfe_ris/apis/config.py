@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 
 CONFIG_ROOT = Path(__file__).parents[1] / '.mim' / 'configs'
 
@@ -64,8 +64,11 @@ def _set_everywhere(node: Any, key: str, value: Any) -> None:
 def _drop_pretrained_init(node: Any) -> None:
     for child in _children(node):
         _drop_pretrained_init(child)
-    if isinstance(node, ConfigDict) and (node.get('init_cfg') or {}).get('type') == 'Pretrained':
-        node['init_cfg'] = None
+    if isinstance(node, dict) and node.get('init_cfg'):
+        steps = node['init_cfg'] if isinstance(node['init_cfg'], (list, tuple)) else [node['init_cfg']]
+        kept = [step for step in steps if step['type'] != 'Pretrained']
+        if len(kept) < len(steps):
+            node['init_cfg'] = kept or None
 
 
 def _children(node: Any) -> list:

@@ -61,12 +61,11 @@ class ReferringDataset(BaseDataset):
         self.per_sentence = per_sentence
         self.sentence_key = sentence_key
         self.shuffle_sentences = shuffle_sentences
-        super().__init__(
-            data_root=data_root,
-            metainfo={'split': split, **(metainfo or {})},
-            pipeline=list(pipeline),
-            lazy_init=lazy_init,
-        )
+        metainfo = dict(metainfo or {})
+        # not through mmengine: it takes a string for a file name and reads ./val, or fails where that is a folder
+        split_name = metainfo.pop('split', split)
+        super().__init__(data_root=data_root, metainfo=metainfo, pipeline=list(pipeline), lazy_init=lazy_init)
+        self._metainfo['split'] = split_name
 
     def load_data_list(self) -> list[dict]:
         """Read and check the files; see the class for the samples' keys."""

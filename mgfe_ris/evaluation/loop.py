@@ -5,7 +5,6 @@ from copy import deepcopy
 
 from mmengine.runner import BaseLoop, Runner, TestLoop
 from mmseg.registry import LOOPS
-from torch.utils.data import DataLoader
 
 
 @LOOPS.register_module()
@@ -36,19 +35,12 @@ class SplitsTestLoop(BaseLoop):
             name: TestLoop(runner, _with_split(dataloader, name), deepcopy(evaluator), fp16)
             for name in [*splits, *(f'{split}-shuffled' for split in shuffled)]
         }
-        self._current = next(iter(self.loops.values()))
-
-    @property
-    def dataloader(self) -> DataLoader:
-        """Of the split that is being tested; mmengine's logger and our ``PictureHook`` read it."""
-        return self._current.dataloader
 
     def run(self) -> dict[str, float]:
         """All splits in turn -> ``{'val/oIoU': ..., ...}``."""
         metrics: dict[str, float] = {}
         for name, loop in self.loops.items():
             self.dataloader = loop.dataloader  # what the runner's hooks look at
-            self._current = loop
             self.runner.logger.info(f'Testing {name}: {len(loop.dataloader.dataset)} sentences')
             metrics |= {f'{name}/{key}': value for key, value in loop.run().items()}
         return metrics

@@ -1,6 +1,6 @@
 """Masks on photos. Pictures are RGB arrays, (height, width, 3) uint8; masks are bool, (height, width)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -61,11 +61,21 @@ def _beside(pictures: Sequence[np.ndarray], columns: int, width: int, gap: int) 
     return row
 
 
+def _parts(word: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> Iterator[str]:
+    """A word as it is, or, if it is wider than the picture, in parts that fit."""
+    while word:
+        end = len(word)
+        while end > 1 and font.getlength(word[:end]) > width:
+            end -= 1
+        yield word[:end]
+        word = word[end:]
+
+
 def _wrap(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> list[str]:
     lines: list[str] = []
     for paragraph in text.split('\n'):
         line = ''
-        for word in paragraph.split():
+        for word in (part for word in paragraph.split() for part in _parts(word, font, width)):
             longer = f'{line} {word}'.strip()
             if line and font.getlength(longer) > width:
                 lines.append(line)

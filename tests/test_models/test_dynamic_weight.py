@@ -44,9 +44,7 @@ def test_the_gates_begin_open_at_tanh_1():
     module = DynamicWeight(C)
     module.init_weights()
     g, refined = 1e-4 * torch.randn(2, C, 4, 4), 1e-4 * torch.randn(2, C, 4, 4)
-    torch.testing.assert_close(
-        module(g, refined), math.tanh(1) * (g + refined), rtol=0, atol=1e-7
-    )
+    torch.testing.assert_close(module(g, refined), math.tanh(1) * (g + refined), rtol=0, atol=1e-7)
 
 
 def test_the_reduction_must_divide_the_width():

@@ -28,10 +28,10 @@ def reference(m, v, words, mask):
     k = linear(m.key, words) * mask[:, None]
     value = linear(m.value, words) * mask[:, None]
     context = np.zeros_like(v)
-    for channels in np.split(np.arange(C), m.num_heads):
+    for channels in np.split(np.arange(len(v)), m.num_heads):
         for y, x in np.ndindex(*v.shape[1:]):
             scores = [
-                q[channels, y, x] @ k[t, channels] / math.sqrt(C) + (0 if mask[t] else -1e4)
+                q[channels, y, x] @ k[t, channels] / math.sqrt(len(v)) + (0 if mask[t] else -1e4)
                 for t in range(len(words))
             ]
             context[channels, y, x] = softmax(np.array(scores)) @ value[:, channels]
@@ -39,10 +39,10 @@ def reference(m, v, words, mask):
     return gelu(conv(m.project, gelu(conv(m.visual, v)) * lang))
 
 
-def inputs(size, mask, batch=2):
+def inputs(size, mask, batch=2, channels=C):
     mask = torch.tensor([mask] * batch, dtype=torch.bool)
     words = torch.randn(batch, mask.shape[1], D, dtype=torch.float64)
-    return torch.randn(batch, C, *size, dtype=torch.float64), words, mask
+    return torch.randn(batch, channels, *size, dtype=torch.float64), words, mask
 
 
 @pytest.mark.parametrize('num_heads', [1, 2], ids='heads={}'.format)
@@ -67,10 +67,11 @@ def test_each_photo_of_a_batch_has_its_own_mask():
     assert_agrees(randomize(PixelWordAttention(C, D)), reference, v, words, mask)
 
 
+@pytest.mark.parametrize('batch', [1, 2], ids='batch={}'.format)
 @pytest.mark.parametrize('num_heads', [1, 2], ids='heads={}'.format)
-def test_gradients_agree_with_finite_differences(num_heads):
-    module = randomize(PixelWordAttention(C, D, num_heads=num_heads))
-    assert_gradients(module, *inputs((2, 3), [1, 1, 0], batch=1))
+def test_gradients_agree_with_finite_differences(num_heads, batch):
+    module = randomize(PixelWordAttention(4, D, num_heads=num_heads))
+    assert_gradients(module, *inputs((2, 2), [1, 1, 0], batch=batch, channels=4))
 
 
 def test_padded_words_change_nothing_bitwise():

@@ -28,6 +28,8 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     records = [json.loads(line) for line in args.results.read_text(encoding='utf-8').splitlines()]
+    if not records:
+        raise ValueError(f'{args.results}: no samples')
     chosen = random.Random(args.seed).sample(records, min(args.samples, len(records)))
     pictures = [
         compare(

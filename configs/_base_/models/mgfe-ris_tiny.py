@@ -1,6 +1,7 @@
 # The paper's attention, MGFE, DW, head and loss on a small convolutional encoder and a two-layer text encoder:
 # everything learns from scratch, on two CPU cores, in minutes.
 channels = (32, 64, 128, 256)
+words = 128
 
 model = dict(
     type='ReferringSegmentor',
@@ -15,7 +16,7 @@ model = dict(
         config=dict(
             model_type='bert',
             vocab_size=401,
-            hidden_size=128,
+            hidden_size=words,
             num_hidden_layers=2,
             num_attention_heads=4,
             intermediate_size=256,
@@ -35,7 +36,7 @@ model = dict(
     neck=dict(
         type='MGFENeck',
         channels=channels,
-        text_channels=128,
+        text_channels=words,
         attention=dict(type='PixelWordAttention'),
         refine=dict(type='MGFE', pool_size=(8, 4, 2, 1)),
         weigh=dict(type='DynamicWeight'),

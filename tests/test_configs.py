@@ -1,0 +1,102 @@
+"""Every config parses, builds offline, and says what it means to say."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import init_default_scope
+from mmseg.registry import MODELS
+
+from mgfe_ris.apis import load_config
+
+ROOT = Path(__file__).parents[1] / 'configs'
+CONFIGS = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob('[!_]*/*.py'))
+PUBLISHED = [name for name in CONFIGS if 'swin-base' in name or 'table' in name]
+SMALL = [name for name in CONFIGS if 'tiny' in name]
+
+
+def build(name: str):
+    cfg = load_config(ROOT / name, from_scratch=True)
+    init_default_scope(cfg.default_scope)
+    return cfg, MODELS.build(cfg.model)
+
+
+def test_there_is_a_config_for_every_data_set():
+    names = {Path(name).stem for name in CONFIGS}
+    published = {f'mgfe-ris_swin-base_{data}' for data in ('refcoco', 'refcoco+', 'gref-umd', 'gref-google')}
+    small = {f'mgfe-ris_tiny_{data}' for data in ('refshapes', 'refshapes+', 'refshapesg', 'refcoco')}
+    assert published | small <= names
+    assert len([name for name in names if name.startswith('table3_')]) == 5
+    assert set(PUBLISHED) | set(SMALL) == set(CONFIGS)
+
+
+@pytest.mark.parametrize('name', PUBLISHED)
+def test_published_config_follows_the_paper(name):
+    cfg = load_config(ROOT / name)
+    assert cfg.model.text_encoder.pretrained == cfg.model.data_preprocessor.tokenizer.pretrained == 'bert-base-uncased'
+    assert cfg.model.encoder.init_cfg.checkpoint.endswith('swin_base_patch4_window12_384_20220317-55b0104a.pth')
+    assert cfg.train_dataloader.batch_size == cfg.auto_scale_lr.base_batch_size == 8
+    assert cfg.train_cfg.max_epochs == cfg.param_scheduler.end == 40
+    assert cfg.optim_wrapper.optimizer == dict(type='AdamW', lr=5e-5, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01)
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        assert [t.type for t in loader.dataset.pipeline] == [
+            'LoadPhoto', 'LoadReferringMask', 'Resize', 'PickSentence', 'PackSegInputs'
+        ]  # fmt: skip
+        assert loader.dataset.pipeline[2].scale == (480, 480)
+        assert loader.dataset.get('per_sentence', False) == (loader is not cfg.train_dataloader)
+
+
+@pytest.mark.parametrize(
+    ('name', 'folder', 'split_by', 'splits'),
+    [
+        ('refcoco', 'refcoco', 'unc', ('val', 'testA', 'testB')),
+        ('refcoco+', 'refcoco+', 'unc', ('val', 'testA', 'testB')),
+        ('gref-umd', 'refcocog', 'umd', ('val', 'test')),
+        ('gref-google', 'refcocog', 'google', ('val',)),
+    ],
+)
+def test_published_config_reads_its_own_data(name, folder, split_by, splits):
+    cfg = load_config(ROOT / 'mgfe_ris' / f'mgfe-ris_swin-base_{name}.py')
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        assert (loader.dataset.ann_folder, loader.dataset.split_by) == (folder, split_by)
+    assert tuple(cfg.test_cfg.splits) == splits
+
+
+# One model at full size serves for all that share it: 240 M parameters take seconds to build.
+@pytest.mark.parametrize('name', ['mgfe_ris/mgfe-ris_swin-base_refcoco.py', 'ablations/table3_1_baseline.py'])
+def test_optimizer_groups_of_the_published_model(name):
+    cfg, model = build(name)
+    groups = build_optim_wrapper(model, cfg.optim_wrapper).optimizer.param_groups
+    decays = {id(p): group['weight_decay'] for group in groups for p in group['params']}
+    norms = {id(p) for m in model.modules() if 'Norm' in type(m).__name__ for p in m.parameters(recurse=False)}
+    for parameter_name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        exempt = id(parameter) in norms or 'relative_position_bias_table' in parameter_name
+        assert decays[id(parameter)] == (0.0 if exempt else 0.01), parameter_name
+    frozen = {n for n, p in model.named_parameters() if not p.requires_grad}
+    bert = 'text_encoder.model.'
+    assert {n.removeprefix(bert).split('.weight')[0].split('.bias')[0].split('.')[0] for n in frozen} == {
+        'embeddings', 'encoder'
+    }  # fmt: skip
+    assert {n.split('.')[4] for n in frozen if n.startswith(f'{bert}encoder')} == {'10', '11'}
+
+
+@pytest.mark.parametrize('name', SMALL)
+def test_small_config_takes_a_step(name):
+    cfg, model = build(name)
+    model.init_weights()
+    model.train()
+    wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    before = {n: p.detach().clone() for n, p in model.named_parameters()}
+    ids = torch.randint(50, 300, (2, 20))
+    mask = torch.arange(20) < torch.tensor([[5], [9]])
+    target = torch.zeros(2, 64, 64, dtype=torch.long)
+    target[:, 20:40, 10:50] = 1
+    losses = model.loss_function(model.segment(torch.randn(2, 3, 64, 64), ids, mask), target)
+    sum(losses.values()).backward()
+    without = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
+    assert not without
+    wrapper.step()
+    assert any(not torch.equal(before[n], p) for n, p in model.named_parameters() if n.startswith('neck'))

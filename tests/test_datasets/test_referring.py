@@ -1,0 +1,288 @@
+"""RefCOCO as samples: which there are, what they hold, and what is said of files that do not fit."""
+
+import json
+import pickle
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import init_default_scope
+from PIL import Image
+from torch.utils.data import DataLoader
+
+from mgfe_ris.apis import load_config
+from mgfe_ris.datasets import ReferringDataset
+
+REPO = Path(__file__).parents[2]
+HEIGHT, WIDTH = 20, 30
+
+
+def ref(ref_id: int, image_id: int, sentences: list[str], split: str = 'train') -> dict:
+    said = [dict(sent_id=10 * ref_id + i, raw=s, sent=s.strip().lower(), tokens=[]) for i, s in enumerate(sentences)]
+    return dict(ref_id=ref_id, ann_id=100 + ref_id, image_id=image_id, split=split, sentences=said)
+
+
+def write_set(root: Path, refs: list[dict], photos: int = 3) -> Path:
+    """Photos 1, 2, ... and, for each ref, an annotation of its own."""
+    (root / 'refs').mkdir(parents=True)
+    (root / 'images').mkdir()
+    images = [dict(id=i, file_name=f'{i}.png', height=HEIGHT, width=WIDTH) for i in range(1, photos + 1)]
+    annotations = [
+        dict(id=r['ann_id'], image_id=r['image_id'], segmentation=[[n, 2, n + 5, 2, n + 5, 9, n, 9]])
+        for n, r in enumerate(refs)
+    ]
+    for image in images:
+        Image.new('RGB', (WIDTH, HEIGHT), (image['id'], 0, 0)).save(root / 'images' / image['file_name'])
+    (root / 'refs/instances.json').write_text(json.dumps(dict(images=images, annotations=annotations)))
+    (root / 'refs/refs(unc).p').write_bytes(pickle.dumps(refs))
+    return root
+
+
+def edit_instances(root: Path, **changes: list) -> None:
+    path = root / 'refs/instances.json'
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def read(root: Path, split: str = 'train', **kwargs) -> ReferringDataset:
+    init_default_scope('mmseg')
+    return ReferringDataset(
+        **{'ann_folder': 'refs', 'split_by': 'unc', **kwargs, 'data_root': str(root), 'split': split}
+    )
+
+
+def samples(dataset: ReferringDataset) -> list[dict]:
+    return [dataset.get_data_info(i) for i in range(len(dataset))]
+
+
+REFS = [
+    ref(1, 1, ['Left dog', 'The BROWN dog ']),
+    ref(2, 1, ['cat']),
+    ref(3, 2, ['man on the right', 'man', 'tall man']),
+    ref(4, 3, ['red car'], 'val'),
+    ref(5, 3, ['blue car', 'bus'], 'val'),
+    ref(6, 3, ['tree'], 'val'),
+]
+
+
+@pytest.fixture
+def root(tmp_path) -> Path:
+    return write_set(tmp_path / 'data', REFS)
+
+
+# Which samples
+
+
+def test_training_has_objects_and_evaluation_has_sentences(root):
+    objects, sentences = samples(read(root)), samples(read(root, per_sentence=True))
+    assert [s['ref_id'] for s in objects] == [1, 2, 3]
+    assert objects[2]['sentences'] == ['man on the right', 'man', 'tall man'] and objects[2]['sent_ids'] == [30, 31, 32]
+    assert [(s['ref_id'], s['sentences'], s['sent_ids']) for s in sentences] == [
+        (1, ['Left dog'], [10]),
+        (1, ['The BROWN dog '], [11]),
+        (2, ['cat'], [20]),
+        (3, ['man on the right'], [30]),
+        (3, ['man'], [31]),
+        (3, ['tall man'], [32]),
+    ]
+
+
+def test_what_a_sample_holds(root):
+    first = samples(read(root, 'val'))[0]
+    assert first['img_path'] == str(root / 'images/3.png') and first['img_id'] == 3
+    assert (first['height'], first['width']) == (HEIGHT, WIDTH)
+    assert first['segmentation'] == [[3, 2, 8, 2, 8, 9, 3, 9]]
+
+
+def test_raw_or_cleaned_sentences(root):
+    assert samples(read(root))[0]['sentences'] == ['Left dog', 'The BROWN dog ']
+    assert samples(read(root, sentence_key='sent'))[0]['sentences'] == ['left dog', 'the brown dog']
+    with pytest.raises(ValueError, match="must be 'raw' or 'sent'; got 'tokens'"):
+        read(root, sentence_key='tokens')
+
+
+@pytest.mark.parametrize('split', ['train', 'val', 'testA', 'testB'])
+@pytest.mark.parametrize('sentence_key', ['raw', 'sent'])
+def test_counts_of_the_real_data(coco_ref, split, sentence_key):
+    with (coco_ref / 'refcoco/refs(unc).p').open('rb') as file:
+        refs = [r for r in pickle.load(file) if r['split'] == split]
+    said = Counter((r['ref_id'], s['sent_id'], s[sentence_key]) for r in refs for s in r['sentences'])
+    settings = dict(ann_folder='refcoco', sentence_key=sentence_key)
+    objects = samples(read(coco_ref, split, **settings))
+    assert [s['ref_id'] for s in objects] == [r['ref_id'] for r in refs] and len(refs) > 20
+    sentences = samples(read(coco_ref, split, per_sentence=True, **settings))
+    assert Counter((s['ref_id'], *s['sent_ids'], *s['sentences']) for s in sentences) == said
+    assert len(said) > len(refs)
+
+
+def test_masks_of_the_real_data_belong_to_their_refs(coco_ref):
+    instances = json.loads((coco_ref / 'refcoco/instances.json').read_text())
+    area = {a['id']: a['area'] for a in instances['annotations']}
+    with (coco_ref / 'refcoco/refs(unc).p').open('rb') as file:
+        ann_id = {r['ref_id']: r['ann_id'] for r in pickle.load(file)}
+    pipeline = [dict(type='LoadPhoto'), dict(type='LoadReferringMask'), dict(type='PickSentence')]
+    dataset = read(coco_ref, 'testA', ann_folder='refcoco', pipeline=pipeline)
+    for sample in dataset:
+        true_area = area[ann_id[sample['ref_id']]]
+        assert sample['gt_seg_map'].sum() == pytest.approx(true_area, rel=0.1, abs=30), sample['ref_id']
+
+
+def test_training_meets_every_sentence_over_time(root):
+    np.random.seed(0)
+    dataset = read(root, pipeline=[dict(type='PickSentence')])
+    epochs = [[sample['sent_id'] for sample in dataset] for _ in range(40)]
+    assert all(len(epoch) == 3 for epoch in epochs)
+    assert {i for epoch in epochs for i in epoch} == {10, 11, 20, 30, 31, 32}
+
+
+# Exchanged sentences
+
+
+def test_exchanged_sentences_are_of_another_object_of_the_photo(root):
+    shuffled = samples(read(root, shuffle_sentences=True))
+    assert [(s['ref_id'], s['sent_ids']) for s in shuffled] == [(1, [20]), (2, [10, 11])]  # ref 3 is alone
+    assert shuffled[0]['segmentation'] == samples(read(root))[0]['segmentation']
+    of_val = samples(read(root, 'val', shuffle_sentences=True, per_sentence=True))
+    assert sorted(s['sent_ids'][0] for s in of_val) == [40, 50, 51, 60]
+    assert all(s['sent_ids'][0] // 10 != s['ref_id'] for s in of_val)
+
+
+def test_exchanged_sentences_of_the_real_data(coco_ref):
+    settings = dict(ann_folder='refcoco', split='val')
+    plain = samples(read(coco_ref, **settings))
+    shuffled = samples(read(coco_ref, shuffle_sentences=True, **settings))
+    owner = {i: s for s in plain for i in s['sent_ids']}
+    objects_of = Counter(s['img_id'] for s in plain)
+    assert [s['ref_id'] for s in shuffled] == [s['ref_id'] for s in plain if objects_of[s['img_id']] > 1]
+    assert 20 < len(shuffled) < len(plain)
+    for s in shuffled:
+        others = {owner[i]['ref_id'] for i in s['sent_ids']}
+        assert len(others) == 1 and s['ref_id'] not in others
+        other = owner[s['sent_ids'][0]]
+        assert other['img_id'] == s['img_id'] and other['segmentation'] != s['segmentation']
+        assert s['sentences'] == other['sentences']
+    assert len({tuple(s['sent_ids']) for s in shuffled}) == len(shuffled)
+
+
+# mmengine's side
+
+
+def test_the_config_reads_samples_in_a_worker(refshapes):
+    init_default_scope('mmseg')
+    cfg = load_config(REPO / 'configs/mgfe_ris/mgfe-ris_tiny_refshapes.py', data_root=str(refshapes))
+    settings = dict(cfg.val_dataloader.dataset)
+    assert settings.pop('type') == 'ReferringDataset'
+    dataset = ReferringDataset(**settings)
+    loader = DataLoader(dataset, batch_size=8, num_workers=1, collate_fn=pseudo_collate)
+    batches = list(loader)
+    told = [sample.sent_id for batch in batches for sample in batch['data_samples']]
+    assert told == [dataset.get_data_info(i)['sent_ids'][0] for i in range(len(dataset))] and len(told) > 20
+    assert {photo.shape for batch in batches for photo in batch['inputs']} == {(3, 64, 64)}
+
+
+def test_a_copy_that_was_pickled_is_the_same(root):
+    dataset = read(root, per_sentence=True)
+    assert samples(pickle.loads(pickle.dumps(dataset))) == samples(dataset)
+
+
+def test_lazy_reading(root):
+    dataset = read(root, lazy_init=True)
+    dataset.full_init()
+    assert len(dataset) == 3
+
+
+def test_metainfo(root, tmp_path, monkeypatch):
+    (tmp_path / 'train').write_text('mmengine would read this file, were it asked')
+    (tmp_path / 'val').mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert read(root).metainfo == dict(classes=('background', 'target'), split='train')
+    assert read(root, 'val').metainfo['split'] == 'val'
+    assert read(root, 'val', metainfo=dict(split='val-shuffled')).metainfo['split'] == 'val-shuffled'
+
+
+# Files that do not fit
+
+
+def test_a_missing_root(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'nowhere/refs: no such folder\. Set data_root'):
+        read(tmp_path / 'nowhere')
+
+
+def test_missing_instances(root):
+    (root / 'refs/instances.json').unlink()
+    with pytest.raises(FileNotFoundError, match=r'instances\.json: no such file'):
+        read(root)
+
+
+def test_an_unknown_split_with_those_there_are(root):
+    with pytest.raises(ValueError, match=r"no split 'validation'; there are \['train', 'val'\]") as error:
+        read(root, 'validation')
+    assert str(root / 'refs') in str(error.value)
+
+
+def test_missing_photos_are_counted_and_the_first_is_named(root):
+    for name in ('2.png', '1.png'):
+        (root / 'images' / name).unlink()
+    with pytest.raises(FileNotFoundError, match=r'2 photos are missing; the first is .*images/1\.png\. Set data_root'):
+        read(root)
+    assert len(read(root, 'val')) == 3, 'photos of other splits do not matter'
+    with pytest.raises(FileNotFoundError, match=r'1 photos are missing; the first is .*photos/3\.png.* img_folder'):
+        read(root, 'val', img_folder='photos')
+
+
+def test_photos_of_another_size_are_counted_before_training(root):
+    Image.new('RGB', (WIDTH, HEIGHT + 1)).save(root / 'images/1.png')
+    Image.new('RGB', (WIDTH // 2, HEIGHT)).save(root / 'images/2.png')
+    with pytest.raises(
+        ValueError, match=r'2 photos do not fit.*1\.png is \(30, 21\).*says \(30, 20\) \(width, height\)'
+    ):
+        read(root)
+
+
+def test_a_turned_photo_is_left_to_the_pipeline(root):
+    """A camera may store it lying down and say so in EXIF; if it does not, loading it names it."""
+    Image.new('RGB', (HEIGHT, WIDTH)).save(root / 'images/3.png')
+    dataset = read(root, 'val', pipeline=[dict(type='LoadPhoto'), dict(type='LoadReferringMask')])
+    with pytest.raises(ValueError, match=r'3\.png is \(30, 20\), its annotation says \(20, 30\)'):
+        dataset[0]
+
+
+@pytest.mark.parametrize('data', [b'', b'no image'])
+def test_what_is_no_photo_is_counted_before_training(root, data):
+    (root / 'images/2.png').write_bytes(data)
+    with pytest.raises(ValueError, match=r'1 photos do not fit.*2\.png is not a readable image\. Download'):
+        read(root)
+
+
+def test_a_truncated_photo_is_named_when_it_is_read(root):
+    photo = root / 'images/3.png'
+    Image.effect_noise((WIDTH, HEIGHT), 90).convert('RGB').save(photo, 'JPEG')
+    photo.write_bytes(photo.read_bytes()[:-200])
+    dataset = read(root, 'val', pipeline=[dict(type='LoadPhoto')])
+    with pytest.raises(ValueError, match=r'3\.png: not a readable image'):
+        dataset[0]
+
+
+def test_refs_to_missing_annotations_and_images(root):
+    instances = json.loads((root / 'refs/instances.json').read_text())
+    edit_instances(root, annotations=instances['annotations'][2:])
+    with pytest.raises(ValueError, match=r'2 refs .*missing annotation .*first is ref_id 1 with ann_id 101.*same data'):
+        read(root)
+    edit_instances(root, annotations=instances['annotations'], images=instances['images'][1:])
+    with pytest.raises(ValueError, match=r'2 refs .*missing image .*first is ref_id 1 with image_id 1.*same data'):
+        read(root)
+
+
+def test_empty_sentences_are_counted_and_left_out(tmp_path, caplog, monkeypatch):
+    refs = [ref(1, 1, ['dog', '', 'big dog']), ref(2, 1, [' ', '\t']), ref(3, 2, ['', 'cat'])]
+    root = write_set(tmp_path / 'data', refs)
+    warnings = []
+    monkeypatch.setattr('mmengine.logging.MMLogger.warning', lambda self, text, *_: warnings.append(text))
+    dataset = read(root)
+    assert [(s['ref_id'], s['sentences'], s['sent_ids']) for s in samples(dataset)] == [
+        (1, ['dog', 'big dog'], [10, 12]),
+        (3, ['cat'], [31]),
+    ]
+    assert warnings == ['4 empty sentences are left out; the first is sent_id 11 of ref_id 1']
+    assert len(read(root, per_sentence=True)) == 3

@@ -1,0 +1,125 @@
+"""A photo, its mask and one sentence, or an error that names the file."""
+
+import io
+
+import cv2
+import numpy as np
+import pytest
+from mmcv.transforms import Resize
+from mmengine.dataset import Compose
+from mmengine.registry import init_default_scope
+from PIL import Image
+
+from mgfe_ris.apis import load_config
+from mgfe_ris.datasets import LoadPhoto, LoadReferringMask, PickSentence
+
+HEIGHT, WIDTH = 20, 30
+
+
+@pytest.fixture
+def sample(tmp_path) -> dict:
+    photo = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    Image.fromarray(photo).save(tmp_path / 'photo.png')
+    return dict(
+        img_path=str(tmp_path / 'photo.png'),
+        img_id=1,
+        ref_id=17,
+        height=HEIGHT,
+        width=WIDTH,
+        segmentation=[[3, 2, 12, 2, 12, 9, 3, 9]],
+        sentences=['left dog', 'the brown dog', 'dog'],
+        sent_ids=[40, 41, 42],
+    )
+
+
+def test_photos_are_loaded_as_opencv_orders_channels(sample):
+    loaded = LoadPhoto().transform(sample)
+    np.testing.assert_array_equal(loaded['img'][..., ::-1], Image.open(sample['img_path']))
+    assert loaded['ori_shape'] == loaded['img_shape'] == (HEIGHT, WIDTH)
+
+
+def test_a_missing_photo_is_named(sample, tmp_path):
+    with pytest.raises(FileNotFoundError, match='no such photo') as error:
+        LoadPhoto().transform(dict(sample, img_path=str(tmp_path / 'gone.jpg')))
+    assert str(tmp_path / 'gone.jpg') in str(error.value)
+
+
+@pytest.mark.parametrize('kind', ['text', 'empty', 'truncated JPEG', 'folder'])
+def test_what_does_not_decode_is_named(sample, tmp_path, kind):
+    path = tmp_path / 'broken.jpg'
+    if kind == 'folder':
+        path.mkdir()
+    else:
+        jpeg = io.BytesIO()
+        Image.open(sample['img_path']).resize((300, 200)).save(jpeg, 'JPEG')
+        data = {'text': b'no image', 'empty': b'', 'truncated JPEG': jpeg.getvalue()[: len(jpeg.getvalue()) // 2]}
+        path.write_bytes(data[kind])
+    with pytest.raises(ValueError, match='not a readable image') as error:
+        LoadPhoto().transform(dict(sample, img_path=str(path)))
+    assert str(error.value).startswith(f'{path}: ')
+
+
+def test_the_mask(sample):
+    truth = np.zeros((HEIGHT, WIDTH), np.uint8)
+    truth[2:9, 3:12] = 1
+    mask = LoadReferringMask().transform(LoadPhoto().transform(sample))['gt_seg_map']
+    np.testing.assert_array_equal(mask, truth)
+    assert mask.dtype == np.uint8
+
+
+def test_resize_stretches_the_mask_to_nearest_pixels(sample):
+    loaded = LoadReferringMask().transform(LoadPhoto().transform(sample))
+    before = loaded['gt_seg_map']
+    after = Resize(scale=(48, 16), keep_ratio=False, backend='pillow').transform(loaded)['gt_seg_map']
+    assert after.shape == (16, 48)
+    nearest = Image.fromarray(before).resize((48, 16), Image.Resampling.NEAREST)
+    np.testing.assert_array_equal(after, nearest)
+
+
+def test_a_photo_of_another_size_than_annotated_is_named(sample):
+    loaded = LoadPhoto().transform(dict(sample, height=WIDTH, width=HEIGHT))
+    with pytest.raises(ValueError, match=r'photo\.png is \(20, 30\), its annotation says \(30, 20\) \(height, width\)'):
+        LoadReferringMask().transform(loaded)
+
+
+@pytest.mark.parametrize(
+    'segmentation',
+    [[], [[1, 2]], [['a'] * 6], None, 'x', {}, dict(size=[20, 30]), dict(size=[20, 30], counts='garbage')],
+)
+def test_a_broken_mask_is_named(sample, segmentation):
+    with pytest.raises(ValueError, match=r'ref_id 17 of .*photo\.png: its segmentation does not decode'):
+        LoadReferringMask().transform(LoadPhoto().transform(dict(sample, segmentation=segmentation)))
+
+
+def test_an_empty_mask_is_named(sample):
+    nothing = dict(size=[HEIGHT, WIDTH], counts=[HEIGHT * WIDTH])
+    with pytest.raises(ValueError, match=r'ref_id 17 of .*photo\.png has an empty mask'):
+        LoadReferringMask().transform(LoadPhoto().transform(dict(sample, segmentation=nothing)))
+
+
+def test_a_photo_without_annotation_passes(sample):
+    own = LoadPhoto().transform(dict(img_path=sample['img_path'], sentences=['dog'], sent_ids=[0]))
+    assert LoadReferringMask().transform(dict(own)).keys() == own.keys()
+
+
+def test_every_sentence_is_picked_and_keeps_its_id(sample):
+    np.random.seed(0)
+    picked = [PickSentence().transform(dict(sample)) for _ in range(300)]
+    pairs = [(p['sentence'], p['sent_id']) for p in picked]
+    expected = set(zip(sample['sentences'], sample['sent_ids'], strict=True))
+    assert set(pairs) == expected
+    assert all(70 < pairs.count(pair) < 130 for pair in expected)
+
+
+def test_the_pipeline_of_the_published_configs(sample):
+    init_default_scope('mmseg')
+    cfg = load_config('configs/mgfe_ris/mgfe-ris_swin-base_refcoco.py')
+    packed = Compose(cfg.test_dataloader.dataset.pipeline)(sample)
+    assert packed['inputs'].shape == (3, 480, 480)
+    truth = packed['data_samples']
+    assert truth.gt_sem_seg.data.shape == (1, 480, 480)
+    assert truth.sentence in sample['sentences'] and truth.sent_id - 40 == sample['sentences'].index(truth.sentence)
+    assert truth.ori_shape == (HEIGHT, WIDTH) and truth.img_path == sample['img_path'] and truth.ref_id == 17
+    # Pillow's bilinear filter, as the official baseline, not OpenCV's
+    theirs = Image.fromarray(cv2.imread(sample['img_path'])).resize((480, 480), Image.Resampling.BILINEAR)
+    np.testing.assert_array_equal(packed['inputs'].permute(1, 2, 0).numpy(), theirs)

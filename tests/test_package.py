@@ -1,0 +1,87 @@
+"""The wheel carries configs and tools, so that a project anywhere can inherit from them."""
+
+import os
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+EXAMPLE = ROOT / 'projects' / 'example_project'
+
+
+@pytest.fixture(scope='module')
+def environment(tmp_path_factory) -> Path:
+    """A fresh environment with our wheel; what the wheel needs comes from the environment of the tests."""
+    folder = tmp_path_factory.mktemp('environment')
+    pip = [sys.executable, '-m', 'pip', '--disable-pip-version-check']
+    subprocess.run([*pip, 'wheel', '--quiet', '--no-deps', '-w', folder, ROOT], check=True)
+    venv.create(folder / 'env', with_pip=False)
+    python = folder / 'env' / 'bin' / 'python'
+    (wheel,) = folder.glob('mgfe_ris-*.whl')
+    subprocess.run([*pip, '--python', python, 'install', '--quiet', '--no-deps', '--no-index', wheel], check=True)
+    ours = next((folder / 'env').glob('lib/python*/site-packages'))
+    # a plain path entry: it brings the packages, but not the .pth of an editable install of ours
+    (ours / 'borrowed.pth').write_text(sysconfig.get_paths()['purelib'] + '\n')
+    return folder / 'env'
+
+
+def run(environment: Path, cwd: Path, *args: str) -> str:
+    done = subprocess.run(
+        [environment / 'bin' / 'python', '-W', 'ignore', *map(str, args)],
+        cwd=cwd,
+        env={**os.environ, 'PYTHONPATH': str(cwd), 'OMP_NUM_THREADS': '2'},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+def test_wheel_holds_configs_and_tools(environment):
+    (package,) = environment.glob('lib/python*/site-packages/mgfe_ris')
+    for folder in ('configs', 'tools'):
+        source = {p.relative_to(ROOT / folder) for p in (ROOT / folder).rglob('*.py')}
+        installed = {p.relative_to(package / '.mim' / folder) for p in (package / '.mim' / folder).rglob('*.py')}
+        assert installed == source
+    assert not (package / '.mim' / 'configs').is_symlink()
+
+
+def test_example_project_trains_outside_the_repository(environment, tmp_path):
+    """A stranger's folder: own neck, config by ``_base_ = ['mgfe_ris::...']``, and the tools of the package."""
+    for file in EXAMPLE.glob('*.py'):
+        (tmp_path / file.name).write_text(file.read_text())
+    (tools,) = environment.glob('lib/python*/site-packages/mgfe_ris/.mim/tools')
+    run(
+        environment,
+        tmp_path,
+        tools / 'dataset_converters' / 'make_refshapes.py',
+        '--out',
+        'data/refshapes',
+        '--images',
+        40,
+    )
+    config = 'film_tiny_refshapes.py'
+    options = ['train_cfg.max_epochs=1', 'train_cfg.val_interval=1', 'train_dataloader.batch_size=8']
+    options += [
+        f'{loader}_dataloader.{key}'
+        for loader in ('train', 'val', 'test')
+        for key in ('num_workers=0', 'persistent_workers=False')
+    ]
+    run(environment, tmp_path, tools / 'train.py', config, '--work-dir', 'out', '--cfg-options', *options)
+    (best,) = (tmp_path / 'out').glob('best_*.pth')
+    code = """
+        import sys, mgfe_ris
+        from pathlib import Path
+        from mgfe_ris.apis import load_model
+        model = load_model('film_tiny_refshapes.py', sys.argv[1])
+        print(Path(mgfe_ris.__file__).parent, type(model.neck).__module__, len(model.neck.modulate))
+    """
+    where, module, stages = run(
+        environment, tmp_path, '-c', '\n'.join(line.strip() for line in code.splitlines()), best
+    ).split()[-3:]
+    assert Path(where).is_relative_to(environment)
+    assert (module, stages) == ('film_neck', '4')
