@@ -1,6 +1,7 @@
 """From files to a model, and from a photo and a sentence to a mask."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ def check_checkpoint(model: nn.Module, path: str | Path) -> dict[str, torch.Tens
     return state
 
 
-def unwrap(model: nn.Module) -> nn.Module:
+def unwrap(model: Any) -> nn.Module:
     """The model itself, where a distributed runner wrapped it."""
     return model.module if is_model_wrapper(model) else model
 
@@ -94,9 +95,7 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
     """
     _require_checkpoint(path)
     try:
-        with torch.serialization.safe_globals(
-            [(_Ignored, name) for name in _LOGGED] + [(_statistic, 'builtins.getattr')]
-        ):
+        with torch.serialization.safe_globals(_STAND_INS):
             checkpoint = torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:
         asked = re.search(r'GLOBAL (\S+)', str(error))  # torch's text is a page long, and advises to load unsafely
@@ -158,17 +157,8 @@ def _only_file(folder: Path, pattern: str) -> Path:
     return found[0]
 
 
-# what mmengine writes beside the weights, the logged numbers; numpy 1 and 2 name the functions differently
-_LOGGED = [
-    'mmengine.logging.history_buffer.HistoryBuffer',
-    'numpy.ndarray',
-    'numpy.dtype',
-    *(f'numpy.{core}.multiarray.{name}' for core in ('core', '_core') for name in ('_reconstruct', 'scalar')),
-]
-
-
 class _Ignored:
-    """Stands in for all of it: none of it is wanted, so none of it is built."""
+    """Stands in for what mmengine writes beside the weights, logged numbers: none of it is wanted, nor built."""
 
     def __init__(self, *args: object):
         pass
@@ -181,3 +171,13 @@ def _statistic(owner: object, name: str) -> None:
     """In place of getattr, with which any file could run code: HistoryBuffer's pickles use it for these four."""
     if owner is not _Ignored or name not in ('current', 'max', 'mean', 'min'):
         raise ValueError(f'GLOBAL getattr of {name}')
+
+
+# numpy 1 and 2 name the functions differently
+_STAND_INS: list[Callable | tuple[Callable, str]] = [
+    (_statistic, 'builtins.getattr'),
+    (_Ignored, 'mmengine.logging.history_buffer.HistoryBuffer'),
+    (_Ignored, 'numpy.ndarray'),
+    (_Ignored, 'numpy.dtype'),
+    *((_Ignored, f'numpy.{core}.multiarray.{f}') for core in ('core', '_core') for f in ('_reconstruct', 'scalar')),
+]

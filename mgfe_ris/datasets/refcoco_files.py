@@ -4,6 +4,7 @@ import io
 import json
 import pickle
 from pathlib import Path
+from typing import TypeGuard
 
 # what is read of each record
 _REF = ('ref_id', 'ann_id', 'image_id', 'split', 'sentences')
@@ -70,12 +71,12 @@ def load_refer(folder: str | Path, split_by: str) -> tuple[list[dict], dict]:
         instances = json.loads(instances_file.read_bytes())
     except ValueError as error:  # of JSON, or of its encoding
         raise ValueError(f'{instances_file}: not JSON ({error})') from error
-    if not refs or not _are_records(refs, _REF) or not all(_are_records(r['sentences'], _SENTENCE) for r in refs):
+    if not _are_records(refs, _REF) or not refs or not all(_are_records(r['sentences'], _SENTENCE) for r in refs):
         raise ValueError(f'{refs_file}: expected a list of refs with {_REF}, and sentences with {_SENTENCE}')
     if not isinstance(instances, dict) or not all(_are_records(instances.get(k), _COCO[k]) for k in _COCO):
         raise ValueError(f'{instances_file}: expected COCO instances, lists by name with {_COCO}')
     return refs, instances
 
 
-def _are_records(value: object, keys: tuple[str, ...]) -> bool:
+def _are_records(value: object, keys: tuple[str, ...]) -> TypeGuard[list[dict]]:
     return isinstance(value, list) and all(isinstance(r, dict) and r.keys() >= set(keys) for r in value)

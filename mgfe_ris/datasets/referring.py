@@ -84,6 +84,9 @@ class ReferringDataset(BaseDataset):
         samples = _without_empty_sentences(samples)
         if self.shuffle_sentences:
             samples = _shuffle_sentences(samples)
+        if not samples:
+            lack = 'photo with two objects' if self.shuffle_sentences else 'sentence that is not empty'
+            raise ValueError(f'{root / self.ann_folder}: split {self.split!r} has no {lack}')
         return [s for sample in samples for s in _split_up(sample)] if self.per_sentence else samples
 
     def _sample(self, ref: dict, image: dict, annotation: dict, root: Path) -> dict:

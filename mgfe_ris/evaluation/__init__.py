@@ -3,4 +3,4 @@ from .iou import intersection_and_union, summarize
 from .loop import SplitsTestLoop
 from .metric import RefSegMetric
 
-__all__ = ['Complexity', 'count_complexity', 'RefSegMetric', 'SplitsTestLoop', 'intersection_and_union', 'summarize']
+__all__ = ['Complexity', 'RefSegMetric', 'SplitsTestLoop', 'count_complexity', 'intersection_and_union', 'summarize']

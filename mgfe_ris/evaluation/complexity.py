@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from mmseg.models.backbones.swin import ShiftWindowMSA
@@ -28,7 +29,7 @@ class Complexity:
 
 
 @torch.no_grad()
-def count_complexity(model: nn.Module, size: tuple[int, int] = (480, 480), words: int = 30) -> Complexity:
+def count_complexity(model: Any, size: tuple[int, int] = (480, 480), words: int = 30) -> Complexity:
     """Count on one forward pass.
 
     Args:

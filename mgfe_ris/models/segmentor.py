@@ -7,8 +7,9 @@ import torch.nn.functional as F
 from mmengine.model import BaseModel
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
-from mmseg.structures import SegDataSample
 from torch import Tensor
+
+from ..structures import SegDataSample
 
 
 @MODELS.register_module()
@@ -63,21 +64,14 @@ class ReferringSegmentor(BaseModel):
                 and ``pred_sem_seg`` (1, H, W), at the input's size.
             mode: ``tensor``, ``loss`` or ``predict``.
         """
-        logits = self.segment(inputs, token_ids, word_mask)
-        if mode == 'tensor':
-            return logits
-        if data_samples is None:
+        if mode not in ('tensor', 'loss', 'predict'):
+            raise ValueError(f"mode must be 'tensor', 'loss' or 'predict'; got {mode!r}")
+        if mode != 'tensor' and data_samples is None:
             raise ValueError(f'mode {mode!r} needs data_samples')
-        if mode == 'loss':
-            target = torch.stack([sample.gt_sem_seg.data.squeeze(0) for sample in data_samples])
-            loss = self.loss_function(logits, target)
-            return loss if isinstance(loss, dict) else {'loss': loss}
-        if mode == 'predict':
-            for sample, logit in zip(data_samples, logits, strict=True):
-                sample.seg_logits = PixelData(data=logit)
-                sample.pred_sem_seg = PixelData(data=logit.argmax(dim=0, keepdim=True))
-            return data_samples
-        raise ValueError(f"mode must be 'tensor', 'loss' or 'predict'; got {mode!r}")
+        logits = self.segment(inputs, token_ids, word_mask)
+        if mode == 'tensor' or data_samples is None:
+            return logits
+        return self.loss(logits, data_samples) if mode == 'loss' else self.predict(logits, data_samples)
 
     def segment(self, image: Tensor, token_ids: Tensor, word_mask: Tensor) -> Tensor:
         """image (B, 3, H, W), ids and mask (B, T) -> logits (B, 2, H, W)."""
@@ -85,3 +79,16 @@ class ReferringSegmentor(BaseModel):
         feats = self.encoder(image, fuse=self.neck.bind(words, word_mask))
         logits = self.decode_head(feats)
         return F.interpolate(logits, image.shape[-2:], mode='bilinear', align_corners=True)
+
+    def loss(self, logits: Tensor, data_samples: Sequence[SegDataSample]) -> dict[str, Tensor]:
+        """logits (B, 2, H, W) and the samples' ``gt_sem_seg`` -> named scalars, to be added."""
+        target = torch.stack([sample.gt_sem_seg.data.squeeze(0) for sample in data_samples])
+        loss = self.loss_function(logits, target)
+        return loss if isinstance(loss, dict) else {'loss': loss}
+
+    def predict(self, logits: Tensor, data_samples: Sequence[SegDataSample]) -> Sequence[SegDataSample]:
+        """Write ``seg_logits`` and ``pred_sem_seg`` into the samples."""
+        for sample, logit in zip(data_samples, logits, strict=True):
+            sample.seg_logits = PixelData(data=logit)
+            sample.pred_sem_seg = PixelData(data=logit.argmax(dim=0, keepdim=True))
+        return data_samples

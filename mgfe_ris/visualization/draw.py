@@ -75,11 +75,11 @@ def _wrap(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: 
     lines: list[str] = []
     for paragraph in text.split('\n'):
         line = ''
-        for word in (part for word in paragraph.split() for part in _parts(word, font, width)):
-            longer = f'{line} {word}'.strip()
+        for part in (p for word in paragraph.split() for p in _parts(word, font, width)):
+            longer = f'{line} {part}'.strip()
             if line and font.getlength(longer) > width:
                 lines.append(line)
-                line = word
+                line = part
             else:
                 line = longer
         lines.append(line)

@@ -1,6 +1,7 @@
 """A photo, its mask and one sentence, or an error that names the file."""
 
 import io
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image
 from mgfe_ris.apis import load_config
 from mgfe_ris.datasets import LoadPhoto, LoadReferringMask, PickSentence
 
+REPO = Path(__file__).parents[2]
 HEIGHT, WIDTH = 20, 30
 
 
@@ -113,7 +115,7 @@ def test_every_sentence_is_picked_and_keeps_its_id(sample):
 
 def test_the_pipeline_of_the_published_configs(sample):
     init_default_scope('mmseg')
-    cfg = load_config('configs/mgfe_ris/mgfe-ris_swin-base_refcoco.py')
+    cfg = load_config(REPO / 'configs/mgfe_ris/mgfe-ris_swin-base_refcoco.py')
     packed = Compose(cfg.test_dataloader.dataset.pipeline)(sample)
     assert packed['inputs'].shape == (3, 480, 480)
     truth = packed['data_samples']

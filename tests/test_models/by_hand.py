@@ -75,7 +75,7 @@ def randomize(module: nn.Module, std: float = 0.4) -> nn.Module:
 
 def assert_agrees(module: nn.Module, reference: Callable, *inputs: Tensor) -> None:
     """``module`` on the batch is ``reference(module, ...)`` on each of its photos, to 1e-10."""
-    expected = np.stack([reference(module, *photo) for photo in zip(*map(array, inputs))])
+    expected = np.stack([reference(module, *photo) for photo in zip(*map(array, inputs), strict=True)])
     assert expected.std() > 1e-3, 'nothing to compare'
     torch.testing.assert_close(module(*inputs), torch.from_numpy(expected), rtol=0, atol=1e-10)
 
@@ -88,8 +88,8 @@ def assert_gradients(module: nn.Module, *inputs: Tensor) -> None:
 
     def run(*new: Tensor) -> Tensor:
         filled = dict(zip(checked, new, strict=True))
-        all_values = [filled.get(i, value) for i, value in enumerate(values)]
-        state = dict(zip(names, all_values))
-        return functional_call(module, state, tuple(all_values[len(names) :]))
+        now = [filled.get(i, value) for i, value in enumerate(values)]
+        state = dict(zip(names, now[: len(names)], strict=True))
+        return functional_call(module, state, tuple(now[len(names) :]))
 
     assert gradcheck(run, [values[i].clone().requires_grad_() for i in checked])

@@ -57,7 +57,7 @@ class Maps(nn.Module):
     ids='sizes={}'.format,
 )
 def test_agrees_with_the_equations(sizes, batch):
-    feats = [torch.randn(batch, c, *size, dtype=torch.float64) for c, size in zip(CHANNELS, sizes)]
+    feats = [torch.randn(batch, c, *size, dtype=torch.float64) for c, size in zip(CHANNELS, sizes, strict=True)]
     assert_agrees(Maps(head()), lambda m, *feats: reference(m.head, *feats), *feats)
 
 

@@ -20,7 +20,7 @@ IGNORE = 255
 
 def photos(logits, target):
     """Per photo: softmax (C, pixels) and labels (pixels), of the pixels that count."""
-    for scores, labels in zip(array(logits), target.numpy()):
+    for scores, labels in zip(array(logits), target.numpy(), strict=True):
         counts = labels != IGNORE
         yield softmax(scores[:, counts]), labels[counts]
 
@@ -39,7 +39,7 @@ def mean_dice(logits, target):
 
 
 def dice_over_batch(logits, target):
-    probabilities, labels = zip(*photos(logits, target))
+    probabilities, labels = zip(*photos(logits, target), strict=True)
     return dice(np.concatenate(probabilities, 1), np.concatenate(labels))
 
 

@@ -81,7 +81,7 @@ def test_a_list_of_another_length_is_refused_with_its_name():
 
 
 def test_an_unknown_reading_of_the_decoder_is_refused():
-    with pytest.raises(ValueError, match="decoder_reads must be .* got 'V'"):
+    with pytest.raises(ValueError, match=r"decoder_reads must be .* got 'V'"):
         neck(decoder_reads='V')
 
 

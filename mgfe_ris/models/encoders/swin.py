@@ -4,9 +4,11 @@ import torch
 import torch.nn.functional as F
 from mmseg.models.backbones.swin import ShiftWindowMSA, SwinTransformer
 from mmseg.registry import MODELS
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..fusion.neck import Fuse
+
+_INDEX = 'relative_position_index'
 
 
 @MODELS.register_module()
@@ -14,10 +16,15 @@ class SwinEncoder(SwinTransformer):
     """mmseg's Swin (same arguments, same parameter names, so its checkpoints load unchanged) with two changes:
     language may enter between the stages, and window attention is fused.
 
+    Dropout, absolute positions and fewer than four outputs are not offered: no published RIS model uses them.
+
     Weights: ``init_cfg=dict(type='Pretrained', checkpoint=...)`` with OpenMMLab's converted Swin files.
     """
 
     def __init__(self, **kwargs):
+        for name in ('drop_rate', 'attn_drop_rate', 'use_abs_pos_embed', 'out_indices'):
+            if name in kwargs:
+                raise ValueError(f'SwinEncoder does not offer {name}={kwargs[name]}; leave it out')
         super().__init__(**kwargs)
         for stage in self.stages:
             for block in stage.blocks:
@@ -59,6 +66,8 @@ class FusedWindowAttention(ShiftWindowMSA):
         attention = cls(stock.w_msa.embed_dims, stock.w_msa.num_heads, stock.window_size, shift_size=stock.shift_size)
         attention.w_msa, attention.drop = stock.w_msa, stock.drop
         attention.shift_masks = {}
+        attention.w_msa.register_buffer(_INDEX, attention.w_msa.relative_position_index, persistent=False)
+        attention.w_msa.register_load_state_dict_pre_hook(_drop_index)
         return attention
 
     def forward(self, query: Tensor, hw_shape: tuple[int, int]) -> Tensor:
@@ -109,6 +118,12 @@ class FusedWindowAttention(ShiftWindowMSA):
             ids = _partition(ids[None, ..., None], self.window_size)[..., 0]
             self.shift_masks[key] = (ids[:, None] != ids[:, :, None]) * -100.0
         return self.shift_masks[key]
+
+
+def _drop_index(module: nn.Module, state: dict, prefix: str, *_) -> None:
+    # What mmseg's files carry follows from the window's size, and does not fit when a window of another size loads
+    # them; the tables, which mmseg then interpolates, do
+    state.pop(prefix + _INDEX, None)
 
 
 def _partition(x: Tensor, ws: int) -> Tensor:

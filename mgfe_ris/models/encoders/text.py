@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import HFValidationError
 from mmengine.logging import MMLogger
 from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor
-from transformers import AutoConfig, AutoModel, AutoTokenizer, BertTokenizerFast
+from transformers import AutoConfig, AutoModel, AutoTokenizer, BertTokenizerFast, PretrainedConfig
 
 VOCABULARY = Path(__file__).with_name('vocabulary.txt')
 """A small WordPiece vocabulary of referring expressions; letters and digits cover every other Latin word."""
@@ -93,14 +94,16 @@ class HFTextEncoder(BaseModule):
         else:
             raise ValueError('HFTextEncoder needs pretrained (hub name or folder) or config (model_type, ...)')
         self.pretrained = pretrained
-        self.model = AutoModel.from_config(hf_config, add_pooling_layer=False)
+        self.model = AutoModel.from_config(hf_config, **_without_pooler(hf_config))
         if trainable_layers is not None:
             self.model.requires_grad_(False)
             self.model.encoder.layer[:trainable_layers].requires_grad_(True)
 
     def init_weights(self) -> None:
+        super().init_weights()
         if self.pretrained is not None:
-            source = _from_hub(AutoModel, self.pretrained, 'text_encoder.pretrained', add_pooling_layer=False)
+            options = _without_pooler(self.model.config)
+            source = _from_hub(AutoModel, self.pretrained, 'text_encoder.pretrained', **options)
             self.model.load_state_dict(source.state_dict())
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
@@ -108,10 +111,15 @@ class HFTextEncoder(BaseModule):
         return self.model(input_ids=ids, attention_mask=mask.long()).last_hidden_state
 
 
+def _without_pooler(config: PretrainedConfig) -> dict:
+    # transformers builds BERT's and RoBERTa's pooler unless told not to; CLIP's text model knows no such switch
+    return dict(add_pooling_layer=False) if config.model_type in ('bert', 'roberta') else {}
+
+
 def _from_hub(auto_class: Any, name: str, option: str, **kwargs):
     try:
         return auto_class.from_pretrained(name, **kwargs)
-    except OSError as error:
+    except (OSError, HFValidationError) as error:
         raise OSError(
             f'{auto_class.__name__}: {name!r} is neither a local folder nor to be had from the hub. Download it '
             f'and pass the folder (--cfg-options model.{option}=DIR), or pass --from-scratch for random '

@@ -28,8 +28,14 @@ class DynamicWeight(BaseModule):
         self.phi = _Gate(channels, channels // reduction)
         self.gamma = _Gate(channels, channels // reduction)
 
-    def forward(self, g: Tensor, refined: Tensor) -> Tensor:
-        """G and G', both (B, C, H, W) -> F (B, C, H, W)."""
+    def forward(self, g: Tensor, refined: Tensor | None) -> Tensor:
+        """G and G', both (B, C, H, W) -> F (B, C, H, W).
+
+        Raises:
+            ValueError: without a ``refine`` part that makes G'.
+        """
+        if refined is None:
+            raise ValueError("DynamicWeight weighs G and G': name a refine part, or weigh with LanguageGate")
         return self.phi(refined) * refined + self.gamma(g) * g  # eqs. 13 to 15
 
 

@@ -39,7 +39,7 @@ class PixelWordAttention(BaseModule):
         self.output = nn.Conv2d(channels, channels, 1)
         self.visual = nn.Conv2d(channels, channels, 1)
         self.project = nn.Conv2d(channels, channels, 1)
-        self.norm = nn.InstanceNorm2d(channels)  # no affine: holds no parameter, so one serves both places
+        self.norm = InstanceNorm(channels)  # no affine: holds no parameter, so one serves both places
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, v: Tensor, words: Tensor, mask: Tensor) -> Tensor:
@@ -56,7 +56,7 @@ class PixelWordAttention(BaseModule):
         c, h, w = v.shape[1:]
         heads = (self.num_heads, c // self.num_heads)
         keep = mask.to(words.dtype)[..., None]
-        q = _instance_norm(self.norm, self.query(v)).flatten(2).transpose(1, 2)
+        q = self.norm(self.query(v)).flatten(2).transpose(1, 2)
         q = q.unflatten(-1, heads).transpose(1, 2)
         k = (self.key(words) * keep).unflatten(-1, heads).transpose(1, 2)
         value = (self.value(words) * keep).unflatten(-1, heads).transpose(1, 2)
@@ -64,11 +64,19 @@ class PixelWordAttention(BaseModule):
         bias = ((1 - mask.to(q.dtype)) * -1e4)[:, None, None, :]
         context = F.scaled_dot_product_attention(q, k.to(q.dtype), value.to(q.dtype), bias, scale=self.scale)
         context = context.transpose(1, 2).flatten(2).transpose(1, 2).unflatten(-1, (h, w))
-        language = _instance_norm(self.norm, self.output(context))
+        language = self.norm(self.output(context))
         visual = self.dropout(F.gelu(self.visual(v)))
         return self.dropout(F.gelu(self.project(visual * language)))
 
 
-def _instance_norm(norm: nn.InstanceNorm2d, x: Tensor) -> Tensor:
-    # A map of one pixel is its own mean: the result is 0, which torch refuses to compute in training
-    return norm(x) if x.shape[-2] * x.shape[-1] > 1 else x - x
+class InstanceNorm(nn.InstanceNorm2d):
+    """Over the pixels of one photo, no affine, eps 1e-5; a map of one pixel becomes 0.
+
+    Through ``layer_norm``: torch's ``instance_norm`` refuses maps of one pixel, and on a CPU its gradient is wrong for
+    a batch of one whose gradient arrives channels-last (seen with torch 2.15).
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (B, C, H, W) -> the same shape."""
+        pixels = x.flatten(2)
+        return F.layer_norm(pixels, pixels.shape[2:], eps=self.eps).view_as(x)

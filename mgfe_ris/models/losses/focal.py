@@ -11,8 +11,9 @@ from .target import softmax_and_one_hot
 class SoftmaxFocalLoss(nn.Module):
     """Mean over classes and pixels of -alpha (1 - p)^gamma ln(p + delta), p = probability of being right.
 
-    Erratum: eq. 22 read literally, with the p of eq. 20, is ln(p_s) also where y = 0, and pushes the wrong class
-    up. The p inside eq. 22 must be the softmax p_s; then eq. 22 equals ln(p + delta), as here.
+    Erratum: eq. 22 read literally, with the p of eq. 20, is ln(p_s) also where y = 0, and pushes the wrong class up:
+    for gamma = 0 always, else where p_s > exp(-1 / gamma), at the confident mistakes. The p inside eq. 22 must be the
+    softmax p_s; then eq. 22 equals ln(p + delta), as here.
 
     Args:
         alpha: balance factor. The paper gives none; 0.25 as in Lin et al.

@@ -1,0 +1,29 @@
+"""What a sample carries.
+
+Data sets, models, metrics and pictures do not import one another; they meet in the keys of mmseg's
+:class:`SegDataSample`, one per photo and sentence:
+
+=================  ========================================  ===================  ==========================
+key                value                                     written by           read by
+=================  ========================================  ===================  ==========================
+``img_path``       str, the photo's file                     data set             metric, pictures
+``img_id``         int, of ``instances.json``                data set             metric
+``ref_id``         int, the object's, of the refs            data set             metric
+``sent_id``        int, the sentence's, of the refs          ``PickSentence``     metric, pictures
+``sentence``       str                                       ``PickSentence``     preprocessor, metric
+``ori_shape``      (height, width) of the photo, pixels      ``LoadPhoto``        apis
+``img_shape``      (height, width) of the input, pixels      ``Resize``           apis
+``gt_sem_seg``     PixelData, (1, H, W) int64: 1 on the      ``PackSegInputs``    segmentor's loss, metric
+                   object, 0 elsewhere, 255 = ignore
+``seg_logits``     PixelData, (2, H, W) float: background    segmentor            apis
+                   and target, at the input's size
+``pred_sem_seg``   PixelData, (1, H, W) int64: 1 = target,   segmentor            metric, pictures
+                   at the input's size
+=================  ========================================  ===================  ==========================
+
+Strings and numbers are metainfo, tensors are data fields: ``.to(device)`` moves the latter only.
+"""
+
+from mmseg.structures import SegDataSample
+
+__all__ = ['SegDataSample']

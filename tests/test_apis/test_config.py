@@ -1,0 +1,100 @@
+"""Configs as tools read them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mgfe_ris.apis import find_config, load_config
+from mgfe_ris.apis.config import CONFIG_ROOT
+
+REPO = Path(__file__).parents[2]
+CONFIGS = sorted((REPO / 'configs').glob('[!_]*/*.py'))
+TINY = REPO / 'configs/mgfe_ris/mgfe-ris_tiny_refshapes.py'
+PAPER = REPO / 'configs/mgfe_ris/mgfe-ris_swin-base_refcoco.py'
+
+
+def dicts(node: object) -> Iterator[dict]:
+    if isinstance(node, dict):
+        yield node
+        for child in node.values():
+            yield from dicts(child)
+    elif isinstance(node, (list, tuple)):
+        for child in node:
+            yield from dicts(child)
+
+
+def datasets(cfg) -> list[dict]:
+    loaders = (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader)
+    return [node for node in dicts(list(loaders)) if node.get('type') == 'ReferringDataset']
+
+
+def test_by_path_and_by_name():
+    by_path = load_config(TINY)
+    assert by_path.model.type == 'ReferringSegmentor'
+    for name in (str(TINY), 'mgfe-ris_tiny_refshapes', 'mgfe-ris_tiny_refshapes.py', Path('mgfe-ris_tiny_refshapes')):
+        assert load_config(name).to_dict() == by_path.to_dict()
+
+
+def test_ours_are_those_of_the_repository():
+    assert CONFIGS
+    for path in CONFIGS:
+        assert find_config(path.stem).resolve() == path.resolve(), 'two of ours of one name?'
+    assert CONFIG_ROOT.resolve() == (REPO / 'configs').resolve()
+
+
+@pytest.mark.parametrize('name', ['mgfe-ris_tiny_refshape', 'configs/nowhere.py', ''])
+def test_an_unknown_name_with_those_there_are(name):
+    with pytest.raises(FileNotFoundError, match='no such config file') as error:
+        load_config(name)
+    assert all(path.stem in str(error.value) for path in CONFIGS)
+    assert 'default_runtime' not in str(error.value)
+
+
+def test_options():
+    cfg = load_config(TINY, {'train_cfg.max_epochs': 3, 'model.loss.ratio': 0.5})
+    assert cfg.train_cfg.max_epochs == 3 and cfg.model.loss.ratio == 0.5
+    assert load_config(TINY).train_cfg.max_epochs != 3
+
+
+def test_options_are_left_as_they_are():
+    options = {'train_cfg.max_epochs': 3}
+    load_config(TINY, options, data_root='x')
+    assert options == {'train_cfg.max_epochs': 3}
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_data_root_reaches_every_data_set(path):
+    for cfg in (load_config(path, {'data_root': '/else/where'}), load_config(path, data_root='/else/where')):
+        assert cfg.data_root == '/else/where'
+        assert len(datasets(cfg)) == 3
+        assert {dataset['data_root'] for dataset in datasets(cfg)} == {'/else/where'}
+    assert {dataset['data_root'] for dataset in datasets(load_config(path))} == {load_config(path).data_root}
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_from_scratch_names_nothing_of_a_hub(path):
+    cfg = load_config(path, from_scratch=True)
+    for node in dicts(cfg.to_dict()):
+        assert node.get('pretrained') is None and node.get('type') != 'Pretrained', node
+        strings = [value for value in node.values() if isinstance(value, str)]
+        assert not [s for s in strings if '://' in s or s.startswith(('bert-', 'openai/', 'roberta'))], node
+
+
+def test_the_paper_names_what_it_starts_from():
+    named = [node for node in dicts(load_config(PAPER).model.to_dict()) if node.get('pretrained')]
+    assert len(named) == 2, 'tokenizer and text encoder'
+    assert load_config(PAPER).model.encoder.init_cfg.type == 'Pretrained'
+
+
+def test_from_scratch_keeps_other_initialisations(tmp_path):
+    own = tmp_path / 'own.py'
+    own.write_text(
+        f'_base_ = {str(TINY)!r}\n'
+        "model = dict(encoder=dict(init_cfg=[dict(type='Kaiming', layer='Conv2d'),"
+        " dict(type='Pretrained', checkpoint='torchvision://resnet18')]),"
+        " decode_head=dict(init_cfg=dict(type='Normal', layer='Conv2d', std=0.1)))\n"
+    )
+    model = load_config(own, from_scratch=True).model
+    assert [step.type for step in model.encoder.init_cfg] == ['Kaiming']
+    assert model.decode_head.init_cfg.type == 'Normal'

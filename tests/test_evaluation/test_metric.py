@@ -1,0 +1,96 @@
+"""The metric as the runner uses it, and the line that it leaves of each sample."""
+
+import json
+
+import numpy as np
+import pycocotools.mask as coco
+import pytest
+import torch
+from mmengine.evaluator import Evaluator
+from mmengine.registry import init_default_scope
+from mmengine.structures import PixelData
+from mmseg.registry import METRICS
+from mmseg.structures import SegDataSample
+
+from mgfe_ris.evaluation import RefSegMetric
+
+
+@pytest.fixture(scope='module')
+def recorded(shared) -> dict:
+    return torch.load(shared / 'fixtures/lavt_small.pt', weights_only=True)
+
+
+def sample(pred: torch.Tensor, truth: torch.Tensor, n: int = 0) -> SegDataSample:
+    """A sample as the model returns it; masks (H, W)."""
+    result = SegDataSample(
+        metainfo=dict(img_path=f'a/{n // 2}.jpg', img_id=n // 2, ref_id=n + 5, sent_id=n + 7, sentence=f'dog {n} «é»')
+    )
+    result.pred_sem_seg = PixelData(data=pred[None].long())
+    result.gt_sem_seg = PixelData(data=truth[None].long())
+    return result
+
+
+def evaluate(metric: RefSegMetric, samples: list[SegDataSample], batch: int = 5, **meta) -> dict:
+    evaluator = Evaluator(metric)
+    evaluator.dataset_meta = meta
+    for start in range(0, len(samples), batch):
+        evaluator.process(samples[start : start + batch], {})
+    return evaluator.evaluate(len(samples))
+
+
+def test_numbers_of_the_official_baseline(recorded):
+    pairs = zip(recorded['metric_preds'], recorded['metric_gts'], strict=True)
+    metrics = evaluate(RefSegMetric(), [sample(p, t, n) for n, (p, t) in enumerate(pairs)])
+    assert metrics == pytest.approx(recorded['metrics'], abs=1e-9, rel=0)
+
+
+def test_a_second_evaluation_starts_anew():
+    metric = RefSegMetric()
+    full, empty = torch.ones(4, 4), torch.zeros(4, 4)
+    assert evaluate(metric, [sample(full, full)])['oIoU'] == 100
+    assert evaluate(metric, [sample(empty, full)])['oIoU'] == 0
+
+
+def test_a_line_per_sample(tmp_path):
+    masks = torch.from_numpy(np.random.default_rng(0).random((6, 2, 9, 13)) < 0.5)
+    masks[5] = False
+    samples = [sample(pred, truth, n) for n, (pred, truth) in enumerate(masks)]
+    evaluate(RefSegMetric(per_sample=str(tmp_path / 'new/out')), samples, split='testA')
+    text = (tmp_path / 'new/out/testA.jsonl').read_text(encoding='utf-8')
+    records = [json.loads(line) for line in text.splitlines()]
+    assert len(records) == 6 and '«é»' in text
+    for n, (record, (pred, truth)) in enumerate(zip(records, masks.numpy(), strict=True)):
+        union = int((pred | truth).sum())
+        assert {key: record[key] for key in ('img_path', 'img_id', 'ref_id', 'sent_id', 'sentence')} == dict(
+            img_path=f'a/{n // 2}.jpg', img_id=n // 2, ref_id=n + 5, sent_id=n + 7, sentence=f'dog {n} «é»'
+        )
+        assert (record['intersection'], record['union']) == (int((pred & truth).sum()), union)
+        assert record['iou'] == pytest.approx((pred & truth).sum() / union if union else 0)
+        np.testing.assert_array_equal(coco.decode(record['pred']), pred)
+        np.testing.assert_array_equal(coco.decode(record['truth']), truth)
+    assert records[5]['iou'] == records[5]['union'] == 0
+
+
+def test_ignored_pixels(tmp_path):
+    pred, truth = torch.tensor([[1, 1, 0]]), torch.tensor([[1, 255, 1]])
+    assert evaluate(RefSegMetric(per_sample=str(tmp_path)), [sample(pred, truth)])['oIoU'] == 50
+    record = json.loads((tmp_path / 'results.jsonl').read_text())
+    assert coco.decode(record['truth']).tolist() == [[1, 0, 1]]
+
+
+def test_no_file_unless_asked(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    evaluate(RefSegMetric(), [sample(torch.ones(2, 2), torch.ones(2, 2))], split='val')
+    assert not list(tmp_path.iterdir())
+
+
+def test_masks_of_two_sizes():
+    with pytest.raises(ValueError, match=r'prediction \(1, 4, 4\) and truth \(1, 4, 5\) differ in size: load the mask'):
+        evaluate(RefSegMetric(), [sample(torch.ones(4, 4), torch.ones(4, 5))])
+
+
+def test_a_misspelt_option_is_refused():
+    init_default_scope('mmseg')
+    assert isinstance(METRICS.build(dict(type='RefSegMetric', ignore_index=0)), RefSegMetric)
+    with pytest.raises(TypeError, match='ignore_indx'):
+        METRICS.build(dict(type='RefSegMetric', ignore_indx=0))

@@ -1,0 +1,183 @@
+"""HFTokenizer and HFTextEncoder: built in, from a local folder, and from nowhere."""
+
+import logging
+
+import pytest
+import torch
+from mmengine.logging import MMLogger
+from transformers import BertConfig, BertForMaskedLM, BertModel, BertTokenizerFast
+
+from mgfe_ris.datasets.synthetic import VOCABULARY
+from mgfe_ris.models.encoders import HFTextEncoder, HFTokenizer
+
+SMALL = dict(
+    model_type='bert',
+    vocab_size=30,
+    hidden_size=8,
+    num_hidden_layers=3,
+    num_attention_heads=2,
+    intermediate_size=16,
+    max_position_embeddings=12,
+)
+MISSING = ['/no/such/folder', './no/such/folder', 'no-such-model', 'no-such/model']
+
+
+# Tokens
+
+
+@pytest.fixture(scope='module')
+def tokenizer():
+    return HFTokenizer()
+
+
+@pytest.mark.parametrize('word', VOCABULARY)
+def test_each_word_of_refshapes_is_one_token(tokenizer, word):
+    assert tokenizer.tokenizer.tokenize(word) == [word]
+
+
+@pytest.mark.parametrize('word', ['giraffe', 'c3po', 'Zebra', "man's", 'left-hand', 'xylophone'])
+def test_other_words_are_spelt_with_no_unknown_token(tokenizer, word):
+    tokens = tokenizer.tokenizer.tokenize(word)
+    assert '[UNK]' not in tokens
+    assert ''.join(token.removeprefix('##') for token in tokens) == word.lower()
+
+
+def test_sentences_become_padded_ids_between_marks_and_a_mask(tokenizer):
+    ids, mask = tokenizer(['The red ring', 'ring'])
+    assert ids.shape == mask.shape == (2, 20)
+    assert (ids.dtype, mask.dtype) == (torch.int64, torch.bool)
+    tokens = tokenizer.tokenizer.convert_ids_to_tokens(ids[0])
+    assert tokens == ['[CLS]', 'the', 'red', 'ring', '[SEP]'] + ['[PAD]'] * 15
+    assert mask.sum(1).tolist() == [5, 3]
+    assert mask[0, :5].all() and mask[1, :3].all()
+    assert ids[1, 1] == ids[0, 3] and (ids[1, 3:] == tokenizer.tokenizer.pad_token_id).all()
+
+
+@pytest.fixture
+def warnings(caplog):
+    """What is logged as a warning, by whatever logger is current."""
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(caplog.handler)
+    yield lambda: [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    logger.removeHandler(caplog.handler)
+
+
+def test_a_long_sentence_is_cut_counted_and_logged_once(warnings):
+    tokenizer = HFTokenizer(max_tokens=4)
+    ids, mask = tokenizer(['the red ring', 'ring', 'the blue star', 'the star'])
+    assert tokenizer.num_truncated == 2
+    tokens = tokenizer.tokenizer.convert_ids_to_tokens(ids[0])
+    assert tokens == ['[CLS]', 'the', 'red', 'ring']  # the official baseline cuts the end mark too
+    assert mask.sum(1).tolist() == [4, 3, 4, 4]
+    tokenizer(['the red ring'])
+    assert tokenizer.num_truncated == 3
+    (message,) = warnings()
+    assert 'a sentence of 5 tokens is cut to max_tokens=4' in message and 'the red ring' in message
+
+
+@pytest.mark.parametrize('empty', ['', '  \t\n'])
+def test_an_empty_sentence_is_refused_with_its_place(tokenizer, empty):
+    with pytest.raises(ValueError, match='sentence 1 of the batch is empty'):
+        tokenizer(['ring', empty])
+
+
+def test_a_tokenizer_loads_from_a_local_folder(tmp_path):
+    (tmp_path / 'vocab.txt').write_text('\n'.join(['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', 'cat']))
+    BertTokenizerFast(str(tmp_path / 'vocab.txt')).save_pretrained(tmp_path / 'saved')
+    ids, mask = HFTokenizer(str(tmp_path / 'saved'), max_tokens=6)(['Cat dog'])
+    assert ids.tolist() == [[2, 5, 1, 3, 0, 0]]
+    assert mask.tolist() == [[True] * 4 + [False] * 2]
+
+
+# Features
+
+
+def encoder(**kwargs):
+    return HFTextEncoder(config=SMALL, **kwargs).eval()
+
+
+@pytest.fixture
+def sentences():
+    ids = torch.randint(1, SMALL['vocab_size'], (2, 6))
+    mask = torch.tensor([[True] * 6, [True] * 2 + [False] * 4])
+    return ids, mask
+
+
+@pytest.fixture(params=[BertModel, BertForMaskedLM])
+def folder(request, tmp_path):
+    """A saved BERT, bare (with a pooler) or with a head, as on the hub."""
+    request.param(BertConfig(**SMALL)).save_pretrained(tmp_path)
+    return str(tmp_path)
+
+
+def test_an_encoder_is_built_from_a_config_without_a_pooler(sentences):
+    module = encoder()
+    assert module(*sentences).shape == (2, 6, 8)
+    assert not [name for name, _ in module.named_parameters() if 'pooler' in name]
+    stock = BertModel(BertConfig(**SMALL), add_pooling_layer=False).eval()
+    stock.load_state_dict(module.model.state_dict())
+    expected = stock(input_ids=sentences[0], attention_mask=sentences[1].long()).last_hidden_state
+    assert torch.equal(module(*sentences), expected)
+
+
+def test_padded_ids_change_no_word_bitwise(sentences):
+    module, (ids, mask) = encoder(), sentences
+    before = module(ids, mask)
+    after = module(torch.where(mask, ids, (ids + 7) % 30), mask)
+    assert torch.equal(after[mask], before[mask])
+    assert not torch.equal(module((ids + 7) % 30, mask)[mask], before[mask])
+
+
+@pytest.mark.parametrize('config', [None, SMALL], ids=['config of the folder', 'config given'])
+def test_weights_of_a_local_folder_are_loaded_by_init_weights(folder, config, sentences):
+    module = HFTextEncoder(pretrained=folder, config=config).eval()
+    stock = BertModel.from_pretrained(folder, add_pooling_layer=False).eval()
+    expected = stock(input_ids=sentences[0], attention_mask=sentences[1].long()).last_hidden_state
+    assert not torch.allclose(module(*sentences), expected, atol=1e-2)
+    module.init_weights()
+    assert torch.equal(module(*sentences), expected)
+
+
+@pytest.mark.parametrize('layers', [0, 2, 3])
+def test_trainable_layers_freezes_all_but_the_first(layers):
+    module = encoder(trainable_layers=layers)
+    free = {name for name, p in module.named_parameters() if p.requires_grad}
+    first = tuple(f'model.encoder.layer.{i}.' for i in range(layers))
+    assert free == {name for name, _ in module.named_parameters() if name.startswith(first or '-')}
+    assert len(free) == 16 * layers
+
+
+def test_everything_is_trained_by_default():
+    assert all(p.requires_grad for p in encoder().parameters())
+
+
+def test_an_encoder_of_nothing_is_refused():
+    with pytest.raises(ValueError, match=r'needs pretrained .* or config'):
+        HFTextEncoder()
+
+
+@pytest.mark.parametrize('name', MISSING)
+@pytest.mark.parametrize(
+    ('build', 'option'),
+    [
+        (lambda name: HFTextEncoder(pretrained=name), 'text_encoder.pretrained'),
+        (
+            lambda name: HFTextEncoder(pretrained=name, config=SMALL).init_weights(),
+            'text_encoder.pretrained',
+        ),
+        (HFTokenizer, 'data_preprocessor.tokenizer.pretrained'),
+    ],
+    ids=['config', 'weights', 'tokenizer'],
+)
+def test_what_is_nowhere_is_named_with_the_remedy(build, option, name):
+    with pytest.raises(OSError) as error:
+        build(name)
+    message = str(error.value)
+    assert name in message and f'model.{option}=DIR' in message and '--from-scratch' in message
+
+
+def test_a_folder_without_weights_is_named_with_the_remedy(tmp_path):
+    BertConfig(**SMALL).save_pretrained(tmp_path)
+    module = HFTextEncoder(pretrained=str(tmp_path))
+    with pytest.raises(OSError, match=f'{tmp_path}.*text_encoder.pretrained=DIR'):
+        module.init_weights()

@@ -1,0 +1,272 @@
+"""Training, testing and inference as a user runs them, on drawn photos and a very small model."""
+
+import json
+import os
+import runpy
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from mgfe_ris.apis import load_config, load_model, segment_photo
+from mgfe_ris.visualization import read_scalars
+
+REPO = Path(__file__).parents[2]
+TINY = REPO / 'configs/mgfe_ris/mgfe-ris_tiny_refshapes.py'
+SPLITS = ('val', 'testA', 'testB', 'val-shuffled')
+
+
+@pytest.fixture(scope='module')
+def options(refshapes, small_model) -> list[str]:
+    """``--cfg-options`` of all runs."""
+    settings = {**small_model, 'data_root': refshapes, 'train_dataloader.batch_size': 16, 'train_cfg.val_interval': 1}
+    for loader in ('train', 'val', 'test'):
+        settings |= {f'{loader}_dataloader.num_workers': 0, f'{loader}_dataloader.persistent_workers': False}
+    texts = {k: ','.join(map(str, v)) if isinstance(v, tuple) else v for k, v in settings.items()}
+    return ['--cfg-options', *(f'{key}={value}' for key, value in texts.items())]
+
+
+def run(tool: str, *args: object) -> str:
+    """In a process of its own, as a user does."""
+    done = subprocess.run(
+        [sys.executable, '-W', 'ignore', REPO / 'tools' / tool, *map(str, args)],
+        cwd=REPO,
+        env={**os.environ, 'PYTHONPATH': str(REPO), 'OMP_NUM_THREADS': '1'},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-4000:]
+    return done.stdout
+
+
+@pytest.fixture
+def run_here(monkeypatch, request):
+    """In this process, which saves ten seconds of imports."""
+    name = f'experiment_name={request.node.name}'  # mmengine shares what has the same name and second
+
+    def run_tool(tool: str, *args: object) -> None:
+        named = [*args, name] if '--cfg-options' in args else args
+        monkeypatch.setattr(sys, 'argv', [tool, *map(str, named)])
+        runpy.run_path(str(REPO / 'tools' / tool), run_name='__main__')
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # several threads wait for one another on a busy machine
+    yield run_tool
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory, options) -> tuple[Path, str]:
+    """The work dir of two epochs, and what was printed."""
+    folder = tmp_path_factory.mktemp('runs')
+    printed = run('train.py', TINY, '--work-dir', folder / 'first', *options, 'train_cfg.max_epochs=2')
+    # a copy, since a resumed training, whose best checkpoint is a new one, deletes the former in the first folder
+    return shutil.copytree(folder / 'first', folder / 'kept'), printed
+
+
+@pytest.fixture(scope='module')
+def best(trained) -> Path:
+    (path,) = trained[0].glob('best_*.pth')
+    return path
+
+
+@pytest.fixture(scope='module')
+def results(best, options, tmp_path_factory) -> Path:
+    """What a test wrote: numbers, a line per sample, pictures."""
+    out = tmp_path_factory.mktemp('results')
+    run('test.py', TINY, best, '--work-dir', out / 'work', '--out', out, '--show-dir', out / 'pictures', *options)
+    return out
+
+
+def steps_per_epoch(root: Path) -> int:
+    return json.loads((root / 'refshapes/summary.json').read_text())['splits']['train']['refs'] // 16
+
+
+# What they write
+
+
+def test_training_leaves_a_model_and_its_numbers(trained, best, refshapes):
+    work_dir, printed = trained
+    steps = steps_per_epoch(refshapes)
+    assert [line.split('INFO - ')[1][:9] for line in printed.splitlines() if ' - epoch ' in line] == [
+        'epoch 1/2',
+        'epoch 2/2',
+    ]
+    rows = read_scalars(work_dir)
+    assert [row['step'] for row in rows if 'loss' in row] == [steps, 2 * steps]
+    assert all(0 < row['loss'] < 10 for row in rows if 'loss' in row)
+    validations = [row for row in rows if 'oIoU' in row]
+    assert [row['step'] for row in validations] == [1, 2]
+    assert best.name == f'best_oIoU_epoch_{1 + int(np.argmax([row["oIoU"] for row in validations]))}.pth'
+    (events,) = work_dir.glob('*/vis_data/events.out.tfevents.*')
+    board = EventAccumulator(str(events)).Reload()
+    assert {'loss', 'lr', 'oIoU', 'mIoU', 'P@0.5'} <= set(board.Tags()['scalars'])
+    assert [event.step for event in board.Scalars('loss')] == [steps, 2 * steps]
+    assert load_config(work_dir / TINY.name).train_cfg.max_epochs == 2
+
+
+def test_resuming_goes_on_where_training_stopped(trained, options, refshapes, tmp_path, run_here, capfd):
+    work_dir = trained[0].with_name('first')
+    run_here('train.py', TINY, '--work-dir', work_dir, '--resume', *options, 'train_cfg.max_epochs=3')
+    printed = ''.join(path.read_text() for path in sorted(work_dir.glob('*/*.log'))[1:])
+    assert 'epoch 3/3' in printed and 'epoch 1/3' not in printed and 'epoch 2/3' not in printed
+    steps = steps_per_epoch(refshapes)
+    rows = read_scalars(work_dir)
+    assert [row['step'] for row in rows if 'loss' in row] == [steps, 2 * steps, 3 * steps]
+    assert [row['step'] for row in rows if 'oIoU' in row] == [1, 2, 3]
+    rates = [row['lr'] for row in rows if 'loss' in row]
+    assert rates[0] < rates[1] < rates[2], 'the warm-up goes on'
+    assert (work_dir / 'epoch_3.pth').is_file() and len(list(work_dir.glob('best_*.pth'))) == 1
+    run_here('analysis_tools/plot_curves.py', work_dir, '--out', tmp_path / 'curves.png')
+    assert Image.open(tmp_path / 'curves.png').format == 'PNG'
+
+
+def test_mixed_precision_on_this_machine(options, tmp_path, run_here, capfd):
+    run_here('train.py', TINY, '--work-dir', tmp_path, '--amp', *options, 'train_cfg.max_epochs=1')
+    losses = [row['loss'] for row in read_scalars(tmp_path) if 'loss' in row]
+    assert len(losses) == 1 and 0 < losses[0] < 10
+    assert all(
+        value.isfinite().all()
+        for value in torch.load(tmp_path / 'epoch_1.pth', weights_only=False)['state_dict'].values()
+    )
+
+
+def test_metrics_of_every_split(trained, results, best):
+    report = json.loads((results / 'metrics.json').read_text())
+    names = ('oIoU', 'mIoU', 'P@0.5', 'P@0.6', 'P@0.7', 'P@0.8', 'P@0.9')
+    assert list(report['metrics']) == [f'{split}/{name}' for split in SPLITS for name in names]
+    assert report['config'] == str(TINY) and report['checkpoint'] == str(best) and report['truncated_sentences'] == 0
+    in_training = max(row['oIoU'] for row in read_scalars(trained[0]) if 'oIoU' in row)
+    assert report['metrics']['val/oIoU'] == pytest.approx(in_training, abs=0.01)
+
+
+def test_a_line_and_a_picture_of_every_sentence(results, refshapes):
+    sentences = json.loads((refshapes / 'refshapes/summary.json').read_text())['splits']
+    for split in SPLITS:
+        records = [json.loads(line) for line in (results / f'{split}.jsonl').read_text().splitlines()]
+        if split in sentences:
+            assert len(records) == sentences[split]['sentences']
+        names = {f'{Path(r["img_path"]).stem}_{r["sent_id"]}.png' for r in records}
+        assert len(names) == len(records) > 0
+        assert {path.name for path in (results / 'pictures' / split).iterdir()} == names
+    plain, shuffled = (
+        {(r['sent_id'], r['ref_id']) for r in map(json.loads, (results / f'{split}.jsonl').read_text().splitlines())}
+        for split in ('val', 'val-shuffled')
+    )
+    assert not plain & shuffled
+
+
+def test_a_grid_of_results(results, tmp_path, run_here, capfd):
+    run_here('analysis_tools/results_grid.py', results / 'val.jsonl', '--out', tmp_path / 'grid.png', '--samples', 4)
+    with Image.open(tmp_path / 'grid.png') as grid:
+        assert grid.width == 2 * (3 * (192 + 6) + 12)
+    (tmp_path / 'none.jsonl').touch()
+    with pytest.raises(SystemExit) as stop:
+        run_here('analysis_tools/results_grid.py', tmp_path / 'none.jsonl', '--out', tmp_path / 'x.png')
+    assert stop.value.code == 2 and 'none.jsonl: no samples' in capfd.readouterr().err
+
+
+def test_inference_on_a_photo(best, tmp_path, run_here, capfd):
+    photo, out = tmp_path / 'my.photo.jpg', tmp_path / 'new/out'
+    noise = np.random.default_rng(0).integers(0, 256, (9, 12, 3), dtype=np.uint8)
+    Image.fromarray(noise).resize((120, 90)).save(photo)
+    run_here('infer.py', photo, '--text', 'red ring', '--checkpoint', best, '--out', out)
+    paths = [out / f'my.photo_{kind}.png' for kind in ('mask', 'overlay')]
+    assert capfd.readouterr().out.splitlines()[-2:] == [f'wrote {path}' for path in paths]
+    mask = np.asarray(Image.open(paths[0]))
+    expected = segment_photo(load_model(best.parent), photo, 'red ring')
+    assert mask.shape == (90, 120)
+    np.testing.assert_array_equal(mask, 255 * expected)
+    assert Image.open(paths[1]).width == 120
+
+
+def test_flags_of_training(tmp_path, monkeypatch):
+    tool = runpy.run_path(str(REPO / 'tools/train.py'), run_name='train')
+    published = REPO / 'configs/mgfe_ris/mgfe-ris_swin-base_refcoco.py'
+    monkeypatch.setattr(sys, 'argv', ['train.py', str(published), '--from-scratch', '--auto-scale-lr', '--resume'])
+    cfg = tool['build_config'](tool['parse_args']())
+    assert cfg.auto_scale_lr.enable and cfg.resume and cfg.work_dir == 'work_dirs/mgfe-ris_swin-base_refcoco'
+    assert cfg.model.text_encoder.pretrained is None and cfg.optim_wrapper.type == 'OptimWrapper'
+
+
+# What they say of bad input
+
+
+@pytest.fixture
+def refused(run_here, capfd):
+    """Runs a tool that must stop with status 2 and one line; returns the line."""
+
+    def run_and_read(tool: str, *args: object) -> str:
+        with pytest.raises(SystemExit) as stop:
+            run_here(tool, *args)
+        out, err = capfd.readouterr()
+        assert stop.value.code == 2
+        assert Counter('error: ' in line for line in err.splitlines())[True] == 1, err
+        last = err.splitlines()[-1]
+        assert last.startswith('error: ') and 'Traceback' not in err
+        assert 'Epoch(train)' not in out + err and 'Epoch(test)' not in out + err
+        return last
+
+    return run_and_read
+
+
+def test_training_on_data_that_is_not_there(refused, options, tmp_path):
+    settings = ['--work-dir', tmp_path / 'work', *options]
+    line = refused('train.py', TINY, *settings, f'data_root={tmp_path}/nowhere')
+    assert f'{tmp_path}/nowhere/refshapes: no such folder. Set data_root' in line
+    line = refused('train.py', TINY, *settings, 'val_dataloader.dataset.split=valid')
+    assert "no split 'valid'; there are ['testA', 'testB', 'train', 'val']" in line
+    line = refused('train.py', TINY, *settings, f'load_from={tmp_path}/gone.pth')
+    assert f'{tmp_path}/gone.pth: no such checkpoint' in line
+
+
+def test_training_on_broken_data(refused, options, refshapes, tmp_path):
+    root = shutil.copytree(refshapes, tmp_path / 'data')
+    settings = ['--work-dir', tmp_path / 'work', *options, f'data_root={root}']
+    (root / 'images/refshapes/000001.jpg').unlink()
+    line = refused('train.py', TINY, *settings)
+    assert '1 photos are missing; the first is' in line and '000001.jpg' in line
+    (root / 'refshapes/refs(unc).p').write_bytes(b'cos\nsystem\n(S"touch ran"\ntR.')
+    line = refused('train.py', TINY, *settings)
+    assert 'refs(unc).p: the file asks for os.system' in line
+
+
+def test_an_unknown_config(refused, tmp_path):
+    line = refused('train.py', 'mgfe-ris_tny_refshapes')
+    assert 'mgfe-ris_tny_refshapes: no such config file. Ours are' in line and 'mgfe-ris_tiny_refshapes' in line
+
+
+def test_testing_bad_checkpoints(refused, options, best, tmp_path):
+    settings = ['--work-dir', tmp_path / 'work', *options]
+    assert 'gone.pth: no such checkpoint' in refused('test.py', TINY, tmp_path / 'gone.pth', *settings)
+    line = refused('test.py', TINY, best, *settings, 'model.decode_head.hidden=24')
+    assert f'{best} does not fit the model of the config' in line and 'decode_head.' in line
+    (tmp_path / 'html.pth').write_text('<html>')
+    assert 'html.pth: not a checkpoint' in refused('test.py', TINY, tmp_path / 'html.pth', *settings)
+
+
+def test_testing_a_split_that_is_not_there(refused, options, best, tmp_path):
+    line = refused('test.py', TINY, best, '--work-dir', tmp_path, *options, 'test_cfg.splits=val,test')
+    assert "no split 'test'; there are" in line
+
+
+def test_inference_on_bad_input(refused, best, tmp_path):
+    Image.new('RGB', (40, 30)).save(tmp_path / 'photo.jpg')
+    (tmp_path / 'text.jpg').write_text('no image')
+    photo, ask = tmp_path / 'photo.jpg', ['--checkpoint', best, '--out', tmp_path / 'out', '--text']
+    assert 'gone.jpg: no such photo' in refused('infer.py', tmp_path / 'gone.jpg', *ask, 'red ring')
+    assert 'text.jpg: not a readable image' in refused('infer.py', tmp_path / 'text.jpg', *ask, 'red ring')
+    assert 'the sentence is empty' in refused('infer.py', photo, *ask, ' ')
+    line = refused('infer.py', photo, '--text', 'dog', '--checkpoint', tmp_path / 'no/gone.pth')
+    assert 'no/gone.pth: no such checkpoint' in line
+    line = refused('infer.py', photo, '--text', 'dog', '--checkpoint', best, '--config', TINY)
+    assert 'does not fit the model of the config' in line
+    assert not (tmp_path / 'out').exists()
