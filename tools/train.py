@@ -7,6 +7,7 @@ import argparse
 import os
 from pathlib import Path
 
+import torch
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
@@ -45,15 +46,24 @@ def build_config(args: argparse.Namespace) -> Config:
     return cfg
 
 
+def prepare(args: argparse.Namespace) -> Runner:
+    """Read and check everything, so that what is wrong with the input shows before the training starts."""
+    runner = Runner.from_cfg(build_config(args))
+    if runner.cfg.load_from:
+        check_checkpoint(runner.model, runner.cfg.load_from)
+    for loop in (runner.train_loop, runner.val_loop):  # reads the data sets
+        runner.logger.info(f'{type(loop).__name__}: {len(loop.dataloader.dataset)} samples')
+    return runner
+
+
 def main() -> None:
+    # numbers too small for a normal float make a CPU's arithmetic several times slower, and serve nothing here
+    torch.set_flush_denormal(True)
     args = parse_args()
-    cfg = build_config(args)
-    runner = Runner.from_cfg(cfg)
-    if cfg.load_from:
-        check_checkpoint(runner.model, cfg.load_from)
+    with report_errors():
+        runner = prepare(args)
     runner.train()
 
 
 if __name__ == '__main__':
-    with report_errors():
-        main()
+    main()

@@ -11,4 +11,4 @@ pipeline = [
 train_dataloader = dict(batch_size=32, num_workers=1, dataset=dict(pipeline=pipeline))
 val_dataloader = dict(batch_size=32, num_workers=1, dataset=dict(pipeline=pipeline))
 test_dataloader = val_dataloader
-test_cfg = dict(shuffled=('val',))
+test_cfg = dict(splits=('train', 'val', 'testA', 'testB'), shuffled=('val',))
