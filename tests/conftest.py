@@ -1,6 +1,7 @@
 """Settings of all tests."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -51,3 +52,14 @@ def small_model() -> dict:
         'model.text_encoder.config.intermediate_size': 32,
         'model.text_encoder.config.num_hidden_layers': 1,
     }
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Several threads wait for one another on a busy machine, which makes a small model many times slower."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -171,7 +171,9 @@ def test_missing_files_with_what_there_is_instead(tmp_path):
         load_refer(tmp_path, 'unc')
 
 
-@pytest.mark.parametrize('data', [b'<html>', b'', b'{"images": [', '{"images": []}'.encode('utf-16')])
+@pytest.mark.parametrize(
+    'data', [b'<html>', b'', b'{"images": [', '{"images": []}'.encode('utf-16'), b'{"images": "\xe9"}']
+)
 def test_instances_that_are_no_json(tmp_path, data):
     with pytest.raises(ValueError, match=r'instances\.json: (not JSON|expected)') as error:
         load_refer(write(tmp_path, instances=data), 'unc')

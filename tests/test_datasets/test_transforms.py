@@ -78,10 +78,12 @@ def test_resize_stretches_the_mask_to_nearest_pixels(sample):
     np.testing.assert_array_equal(after, nearest)
 
 
-def test_a_photo_of_another_size_than_annotated_is_named(sample):
-    loaded = LoadPhoto().transform(dict(sample, height=WIDTH, width=HEIGHT))
-    with pytest.raises(ValueError, match=r'photo\.png is \(20, 30\), its annotation says \(30, 20\) \(height, width\)'):
+@pytest.mark.parametrize('size', [(WIDTH, HEIGHT), (HEIGHT, WIDTH + 1), (HEIGHT - 1, WIDTH)])
+def test_a_photo_of_another_size_than_annotated_is_named(sample, size):
+    loaded = LoadPhoto().transform(dict(sample, height=size[0], width=size[1]))
+    with pytest.raises(ValueError) as error:
         LoadReferringMask().transform(loaded)
+    assert f'photo.png is (20, 30), its annotation says {size} (height, width)' in str(error.value)
 
 
 @pytest.mark.parametrize(

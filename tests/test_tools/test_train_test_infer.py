@@ -48,7 +48,7 @@ def run(tool: str, *args: object) -> str:
 
 
 @pytest.fixture
-def run_here(monkeypatch, request):
+def run_here(monkeypatch, request, one_thread):
     """In this process, which saves ten seconds of imports."""
     name = f'experiment_name={request.node.name}'  # mmengine shares what has the same name and second
 
@@ -57,10 +57,7 @@ def run_here(monkeypatch, request):
         monkeypatch.setattr(sys, 'argv', [tool, *map(str, named)])
         runpy.run_path(str(REPO / 'tools' / tool), run_name='__main__')
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # several threads wait for one another on a busy machine
-    yield run_tool
-    torch.set_num_threads(threads)
+    return run_tool
 
 
 @pytest.fixture(scope='module')
