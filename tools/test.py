@@ -29,8 +29,8 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def main() -> None:
-    args = parse_args()
+def prepare(args: argparse.Namespace) -> Runner:
+    """Read and check everything, so that what is wrong with the input shows before the test starts."""
     cfg = load_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(args.config).stem}'
@@ -41,6 +41,14 @@ def main() -> None:
         cfg.custom_hooks.append(dict(type='PictureHook', folder=args.show_dir))
     runner = Runner.from_cfg(cfg)
     unwrap(runner.model).load_state_dict(check_checkpoint(runner.model, args.checkpoint))
+    runner.test_loop  # noqa: B018 - building it reads the data sets
+    return runner
+
+
+def main() -> None:
+    args = parse_args()
+    with report_errors():
+        runner = prepare(args)
     metrics = runner.test()
     if args.out and runner.rank == 0:
         write_metrics(args.out / 'metrics.json', metrics, args, runner)
@@ -58,5 +66,4 @@ def write_metrics(path: Path, metrics: dict, args: argparse.Namespace, runner: R
 
 
 if __name__ == '__main__':
-    with report_errors():
-        main()
+    main()

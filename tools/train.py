@@ -51,7 +51,7 @@ def prepare(args: argparse.Namespace) -> Runner:
     runner = Runner.from_cfg(build_config(args))
     if runner.cfg.load_from:
         check_checkpoint(runner.model, runner.cfg.load_from)
-    for loop in (runner.train_loop, runner.val_loop):  # reads the data sets
+    for loop in filter(None, (runner.train_loop, runner.val_loop)):  # reads the data sets
         runner.logger.info(f'{type(loop).__name__}: {len(loop.dataloader.dataset)} samples')
     return runner
 
