@@ -1,6 +1,5 @@
 """What the runner prints."""
 
-import resource
 import sys
 import time
 from datetime import timedelta
@@ -45,8 +44,12 @@ class EpochSummaryHook(Hook):
 
 
 def _peak_memory() -> float:
-    """Bytes."""
+    """Bytes; not a number where the system does not tell."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
+    if sys.platform == 'win32':
+        return float('nan')
+    import resource  # not on Windows
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == 'darwin' else peak * 1024

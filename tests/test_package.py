@@ -18,7 +18,7 @@ def environment(tmp_path_factory) -> Path:
     """A fresh environment with our wheel; what the wheel needs comes from the environment of the tests."""
     folder = tmp_path_factory.mktemp('environment')
     pip = [sys.executable, '-m', 'pip', '--disable-pip-version-check']
-    subprocess.run([*pip, 'wheel', '--quiet', '--no-deps', '-w', folder, ROOT], check=True)
+    subprocess.run([*pip, 'wheel', '--quiet', '--no-deps', '--no-build-isolation', '-w', folder, ROOT], check=True)
     venv.create(folder / 'env', with_pip=False)
     python = folder / 'env' / 'bin' / 'python'
     (wheel,) = folder.glob('mgfe_ris-*.whl')

@@ -13,10 +13,10 @@ python tools/dataset_converters/make_refshapes.py --out data/refshapes --flavour
 echo "== 2/4 training"
 python tools/train.py $config --work-dir $out --resume
 
-best=$(ls $out/best_*.pth)
+best=$(ls -t $out/best_*.pth | head -n 1)
 if [ ! $out/metrics.json -nt "$best" ]; then
     echo "== 3/4 testing $best on val, testA and testB, and on val with exchanged sentences"
-    python tools/test.py $config "$best" --work-dir $out --out $out
+    python tools/test.py $config "$best" --work-dir $out/test --out $out
 fi
 
 echo "== 4/4 pictures"

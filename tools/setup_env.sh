@@ -1,16 +1,16 @@
 # Sourced by quickstart.sh and run_tests.sh: uses the active environment, or makes .venv, and installs once what the
 # requirements files $@ list, and this package.
-if [ -z "${VIRTUAL_ENV:-}${CONDA_PREFIX:-}" ]; then
-    if [ ! -x .venv/bin/python ]; then
-        python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' || {
-            echo "error: Python >= 3.10 is needed; python3 is $(python3 --version)" >&2
-            exit 2
-        }
+if [ -z "${VIRTUAL_ENV:-}" ] && [ "${CONDA_DEFAULT_ENV:-base}" = base ]; then
+    if [ ! -e .venv/bin/activate ]; then
         echo "== making a virtual environment in .venv"
         python3 -m venv .venv
     fi
     . .venv/bin/activate
 fi
+python -c 'import sys; sys.exit(sys.version_info < (3, 10))' || {
+    echo "error: Python >= 3.10 is needed; python is $(python --version)" >&2
+    exit 2
+}
 environment=$(python -c 'import sys; print(sys.prefix)')
 stamp="$environment/.mgfe_ris_$(cat "$@" pyproject.toml | cksum | cut -d' ' -f1)"
 if [ "$(cat "$stamp" 2>/dev/null)" != "$PWD" ]; then

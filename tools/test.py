@@ -12,15 +12,17 @@ from mmengine.config import DictAction
 from mmengine.runner import Runner
 
 from mgfe_ris.apis import check_checkpoint, load_config, report_errors, unwrap
+from mgfe_ris.visualization import PictureHook
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file, or the name of one of ours')
     parser.add_argument('checkpoint', help='file that training wrote')
-    parser.add_argument('--work-dir', help='for logs; default: work_dirs/<config name>')
+    parser.add_argument('--work-dir', help='for logs; default: <work dir of the training>/test')
     parser.add_argument('--out', type=Path, help='folder for metrics.json and a JSON line per sample and split')
     parser.add_argument('--show-dir', help='folder for pictures: photo, sentence, truth and prediction')
+    parser.add_argument('--from-scratch', action='store_true', help='for a checkpoint trained so: built-in vocabulary')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='changes, e.g. data_root=data/x')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument('--local-rank', '--local_rank', type=int, default=0)
@@ -31,15 +33,17 @@ def parse_args() -> argparse.Namespace:
 
 def prepare(args: argparse.Namespace) -> Runner:
     """Read and check everything, so that what is wrong with the input shows before the test starts."""
-    cfg = load_config(args.config, args.cfg_options)
+    cfg = load_config(args.config, args.cfg_options, args.from_scratch)
     cfg.launcher = args.launcher
-    cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(args.config).stem}'
-    cfg.load_from = None  # the checkpoint is loaded below: mmengine's loader would run code that a file holds
+    # a folder of its own: the runner writes its config there, and that of the training must stay
+    cfg.work_dir = args.work_dir or f'{cfg.get("work_dir") or f"work_dirs/{Path(args.config).stem}"}/test'
+    # the checkpoint is loaded below: mmengine's loader would run code that a file holds
+    cfg.load_from, cfg.resume = None, False
     if args.out:
         cfg.test_evaluator.per_sample = str(args.out)
-    if args.show_dir:
-        cfg.custom_hooks.append(dict(type='PictureHook', folder=args.show_dir))
     runner = Runner.from_cfg(cfg)
+    if args.show_dir:
+        runner.register_hook(PictureHook(args.show_dir))
     unwrap(runner.model).load_state_dict(check_checkpoint(runner.model, args.checkpoint))
     runner.test_loop  # noqa: B018 - building it reads the data sets
     return runner

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config, DictAction
-from mmengine.runner import Runner
+from mmengine.runner import Runner, find_latest_checkpoint
 
 from mgfe_ris.apis import check_checkpoint, load_config, report_errors, use_mixed_precision
 
@@ -42,6 +42,8 @@ def build_config(args: argparse.Namespace) -> Config:
     if args.amp:
         use_mixed_precision(cfg)
     if args.auto_scale_lr:
+        if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+            raise ValueError('--auto-scale-lr needs auto_scale_lr = dict(base_batch_size=...) in the config')
         cfg.auto_scale_lr.enable = True
     return cfg
 
@@ -49,10 +51,13 @@ def build_config(args: argparse.Namespace) -> Config:
 def prepare(args: argparse.Namespace) -> Runner:
     """Read and check everything, so that what is wrong with the input shows before the training starts."""
     runner = Runner.from_cfg(build_config(args))
-    if runner.cfg.load_from:
-        check_checkpoint(runner.model, runner.cfg.load_from)
+    newest = find_latest_checkpoint(runner.work_dir) if runner.cfg.resume else None
+    if runner.cfg.load_from or newest:
+        check_checkpoint(runner.model, runner.cfg.load_from or newest, whole=runner.cfg.resume)
     for loop in filter(None, (runner.train_loop, runner.val_loop)):  # reads the data sets
         runner.logger.info(f'{type(loop).__name__}: {len(loop.dataloader.dataset)} samples')
+        if len(loop.dataloader) == 0:
+            raise ValueError(f'fewer samples ({len(loop.dataloader.dataset)}) than one batch; lower batch_size')
     return runner
 
 

@@ -39,7 +39,7 @@ def find_config(name: str | Path) -> Path:
         return Path(name)
     ours = {path.stem: path for path in sorted(CONFIG_ROOT.glob('[!_]*/*.py'))}
     try:
-        return ours[Path(name).stem]
+        return ours[str(name).removesuffix('.py')]
     except KeyError:
         raise FileNotFoundError(f'{name}: no such config file. Ours are {", ".join(ours)}') from None
 

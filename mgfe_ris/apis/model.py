@@ -57,17 +57,29 @@ def load_model(
     return model.to(device).eval()
 
 
-def check_checkpoint(model: nn.Module, path: str | Path) -> dict[str, torch.Tensor]:
-    """Read a checkpoint's weights and compare names and shapes with the model's, before anything long starts.
+def check_checkpoint(model: nn.Module, path: str | Path, whole: bool = True) -> dict[str, torch.Tensor]:
+    """Read a checkpoint's weights and compare them with the model's, before anything long starts.
+
+    Args:
+        model: of the config.
+        path: a local file.
+        whole: every name must fit; False for a start from another model's weights, where only common names must.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not a checkpoint, or one of another model; the first differences are listed.
+        ValueError: not a checkpoint, one of another model (the first differences are listed), or one that was
+            trained with another tokenizer.
     """
     state = read_weights(path)
     ours = unwrap(model).state_dict()
-    wrong = [f'{k} is missing' for k in ours if k not in state]
-    wrong += [f'{k} is not in the model' for k in state if k not in ours]
+    words = 'data_preprocessor.vocabulary'
+    if words in state and words in ours and not torch.equal(state[words], ours[words].cpu()):
+        raise ValueError(
+            f'{path} was trained with another tokenizer than the config names. Use the config that training wrote, or '
+            '--from-scratch for a model trained so'
+        )
+    wrong = [f'{k} is missing' for k in ours if whole and k not in state]
+    wrong += [f'{k} is not in the model' for k in state if whole and k not in ours]
     wrong += [
         f'{k} is {tuple(state[k].shape)}, the model has {tuple(ours[k].shape)}'
         for k in ours
@@ -146,7 +158,7 @@ def _check_device(device: str | torch.device | None) -> torch.device:
 
 def _require_checkpoint(path: str | Path) -> None:
     if not Path(path).is_file():
-        raise FileNotFoundError(f'{path}: no such checkpoint')
+        raise FileNotFoundError(f'{path}: no such checkpoint; only local files are read, so download it first')
 
 
 def _only_file(folder: Path, pattern: str) -> Path:

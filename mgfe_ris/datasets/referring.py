@@ -131,11 +131,11 @@ def _check_photos(samples: list[dict]) -> None:
 def _header_problem(path: str, size: tuple[int, int]) -> str | None:
     try:
         with Image.open(path) as photo:
-            found = photo.size
+            turned = photo.getexif().get(0x112, 1) >= 5  # the tag Orientation: on its side
+            found = photo.size[::-1] if turned else photo.size
     except OSError:
         return 'is not a readable image'
-    # either way up: EXIF may turn it; LoadReferringMask compares exactly
-    return None if sorted(found) == sorted(size) else f'is {found}, its annotation says {size} (width, height)'
+    return None if found == tuple(size) else f'is {found}, its annotation says {size} (width, height)'
 
 
 def _without_empty_sentences(samples: list[dict]) -> list[dict]:

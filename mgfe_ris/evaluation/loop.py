@@ -31,23 +31,32 @@ class SplitsTestLoop(BaseLoop):
         fp16: bool = False,
     ):
         self._runner = runner
+        tests = [(split, False) for split in splits] + [(split, True) for split in shuffled]
         self.loops = {
-            name: TestLoop(runner, _with_split(dataloader, name), deepcopy(evaluator), fp16)
-            for name in [*splits, *(f'{split}-shuffled' for split in shuffled)]
+            f'{split}-shuffled' if exchanged else split: TestLoop(
+                runner, _with_split(dataloader, split, exchanged), deepcopy(evaluator), fp16
+            )
+            for split, exchanged in tests
         }
+        self._look_at(next(iter(self.loops.values())))
+
+    def _look_at(self, loop: TestLoop) -> None:
+        """What the runner and its hooks take for the test's loader and metrics."""
+        self.dataloader, self.evaluator = loop.dataloader, loop.evaluator
 
     def run(self) -> dict[str, float]:
         """All splits in turn -> ``{'val/oIoU': ..., ...}``."""
         metrics: dict[str, float] = {}
         for name, loop in self.loops.items():
-            self.dataloader = loop.dataloader  # what the runner's hooks look at
+            self._look_at(loop)
             self.runner.logger.info(f'Testing {name}: {len(loop.dataloader.dataset)} sentences')
             metrics |= {f'{name}/{key}': value for key, value in loop.run().items()}
         return metrics
 
 
-def _with_split(dataloader: dict, name: str) -> dict:
+def _with_split(dataloader: dict, split: str, exchanged: bool) -> dict:
     dataloader = deepcopy(dataloader)
-    split, _, shuffled = name.partition('-')
-    dataloader['dataset'].update(split=split, shuffle_sentences=bool(shuffled), metainfo=dict(split=name))
-    return dataloader
+    name = f'{split}-shuffled' if exchanged else split
+    dataset = dataloader['dataset']
+    dataset.update(split=split, shuffle_sentences=exchanged, metainfo={**dataset.get('metainfo', {}), 'split': name})
+    return {**dataloader, 'persistent_workers': False}  # each split is read once: its workers may go

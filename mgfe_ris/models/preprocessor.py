@@ -37,6 +37,8 @@ class ReferringDataPreProcessor(BaseDataPreprocessor):
         self.register_buffer('mean', torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.register_buffer('std', torch.tensor(std).view(-1, 1, 1), persistent=False)
         self.tokenizer = HFTokenizer(**(tokenizer or {}))
+        # saved with the weights, which mean nothing with another tokenizer although every shape may fit
+        self.register_buffer('vocabulary', torch.tensor(self.tokenizer.fingerprint()))
 
     def forward(self, data: dict, training: bool = False) -> dict[str, Any]:
         """Collate one batch onto the model's device.

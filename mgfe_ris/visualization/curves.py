@@ -3,10 +3,7 @@
 import json
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use('Agg')  # no screen needed
-from matplotlib import pyplot as plt
+from matplotlib.figure import Figure  # without pyplot, which would need a screen or change the user's backend
 
 
 def read_scalars(work_dir: str | Path) -> list[dict]:
@@ -18,7 +15,8 @@ def read_scalars(work_dir: str | Path) -> list[dict]:
     files = sorted(Path(work_dir).glob('*/vis_data/scalars.json'))
     if not files:
         raise FileNotFoundError(f'{work_dir}: no */vis_data/scalars.json; is it the work dir of a training?')
-    return [json.loads(line) for file in files for line in file.read_text().splitlines()]
+    # a run that was killed may leave half a line
+    return [json.loads(line) for file in files for line in file.read_text().splitlines() if line.endswith('}')]
 
 
 def plot_curves(work_dir: str | Path, out: str | Path) -> None:
@@ -26,7 +24,8 @@ def plot_curves(work_dir: str | Path, out: str | Path) -> None:
     scalars = read_scalars(work_dir)
     training = [row for row in scalars if 'loss' in row]
     validation = [row for row in scalars if 'oIoU' in row]
-    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(13, 3.6), constrained_layout=True)
+    figure = Figure(figsize=(13, 3.6), layout='constrained')
+    left, middle, right = figure.subplots(1, 3)
     for key in sorted({key for row in training for key in row if key.startswith('loss')}):
         left.plot(*_series(training, 'step', key), label=key)
     left.set(title='Training loss', xlabel='step', ylabel='loss', ylim=(0, None))
@@ -41,7 +40,6 @@ def plot_curves(work_dir: str | Path, out: str | Path) -> None:
         axes.grid(alpha=0.3)
     Path(out).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=100)
-    plt.close(figure)
 
 
 def _series(rows: list[dict], x: str, y: str) -> tuple[list[float], list[float]]:

@@ -201,7 +201,7 @@ def test_each_parameter_has_a_finite_gradient_and_only_those_named_here_one_of_z
     assert {name for name, g in grads.items() if g.abs().max() < 1e-12} == set(WITHOUT_EFFECT)
 
 
-def test_lavt_leaves_only_the_last_gate_without_a_gradient(build):
+def test_lavt_freezes_the_last_gate_which_alone_gets_no_gradient(build):
     """Its feedback would go into a fifth stage, and the decoder reads G."""
     model = build(
         **{
@@ -213,6 +213,7 @@ def test_lavt_leaves_only_the_last_gate_without_a_gradient(build):
     sum(model(**photos(model, *SENTENCES), mode='loss').values()).backward()
     without = [name for name, p in model.named_parameters() if p.grad is None]
     assert without == ['neck.weigh.3.gate.0.weight', 'neck.weigh.3.gate.2.weight']
+    assert without == [name for name, p in model.named_parameters() if not p.requires_grad]
 
 
 def test_init_weights_reaches_each_part(model):

@@ -145,6 +145,20 @@ def test_metrics_of_every_split(trained, results, best):
     assert report['metrics']['val/oIoU'] == pytest.approx(in_training, abs=0.01)
 
 
+def test_a_config_that_says_resume_tests_the_checkpoint_that_was_named(trained, best, options, tmp_path, run_here):
+    """A training with --resume leaves such a config; mmengine would load the newest checkpoint over the named one."""
+    work_dir = shutil.copytree(trained[0], tmp_path / 'work')
+    (work_dir / 'last_checkpoint').write_text(str(tmp_path / 'not_to_be_read.pth'))
+    before = (work_dir / TINY.name).read_text()
+    splits = ['test_cfg.splits=val,', 'test_cfg.shuffled=()']
+    named = [*options, 'resume=True', f'work_dir={work_dir}', *splits]
+    run_here('test.py', TINY, best, '--out', tmp_path / 'out', *named)
+    metrics = json.loads((tmp_path / 'out/metrics.json').read_text())['metrics']
+    in_training = max(row['oIoU'] for row in read_scalars(trained[0]) if 'oIoU' in row)
+    assert metrics['val/oIoU'] == pytest.approx(in_training, abs=0.01)
+    assert (work_dir / TINY.name).read_text() == before, "the training's config stays as it was"
+
+
 def test_a_line_and_a_picture_of_every_sentence(results, refshapes):
     sentences = json.loads((refshapes / 'refshapes/summary.json').read_text())['splits']
     for split in SPLITS:
@@ -223,6 +237,21 @@ def test_training_on_data_that_is_not_there(refused, options, tmp_path):
     assert "no split 'valid'; there are ['testA', 'testB', 'train', 'val']" in line
     line = refused('train.py', TINY, *settings, f'load_from={tmp_path}/gone.pth')
     assert f'{tmp_path}/gone.pth: no such checkpoint' in line
+
+
+def test_resuming_another_model(refused, trained, options, tmp_path):
+    shutil.copy(trained[0] / 'epoch_2.pth', tmp_path)
+    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'epoch_2.pth'))
+    line = refused('train.py', TINY, '--work-dir', tmp_path, '--resume', *options, 'model.decode_head.hidden=24')
+    assert 'epoch_2.pth does not fit the model of the config' in line
+
+
+def test_a_checkpoint_of_another_tokenizer(refused, best, options, tmp_path):
+    checkpoint = torch.load(best, weights_only=False)
+    checkpoint['state_dict']['data_preprocessor.vocabulary'] += 1
+    torch.save(dict(state_dict=checkpoint['state_dict']), tmp_path / 'other.pth')
+    line = refused('test.py', TINY, tmp_path / 'other.pth', '--work-dir', tmp_path, *options)
+    assert 'other.pth was trained with another tokenizer' in line
 
 
 def test_training_on_broken_data(refused, options, refshapes, tmp_path):

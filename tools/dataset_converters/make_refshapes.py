@@ -9,6 +9,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from mgfe_ris.apis import report_errors
 from mgfe_ris.datasets.synthetic import FLAVOURS, write_refshapes
 
 
@@ -42,7 +43,7 @@ def report(out: Path, summary: dict) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     args = parse_args(arguments)
     for flavour in FLAVOURS if args.flavour == 'all' else [args.flavour]:
-        try:
+        with report_errors():
             summary = write_refshapes(
                 args.out,
                 flavour,
@@ -52,8 +53,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 args.jobs,
                 overwrite=args.overwrite,
             )
-        except (ValueError, FileExistsError) as error:
-            raise SystemExit(f'error: {error}') from error
         report(args.out, summary)
 
 

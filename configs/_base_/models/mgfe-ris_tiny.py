@@ -1,10 +1,11 @@
 # The paper's attention, MGFE, DW, head and loss on a small convolutional encoder and a two-layer text encoder:
 # everything learns from scratch, on two CPU cores, in minutes.
-channels = (32, 64, 128, 256)
+channels = (16, 32, 64, 128)
 words = 128
 
 model = dict(
     type='ReferringSegmentor',
+    channels_last=True,
     data_preprocessor=dict(
         type='ReferringDataPreProcessor',
         mean=(123.675, 116.28, 103.53),
@@ -28,9 +29,12 @@ model = dict(
     encoder=dict(
         type='ResNetEncoder',
         depth=18,
-        stem_channels=32,
-        base_channels=32,
-        position_map=(16, 16),
+        deep_stem=True,
+        max_pool=False,
+        stem_channels=16,
+        base_channels=16,
+        position_map=(32, 32),
+        zero_init_residual=False,
         norm_eval=False,
     ),
     neck=dict(
@@ -42,6 +46,6 @@ model = dict(
         weigh=dict(type='DynamicWeight'),
         decoder_reads='V+F',
     ),
-    decode_head=dict(type='LightDecodeHead', channels=channels, hidden=64),
+    decode_head=dict(type='LightDecodeHead', channels=channels, hidden=32),
     loss=dict(type='CombineLoss', ratio=1 / 3),
 )

@@ -334,7 +334,7 @@ def _name(thing: SceneObject, rng: np.random.Generator, front: str = '', article
     """A noun phrase with some of the attributes; ``front`` is a size or a place put first."""
     words = ['the'] if rng.random() < article else []
     words += front.split()
-    texture, colour = rng.random() < 0.35, rng.random() < 0.6
+    texture, colour = rng.random() < 0.35, rng.random() < 0.85
     words += [thing.texture] * texture + [thing.colour] * colour
     vague = (texture or colour or front) and front not in _SIZES and rng.random() < 0.12
     return ' '.join([*words, _pick(_ANY_SHAPE, rng) if vague else thing.shape])

@@ -14,7 +14,8 @@ from ..fusion.neck import Fuse
 class ResNetEncoder(ResNet):
     """mmseg's ResNet (same arguments, same parameter names) with a slot for language between the stages.
 
-    What the slot returns as feedback is added before the next stage, which down-samples by itself.
+    What the slot returns as feedback is added before the next stage, which down-samples by itself; what goes to the
+    decoder passes a group norm of one group, the convolutional form of Swin's layer norm.
 
     Args:
         max_pool: False leaves out the pool behind the stem: strides 2, 4, 8, 16 instead of 4, 8, 16, 32.
@@ -24,6 +25,8 @@ class ResNetEncoder(ResNet):
     """
 
     def __init__(self, max_pool: bool = True, position_map: tuple[int, int] | None = None, **kwargs):
+        if 'out_indices' in kwargs:
+            raise ValueError(f'ResNetEncoder returns every stage; leave out out_indices={kwargs["out_indices"]}')
         super().__init__(**kwargs)
         self.use_max_pool = max_pool
         block_width = self.base_channels * self.block.expansion

@@ -1,5 +1,7 @@
 """Swin Transformer (Liu et al., ICCV 2021) with a slot for language after each stage."""
 
+from functools import lru_cache
+
 import torch
 import torch.nn.functional as F
 from mmseg.models.backbones.swin import ShiftWindowMSA, SwinTransformer
@@ -65,7 +67,6 @@ class FusedWindowAttention(ShiftWindowMSA):
         """The same layer, taking over the parameters of ``stock``."""
         attention = cls(stock.w_msa.embed_dims, stock.w_msa.num_heads, stock.window_size, shift_size=stock.shift_size)
         attention.w_msa, attention.drop = stock.w_msa, stock.drop
-        attention.shift_masks = {}
         attention.w_msa.register_buffer(_INDEX, attention.w_msa.relative_position_index, persistent=False)
         attention.w_msa.register_load_state_dict_pre_hook(_drop_index)
         return attention
@@ -99,25 +100,26 @@ class FusedWindowAttention(ShiftWindowMSA):
         n = self.window_size**2
         table = self.w_msa.relative_position_bias_table[self.w_msa.relative_position_index.flatten()]
         bias = table.unflatten(0, (n, n)).permute(2, 0, 1)[None]
-        return bias + self._shift_mask(size, like)[:, None] if self.shift_size else bias
+        if not self.shift_size:
+            return bias
+        return bias + _shift_mask(size, self.window_size, self.shift_size, like.device)[:, None]
 
-    def _shift_mask(self, size: tuple[int, int], like: Tensor) -> Tensor:
-        """0 where two pixels of a shifted window were neighbours in the photo, else -100: (nW, N, N).
 
-        Computed once per size and device.
-        """
-        key = (tuple(size), like.device)
-        if key not in self.shift_masks:
-            ids = torch.zeros(size, device=like.device)
-            for axis in (0, 1):
-                # three bands an axis: whole windows, the last window's own part, the part rolled in
-                band = torch.zeros(size[axis], device=like.device)
-                band[-self.window_size :] = 1
-                band[-self.shift_size :] = 2
-                ids = ids * 3 + (band[:, None] if axis == 0 else band)
-            ids = _partition(ids[None, ..., None], self.window_size)[..., 0]
-            self.shift_masks[key] = (ids[:, None] != ids[:, :, None]) * -100.0
-        return self.shift_masks[key]
+@lru_cache(maxsize=16)
+def _shift_mask(size: tuple[int, int], window: int, shift: int, device: torch.device) -> Tensor:
+    """0 where two pixels of a shifted window were neighbours in the photo, else -100: (nW, N, N).
+
+    Computed once per size: the blocks of a stage share it.
+    """
+    ids = torch.zeros(size, device=device)
+    for axis in (0, 1):
+        # three bands an axis: whole windows, the last window's own part, the part rolled in
+        band = torch.zeros(size[axis], device=device)
+        band[-window:] = 1
+        band[-shift:] = 2
+        ids = ids * 3 + (band[:, None] if axis == 0 else band)
+    ids = _partition(ids[None, ..., None], window)[..., 0]
+    return (ids[:, None] != ids[:, :, None]) * -100.0
 
 
 def _drop_index(module: nn.Module, state: dict, prefix: str, *_) -> None:

@@ -1,5 +1,7 @@
 """Sentences as word features: tokenizer and text encoder of Hugging Face transformers."""
 
+import json
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -53,6 +55,10 @@ class HFTokenizer:
             ids[i, : len(tokens)] = torch.tensor(tokens)
             mask[i, : len(tokens)] = True
         return ids, mask
+
+    def fingerprint(self) -> int:
+        """A checksum of the words and their ids."""
+        return zlib.crc32(json.dumps(sorted(self.tokenizer.get_vocab().items())).encode())
 
     def _count_cut(self, sentence: str, tokens: int) -> None:
         if self.num_truncated == 0:

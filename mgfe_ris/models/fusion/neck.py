@@ -51,6 +51,10 @@ class MGFENeck(BaseModule):
         self.attention = _per_stage(attention, channels, text_channels=text_channels)
         self.refine = _per_stage(refine, channels) if refine else None
         self.weigh = _per_stage(weigh, channels) if weigh else None
+        if decoder_reads == 'G':
+            # behind the last stage F goes nowhere, so these weights would never see a gradient
+            for parts in filter(None, (self.refine, self.weigh)):
+                parts[-1].requires_grad_(False)
 
     def bind(self, words: Tensor, mask: Tensor) -> Fuse:
         """The slot's function for one batch of sentences: words (B, T, D), mask (B, T), True = a word."""

@@ -26,4 +26,8 @@ class WeightedCrossEntropyLoss(nn.Module):
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """logits (B, C, H, W), target (B, H, W) int64 -> scalar."""
-        return F.cross_entropy(logits, target, self.class_weight.to(logits.dtype), ignore_index=self.ignore_index)
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        weight = self.class_weight.to(logits.dtype)
+        total = F.cross_entropy(logits, target, weight, ignore_index=self.ignore_index, reduction='sum')
+        counted = sum((target == c).sum() * w for c, w in enumerate(weight))
+        return total / torch.clamp(counted, min=1e-6)  # 0 where every pixel is ignored
