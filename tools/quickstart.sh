@@ -8,7 +8,7 @@ config=configs/mgfe_ris/mgfe-ris_tiny_refshapes.py
 out=work_dirs/quickstart
 
 echo "== 1/4 built-in data set"
-python tools/dataset_converters/make_refshapes.py --out data/refshapes --flavour refshapes --images 6000
+python tools/dataset_converters/make_refshapes.py --out data/refshapes --flavour refshapes --images 4000
 
 echo "== 2/4 training"
 python tools/train.py $config --work-dir $out --resume
