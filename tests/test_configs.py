@@ -112,7 +112,9 @@ def test_every_parameter_of_a_published_config_learns_or_is_frozen(name):
     mask = torch.arange(20) < torch.tensor([[5], [9]])
     target = torch.zeros(2, 64, 64, dtype=torch.long)
     target[:, 20:40, 10:50] = 1
-    losses = model.loss_function(model.segment(torch.randn(2, 3, 64, 64), torch.randint(50, 300, (2, 20)), mask), target)
+    losses = model.loss_function(
+        model.segment(torch.randn(2, 3, 64, 64), torch.randint(50, 300, (2, 20)), mask), target
+    )
     (sum(losses.values()) if isinstance(losses, dict) else losses).backward()
     assert not [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
     frozen = {n.rsplit('.', 4)[0] for n, p in model.named_parameters() if not p.requires_grad and n.startswith('neck')}

@@ -67,7 +67,7 @@ def test_samples_of_all_devices(clock):
 def test_memory_is_the_peak_of_the_process(monkeypatch, platform, unit):
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
     monkeypatch.setattr(hooks.sys, 'platform', platform)
-    monkeypatch.setattr(hooks.resource, 'getrusage', lambda who: SimpleNamespace(ru_maxrss=3000))
+    monkeypatch.setattr('resource.getrusage', lambda who: SimpleNamespace(ru_maxrss=3000))
     assert hooks._peak_memory() == 3000 * unit
 
 

@@ -52,9 +52,9 @@ def test_an_unknown_name_with_those_there_are(name):
 
 
 def test_options():
-    cfg = load_config(TINY, {'train_cfg.max_epochs': 3, 'model.loss.ratio': 0.5})
-    assert cfg.train_cfg.max_epochs == 3 and cfg.model.loss.ratio == 0.5
-    assert load_config(TINY).train_cfg.max_epochs != 3
+    cfg = load_config(TINY, {'train_cfg.max_epochs': 77, 'model.loss.ratio': 0.5})
+    assert cfg.train_cfg.max_epochs == 77 and cfg.model.loss.ratio == 0.5
+    assert load_config(TINY).train_cfg.max_epochs != 77
 
 
 def test_options_are_left_as_they_are():

@@ -249,12 +249,16 @@ def test_photos_of_another_size_are_counted_before_training(root):
         read(root)
 
 
-def test_a_turned_photo_is_left_to_the_pipeline(root):
-    """A camera may store it lying down and say so in EXIF; if it does not, loading it names it."""
-    Image.new('RGB', (HEIGHT, WIDTH)).save(root / 'images/3.png')
-    dataset = read(root, 'val', pipeline=[dict(type='LoadPhoto'), dict(type='LoadReferringMask')])
-    with pytest.raises(ValueError, match=r'3\.png is \(30, 20\), its annotation says \(20, 30\)'):
-        dataset[0]
+def test_a_photo_on_its_side_counts_as_its_exif_turns_it(root):
+    """A camera may store it lying down and say so; without such a word it does not fit, before training."""
+    lying = Image.new('RGB', (HEIGHT, WIDTH))
+    exif = lying.getexif()
+    exif[0x112] = 6  # turn by 90 degrees
+    lying.save(root / 'images/3.png', exif=exif)
+    assert len(read(root, 'val')) > 0
+    lying.save(root / 'images/3.png')
+    with pytest.raises(ValueError, match=r'1 photos do not fit.*3\.png is \(20, 30\)'):
+        read(root, 'val')
 
 
 @pytest.mark.parametrize('data', [b'', b'no image'])

@@ -81,5 +81,5 @@ def test_an_empty_sentence_is_refused():
         ReferringDataPreProcessor(MEAN, STD)(data)
 
 
-def test_holds_nothing_that_a_checkpoint_would_carry():
-    assert not ReferringDataPreProcessor(MEAN, STD).state_dict()
+def test_a_checkpoint_carries_the_fingerprint_of_the_words_and_nothing_else():
+    assert list(ReferringDataPreProcessor(MEAN, STD).state_dict()) == ['vocabulary']

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from matplotlib import pyplot as plt
 from PIL import Image
 
 from mgfe_ris.visualization import curves, plot_curves, read_scalars
@@ -38,7 +37,7 @@ def test_scalars_of_all_runs_oldest_first(work_dir):
 
 def test_the_later_run_holds_where_steps_were_repeated(work_dir, monkeypatch, tmp_path):
     figures = []
-    monkeypatch.setattr(curves.plt, 'close', figures.append)
+    monkeypatch.setattr(curves.Figure, 'savefig', lambda figure, *_, **__: figures.append(figure))
     plot_curves(work_dir, tmp_path / 'curves.png')
     (figure,) = figures
     loss, metrics, rate = figure.axes
@@ -47,8 +46,6 @@ def test_the_later_run_holds_where_steps_were_repeated(work_dir, monkeypatch, tm
     assert lines['loss_dice'] == [[10, 4.5], [20, 3.5], [30, 3.0]]
     assert lines['oIoU'] == [[1, 10.0], [2, 12.0], [3, 13.0]]
     assert rate.get_lines()[0].get_xdata().tolist() == [10, 20, 30]
-    monkeypatch.undo()
-    plt.close(figure)
 
 
 def test_the_picture(work_dir, tmp_path):
@@ -57,7 +54,13 @@ def test_the_picture(work_dir, tmp_path):
     with Image.open(out) as picture:
         assert picture.format == 'PNG' and picture.width > 2 * picture.height
         assert len(set(picture.convert('RGB').get_flattened_data())) > 100
-    assert not plt.get_fignums(), 'figures are closed'
+
+
+def test_half_a_line_of_a_killed_run_is_passed_over(work_dir):
+    before = read_scalars(work_dir)
+    (file,) = work_dir.glob('20250102_000000/vis_data/scalars.json')
+    file.write_text(file.read_text() + '{"loss": 1.0, "st')
+    assert read_scalars(work_dir) == before
 
 
 def test_a_training_without_validation_yet(tmp_path):
