@@ -4,11 +4,12 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tools/setup_env.sh requirements.txt
+export PYTHONWARNINGS=ignore # other packages' deprecations
 config=configs/mgfe_ris/mgfe-ris_tiny_refshapes.py
 out=work_dirs/quickstart
 
 echo "== 1/4 built-in data set"
-python tools/dataset_converters/make_refshapes.py --out data/refshapes --flavour refshapes --images 4000
+python tools/dataset_converters/make_refshapes.py --out data/refshapes --flavour refshapes --images 5200
 
 echo "== 2/4 training"
 python tools/train.py $config --work-dir $out --resume

@@ -10,7 +10,7 @@ model = dict(
         type='ReferringDataPreProcessor',
         mean=(123.675, 116.28, 103.53),
         std=(58.395, 57.12, 57.375),
-        tokenizer=dict(pretrained=None, max_tokens=20),
+        tokenizer=dict(pretrained=None, max_tokens=20, trim=True),
     ),
     text_encoder=dict(
         type='HFTextEncoder',

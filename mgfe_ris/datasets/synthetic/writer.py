@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import pickle
 import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -182,7 +183,10 @@ class _Record:
 def _draw_all(request: _Request, folder: Path, jobs: int, progress: bool) -> Iterator[_Record]:
     """Records in the order of the images, however many processes draw them."""
     draw = partial(_draw_one, request, folder)
-    show = partial(tqdm, total=request.images, desc=request.flavour, unit='image', disable=not progress)
+    every = 0.1 if sys.stderr.isatty() else 10  # seconds; a log file needs no line per image
+    show = partial(
+        tqdm, total=request.images, desc=request.flavour, unit='image', disable=not progress, mininterval=every
+    )
     if jobs == 1:
         yield from show(map(draw, range(request.images)))
         return

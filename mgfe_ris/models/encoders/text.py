@@ -27,10 +27,12 @@ class HFTokenizer:
     Args:
         pretrained: hub name or local folder; None: the built-in vocabulary, which needs no network.
         max_tokens: T, with the start and end marks. 20 in every published model.
+        trim: pad only to the longest sentence of the batch: less to compute, but tensors of changing size.
     """
 
-    def __init__(self, pretrained: str | None = None, max_tokens: int = 20):
+    def __init__(self, pretrained: str | None = None, max_tokens: int = 20, trim: bool = False):
         self.max_tokens = max_tokens
+        self.trim = trim
         self.num_truncated = 0
         if pretrained is None:
             self.tokenizer = BertTokenizerFast(vocab_file=str(VOCABULARY))
@@ -54,7 +56,8 @@ class HFTokenizer:
                 tokens = tokens[: self.max_tokens]
             ids[i, : len(tokens)] = torch.tensor(tokens)
             mask[i, : len(tokens)] = True
-        return ids, mask
+        longest = int(mask.sum(1).max()) if self.trim else self.max_tokens
+        return ids[:, :longest], mask[:, :longest]
 
     def fingerprint(self) -> int:
         """A checksum of the words and their ids."""
