@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from matplotlib.figure import Figure  # without pyplot, which would need a screen or change the user's backend
+from matplotlib.ticker import MaxNLocator
 
 
 def read_scalars(work_dir: str | Path) -> list[dict]:
@@ -32,6 +33,7 @@ def plot_curves(work_dir: str | Path, out: str | Path) -> None:
     left.legend()
     for key in ('oIoU', 'mIoU', 'P@0.5', 'P@0.7', 'P@0.9'):
         middle.plot(*_series(validation, 'step', key), marker='o', markersize=3, label=key)
+    middle.xaxis.set_major_locator(MaxNLocator(integer=True))
     middle.set(title='Validation', xlabel='epoch', ylabel='%', ylim=(0, 100))
     middle.legend()
     right.plot(*_series(training, 'step', 'lr'))
