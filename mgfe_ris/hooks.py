@@ -35,9 +35,10 @@ class EpochSummaryHook(Hook):
         done, total = runner.epoch + 1, runner.max_epochs
         now = time.monotonic()
         left = (now - self._start) / (done - self._first_epoch) * (total - done)
+        rates = runner.optim_wrapper.get_lr()  # base_lr: what groups with a multiplier of their own start from
         runner.logger.info(
             f'epoch {done}/{total}  loss {torch.stack(self._losses).mean():.4f}  '
-            f'lr {runner.optim_wrapper.get_lr()["lr"][0]:.2e}  '
+            f'lr {rates.get("base_lr", rates["lr"])[0]:.2e}  '
             f'{self._samples / (now - self._epoch_start):.0f} samples/s  '
             f'memory {_peak_memory() / 2**30:.1f} GiB  left {timedelta(seconds=round(left))}'
         )

@@ -17,14 +17,16 @@ def clock(monkeypatch) -> SimpleNamespace:
     return clock
 
 
-def run_epochs(clock, first: int, total: int, losses: list[float], world_size: int = 1) -> list[str]:
+def run_epochs(
+    clock, first: int, total: int, losses: list[float], world_size: int = 1, rates: dict | None = None
+) -> list[str]:
     """Epochs of 10 s, a validation of 4 s after each; 4 photos a batch on each device."""
     lines: list[str] = []
     runner = SimpleNamespace(
         epoch=first,
         max_epochs=total,
         world_size=world_size,
-        optim_wrapper=SimpleNamespace(get_lr=lambda: dict(lr=[2.5e-4, 1e-5])),
+        optim_wrapper=SimpleNamespace(get_lr=lambda: rates or dict(lr=[2.5e-4, 1e-5])),
         logger=SimpleNamespace(info=lines.append),
     )
     hook = EpochSummaryHook()
@@ -69,6 +71,11 @@ def test_memory_is_the_peak_of_the_process(monkeypatch, platform, unit):
     monkeypatch.setattr(hooks.sys, 'platform', platform)
     monkeypatch.setattr('resource.getrusage', lambda who: SimpleNamespace(ru_maxrss=3000))
     assert hooks._peak_memory() == 3000 * unit
+
+
+def test_the_rate_is_the_base_rate_where_groups_have_multipliers(clock):
+    rates = dict(lr=[5e-4, 2e-3], base_lr=[2e-3])
+    assert '  lr 2.00e-03  ' in run_epochs(clock, 0, 1, [1.0], rates=rates)[0]
 
 
 def test_memory_on_cuda_is_what_torch_allocated(monkeypatch, clock):

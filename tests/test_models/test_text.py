@@ -42,6 +42,12 @@ def test_other_words_are_spelt_with_no_unknown_token(tokenizer, word):
     assert ''.join(token.removeprefix('##') for token in tokens) == word.lower()
 
 
+def test_trimmed_to_the_longest_sentence_of_the_batch(tokenizer):
+    ids, mask = tokenizer(['The red ring', 'ring'])
+    trimmed = HFTokenizer(trim=True)(['The red ring', 'ring'])
+    assert torch.equal(trimmed[0], ids[:, :5]) and torch.equal(trimmed[1], mask[:, :5])
+
+
 def test_sentences_become_padded_ids_between_marks_and_a_mask(tokenizer):
     ids, mask = tokenizer(['The red ring', 'ring'])
     assert ids.shape == mask.shape == (2, 20)

@@ -2,7 +2,7 @@
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=2e-3, weight_decay=0.01, fused=True),
-    # a transformer from scratch at the convolutions' rate now and then falls silent, and the model goes blind to language
+    # a transformer from scratch at the convolutions' rate now and then falls silent: the model goes blind to language
     paramwise_cfg=dict(norm_decay_mult=0.0, custom_keys=dict(text_encoder=dict(lr_mult=0.25))),
     clip_grad=dict(max_norm=1.0),
 )
