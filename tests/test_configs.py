@@ -75,12 +75,12 @@ def test_optimizer_groups_of_the_published_model(name):
             continue
         exempt = id(parameter) in norms or 'relative_position_bias_table' in parameter_name
         assert decays[id(parameter)] == (0.0 if exempt else 0.01), parameter_name
-    frozen = {n for n, p in model.named_parameters() if not p.requires_grad}
-    bert = 'text_encoder.model.'
+    frozen = {n for n, p in model.text_encoder.named_parameters() if not p.requires_grad}
+    bert = 'model.'
     assert {n.removeprefix(bert).split('.weight')[0].split('.bias')[0].split('.')[0] for n in frozen} == {
         'embeddings', 'encoder'
     }  # fmt: skip
-    assert {n.split('.')[4] for n in frozen if n.startswith(f'{bert}encoder')} == {'10', '11'}
+    assert {n.split('.')[3] for n in frozen if n.startswith(f'{bert}encoder')} == {'10', '11'}
 
 
 @pytest.mark.parametrize('name', SMALL)

@@ -28,3 +28,4 @@ echo "== done"
 for file in "$best" $out/metrics.json $out/curves.png $out/grid.png; do
     echo "$PWD/$file"
 done
+echo "For your own commands, first: source $environment/bin/activate"

@@ -28,7 +28,9 @@ def overlay(
     picture = photo.copy()
     picture[mask] = (1 - alpha) * photo[mask] + alpha * np.array(colour)
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    return cv2.drawContours(picture, contours, -1, colour, max(2, round(max(height, width) / 300)))
+    outlined = cv2.drawContours(picture, contours, -1, colour, max(3, round(max(height, width) / 150)))
+    outlined[~mask] = photo[~mask]  # the outline lies inside: what is not meant stays as it is
+    return outlined
 
 
 def caption(picture: np.ndarray, text: str, size: int | None = None) -> np.ndarray:

@@ -33,7 +33,7 @@ def test_table_3(name, params, gflops):
 
 def test_attention_products_and_text_encoder_by_hand():
     c = count('mgfe-ris_tiny_refshapes', size=(64, 64), words=10)
-    stages = list(zip((32, 64, 128, 256), (16, 8, 4, 2), (2, 2, 2, 2), strict=True))
+    stages = list(zip((16, 32, 64, 128), (32, 16, 8, 4), (4, 4, 4, 4), strict=True))
     words = sum(2 * side**2 * 10 * width for width, side, _ in stages)
     pooled = sum(2 * side**2 * pooled**2 * width for width, side, pooled in stages)
     assert c.image_attention == pytest.approx((words + pooled) / 1e9)

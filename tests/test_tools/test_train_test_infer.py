@@ -27,6 +27,7 @@ SPLITS = ('val', 'testA', 'testB', 'val-shuffled')
 def options(refshapes, small_model) -> list[str]:
     """``--cfg-options`` of all runs."""
     settings = {**small_model, 'data_root': refshapes, 'train_dataloader.batch_size': 16, 'train_cfg.val_interval': 1}
+    settings['param_scheduler.1.end'] = 300  # epochs: a few steps all lie in the warm-up
     for loader in ('train', 'val', 'test'):
         settings |= {f'{loader}_dataloader.num_workers': 0, f'{loader}_dataloader.persistent_workers': False}
     texts = {k: ','.join(map(str, v)) if isinstance(v, tuple) else v for k, v in settings.items()}
