@@ -154,10 +154,12 @@ def test_a_config_that_says_resume_tests_the_checkpoint_that_was_named(trained, 
     splits = ['test_cfg.splits=val,', 'test_cfg.shuffled=()']
     named = [*options, 'resume=True', f'work_dir={work_dir}', *splits]
     run_here('test.py', TINY, best, '--out', tmp_path / 'out', *named)
+    assert (work_dir / TINY.name).read_text() == before, "the training's config stays as it was"
+    # told to work where last_checkpoint lies, it would be read if resume were heeded
+    run_here('test.py', TINY, best, '--work-dir', work_dir, '--out', tmp_path / 'out', *named)
     metrics = json.loads((tmp_path / 'out/metrics.json').read_text())['metrics']
     in_training = max(row['oIoU'] for row in read_scalars(trained[0]) if 'oIoU' in row)
     assert metrics['val/oIoU'] == pytest.approx(in_training, abs=0.01)
-    assert (work_dir / TINY.name).read_text() == before, "the training's config stays as it was"
 
 
 def test_a_line_and_a_picture_of_every_sentence(results, refshapes):
