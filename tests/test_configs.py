@@ -12,8 +12,9 @@ from mgfe_ris.apis import load_config
 
 ROOT = Path(__file__).parents[1] / 'configs'
 CONFIGS = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob('[!_]*/*.py'))
-PUBLISHED = [name for name in CONFIGS if 'swin-base' in name or 'table' in name]
-SMALL = [name for name in CONFIGS if 'tiny' in name]
+PUBLISHED = [name for name in CONFIGS if '_swin-base_re' in name or '_swin-base_gref' in name or 'table' in name]
+SMALL = [name for name in CONFIGS if 'ris_tiny' in name or 'lavt_tiny' in name]
+OTHER_ENCODERS = sorted(set(CONFIGS) - set(PUBLISHED) - set(SMALL))  # see test_encoder_configs.py
 
 
 def build(name: str):
@@ -24,11 +25,16 @@ def build(name: str):
 
 def test_there_is_a_config_for_every_data_set():
     names = {Path(name).stem for name in CONFIGS}
-    published = {f'mgfe-ris_swin-base_{data}' for data in ('refcoco', 'refcoco+', 'gref-umd', 'gref-google')}
+    data_sets = ('refcoco', 'refcoco+', 'gref-umd', 'gref-google')
+    published = {f'{model}_swin-base_{data}' for model in ('mgfe-ris', 'lavt') for data in data_sets}
     small = {f'mgfe-ris_tiny_{data}' for data in ('refshapes', 'refshapes+', 'refshapesg', 'refcoco')}
-    assert published | small <= names
+    assert published | small | {'lavt_tiny_refshapes'} <= names
     assert len([name for name in names if name.startswith('table3_')]) == 5
-    assert set(PUBLISHED) | set(SMALL) == set(CONFIGS)
+    assert {Path(name).stem for name in OTHER_ENCODERS} == {
+        *(f'mgfe-ris_swin-{size}_refcoco' for size in ('tiny', 'small', 'large')),
+        *(f'mgfe-ris_{encoder}_refcoco' for encoder in ('resnet-50', 'resnet-101', 'convnext-base', 'vit-base-dino')),
+        *(f'mgfe-ris_swin-base_{text}_refcoco' for text in ('roberta', 'clip')),
+    }
 
 
 @pytest.mark.parametrize('name', PUBLISHED)
@@ -57,14 +63,31 @@ def test_published_config_follows_the_paper(name):
     ],
 )
 def test_published_config_reads_its_own_data(name, folder, split_by, splits):
-    cfg = load_config(ROOT / 'mgfe_ris' / f'mgfe-ris_swin-base_{name}.py')
-    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
-        assert (loader.dataset.ann_folder, loader.dataset.split_by) == (folder, split_by)
-    assert tuple(cfg.test_cfg.splits) == splits
+    for model in ('mgfe-ris', 'lavt'):
+        cfg = load_config(f'{model}_swin-base_{name}')
+        for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+            assert (loader.dataset.ann_folder, loader.dataset.split_by) == (folder, split_by)
+        assert tuple(cfg.test_cfg.splits) == splits
+
+
+@pytest.mark.parametrize('size', ['swin-base_refcoco', 'tiny_refshapes'])
+def test_lavt_has_the_papers_parts(size):
+    ours, lavt = (load_config(f'{model}_{size}') for model in ('mgfe-ris', 'lavt'))
+    assert lavt.model.neck.pop('weigh') == dict(type='LanguageGate')
+    assert lavt.model.neck.pop('refine') is None and lavt.model.neck.pop('decoder_reads') == 'G'
+    assert lavt.model.pop('loss') == dict(type='WeightedCrossEntropyLoss', class_weight=(0.9, 1.1))
+    for key in ('weigh', 'refine', 'decoder_reads'):
+        del ours.model.neck[key]
+    del ours.model['loss']
+    assert lavt.model == ours.model
+    assert lavt.train_dataloader == ours.train_dataloader and lavt.param_scheduler == ours.param_scheduler
 
 
 # One model at full size serves for all that share it: 240 M parameters take seconds to build.
-@pytest.mark.parametrize('name', ['mgfe_ris/mgfe-ris_swin-base_refcoco.py', 'ablations/table3_1_baseline.py'])
+FULL_SIZE = ['mgfe_ris/mgfe-ris_swin-base_refcoco.py', 'lavt/lavt_swin-base_refcoco.py']
+
+
+@pytest.mark.parametrize('name', [*FULL_SIZE, 'ablations/table3_1_baseline.py'])
 def test_optimizer_groups_of_the_published_model(name):
     cfg, model = build(name)
     groups = build_optim_wrapper(model, cfg.optim_wrapper).optimizer.param_groups
@@ -74,6 +97,8 @@ def test_optimizer_groups_of_the_published_model(name):
         if not parameter.requires_grad:
             continue
         exempt = id(parameter) in norms or 'relative_position_bias_table' in parameter_name
+        if name.startswith('lavt'):  # the official groups
+            exempt = exempt and parameter_name.startswith('encoder.')
         assert decays[id(parameter)] == (0.0 if exempt else 0.01), parameter_name
     frozen = {n for n, p in model.text_encoder.named_parameters() if not p.requires_grad}
     bert = 'model.'
@@ -95,16 +120,17 @@ def test_small_config_takes_a_step(name):
     target = torch.zeros(2, 64, 64, dtype=torch.long)
     target[:, 20:40, 10:50] = 1
     losses = model.loss_function(model.segment(torch.randn(2, 3, 64, 64), ids, mask), target)
-    sum(losses.values()).backward()
-    without = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
+    (sum(losses.values()) if isinstance(losses, dict) else losses).backward()
+    learns = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+    frozen = {n.rsplit('.', 3)[0] for n, p in model.named_parameters() if not p.requires_grad}
+    assert frozen == ({'neck.weigh.3'} if 'lavt' in name else set()), 'the last gate of LAVT feeds nothing'
+    without = [n for n, p in learns if p.grad is None or not p.grad.isfinite().all()]
     assert not without
     wrapper.step()
     assert any(not torch.equal(before[n], p) for n, p in model.named_parameters() if n.startswith('neck'))
 
 
-@pytest.mark.parametrize(
-    'name', ['mgfe_ris/mgfe-ris_swin-base_refcoco.py', *(n for n in PUBLISHED if n.startswith('ablations'))]
-)
+@pytest.mark.parametrize('name', [*FULL_SIZE, *(n for n in PUBLISHED if n.startswith('ablations'))])
 def test_every_parameter_of_a_published_config_learns_or_is_frozen(name):
     """Frozen are BERT as far as the recipe says (above) and what the baseline's decoder never reads."""
     _, model = build(name)

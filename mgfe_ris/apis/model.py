@@ -1,20 +1,22 @@
 """From files to a model, and from a photo and a sentence to a mask."""
 
-import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
-from mmengine.model import is_model_wrapper
+from mmengine.model import BaseModel, is_model_wrapper
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 from torch import nn
 
+from ..checkpoint_files import read_checkpoint
+from ..models.checkpoints import State, differences, state_dict_of
 from .config import load_config
+from .folder import config_in, weights_in
 
 
 def load_model(
@@ -26,9 +28,9 @@ def load_model(
     """Build a model for inference.
 
     Args:
-        config: a config file, the name of one of ours, or a folder that training wrote (config and checkpoint).
-        checkpoint: file that training wrote; default: the best one in the folder, or, for a config, the weights
-            that the config names.
+        config: a config file, the name of one of ours, or a folder that training or ``save_folder`` wrote.
+        checkpoint: ``.pth`` or ``.safetensors``; default: the folder's (the best one that training left), or, for a
+            config, the weights that the config names.
         device: default: cuda if there is one, else cpu.
         options: changes of the config by dotted key.
 
@@ -42,22 +44,26 @@ def load_model(
     device = _check_device(device)
     if checkpoint is not None:
         _require_checkpoint(checkpoint)
-    config = Path(config)
-    if config.is_dir():
-        checkpoint = checkpoint or _only_file(config, 'best_*.pth')
-        config = _only_file(config, '*.py')
-    cfg = load_config(config, options)
-    init_default_scope(cfg.get('default_scope', 'mmseg'))
-    model = MODELS.build(cfg.model)
+    if Path(config).is_dir():
+        checkpoint = checkpoint or weights_in(config)
+        config = config_in(config)
+    model = build_model(load_config(config, options))
     if checkpoint is None:
         model.init_weights()
     else:
         model.load_state_dict(check_checkpoint(model, checkpoint))
-    model.cfg = cfg
     return model.to(device).eval()
 
 
-def check_checkpoint(model: nn.Module, path: str | Path, whole: bool = True) -> dict[str, torch.Tensor]:
+def build_model(cfg: Config) -> BaseModel:
+    """The model of a config, with weights yet to be loaded, and its config as ``model.cfg``."""
+    init_default_scope(cfg.get('default_scope', 'mmseg'))
+    model = MODELS.build(cfg.model)
+    model.cfg = cfg
+    return model
+
+
+def check_checkpoint(model: nn.Module, path: str | Path, whole: bool = True) -> State:
     """Read a checkpoint's weights and compare them with the model's, before anything long starts.
 
     Args:
@@ -70,7 +76,11 @@ def check_checkpoint(model: nn.Module, path: str | Path, whole: bool = True) -> 
         ValueError: not a checkpoint, one of another model (the first differences are listed), or one that was
             trained with another tokenizer.
     """
-    state = read_weights(path)
+    return check_weights(model, read_weights(path), path, whole)
+
+
+def check_weights(model: nn.Module, state: State, path: str | Path, whole: bool = True) -> State:
+    """Compare weights that were read from ``path`` with the model's; see :func:`check_checkpoint`."""
     ours = unwrap(model).state_dict()
     words = 'data_preprocessor.vocabulary'
     if words in state and words in ours and not torch.equal(state[words], ours[words].cpu()):
@@ -78,19 +88,18 @@ def check_checkpoint(model: nn.Module, path: str | Path, whole: bool = True) -> 
             f'{path} was trained with another tokenizer than the config names. Use the config that training wrote, or '
             '--from-scratch for a model trained so'
         )
-    wrong = [f'{k} is missing' for k in ours if whole and k not in state]
-    wrong += [f'{k} is not in the model' for k in state if whole and k not in ours]
-    wrong += [
-        f'{k} is {tuple(state[k].shape)}, the model has {tuple(ours[k].shape)}'
-        for k in ours
-        if k in state and state[k].shape != ours[k].shape
-    ]
+    wrong = differences(state, ours, whole=whole)
     if wrong:
         raise ValueError(
             f'{path} does not fit the model of the config: {len(wrong)} differences, first '
             f'{"; ".join(wrong[:3])}. Use the config that the checkpoint was trained with'
+            + ('; tools/model_converters/lavt2mgfe.py reads official LAVT files' if _is_lavt(state) else '')
         )
     return state
+
+
+def _is_lavt(state: State) -> bool:
+    return any(name.startswith('classifier.conv1_4.') for name in state)
 
 
 def unwrap(model: Any) -> nn.Module:
@@ -98,25 +107,18 @@ def unwrap(model: Any) -> nn.Module:
     return model.module if is_model_wrapper(model) else model
 
 
-def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
-    """The state dict in a checkpoint of mmengine's; nothing but tensors and plain records is unpickled.
+def read_weights(path: str | Path) -> State:
+    """The state dict in a checkpoint, ``.pth`` or ``.safetensors``; only tensors and plain records are unpickled.
 
     Raises:
         FileNotFoundError: no such file.
         ValueError: the file is not a checkpoint, or holds other objects.
     """
-    _require_checkpoint(path)
+    checkpoint = read_checkpoint(path)
     try:
-        with torch.serialization.safe_globals(_STAND_INS):
-            checkpoint = torch.load(path, map_location='cpu', weights_only=True)
-    except Exception as error:
-        asked = re.search(r'GLOBAL (\S+)', str(error))  # torch's text is a page long, and advises to load unsafely
-        reason = f'it asks for {asked[1]}' if asked else 'it is no whole file of torch.save'
-        raise ValueError(f'{path}: not a checkpoint that can be read safely: {reason}') from error
-    state = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, dict) else None
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise ValueError(f'{path}: expected a state dict, or a dict with one under "state_dict"')
-    return state
+        return state_dict_of(checkpoint)
+    except ValueError as error:
+        raise ValueError(f'{path}: {error}') from error
 
 
 def segment_photo(model: Any, photo: str | Path, sentence: str) -> np.ndarray:
@@ -159,37 +161,3 @@ def _check_device(device: str | torch.device | None) -> torch.device:
 def _require_checkpoint(path: str | Path) -> None:
     if not Path(path).is_file():
         raise FileNotFoundError(f'{path}: no such checkpoint; only local files are read, so download it first')
-
-
-def _only_file(folder: Path, pattern: str) -> Path:
-    found = sorted(folder.glob(pattern))
-    if len(found) != 1:
-        names = [path.name for path in found]
-        raise FileNotFoundError(f'{folder}: expected one file {pattern}, found {names}; name the one you mean')
-    return found[0]
-
-
-class _Ignored:
-    """Stands in for what mmengine writes beside the weights, logged numbers: none of it is wanted, nor built."""
-
-    def __init__(self, *args: object):
-        pass
-
-    def __setstate__(self, state: object) -> None:
-        pass
-
-
-def _statistic(owner: object, name: str) -> None:
-    """In place of getattr, with which any file could run code: HistoryBuffer's pickles use it for these four."""
-    if owner is not _Ignored or name not in ('current', 'max', 'mean', 'min'):
-        raise ValueError(f'GLOBAL getattr of {name}')
-
-
-# numpy 1 and 2 name the functions differently
-_STAND_INS: list[Callable | tuple[Callable, str]] = [
-    (_statistic, 'builtins.getattr'),
-    (_Ignored, 'mmengine.logging.history_buffer.HistoryBuffer'),
-    (_Ignored, 'numpy.ndarray'),
-    (_Ignored, 'numpy.dtype'),
-    *((_Ignored, f'numpy.{core}.multiarray.{f}') for core in ('core', '_core') for f in ('_reconstruct', 'scalar')),
-]

@@ -187,7 +187,7 @@ def test_what_is_no_checkpoint(work_dir, tmp_path, content):
         read_weights(path)
 
 
-@pytest.mark.parametrize('content', [[1, 2], dict(state_dict=[1]), dict(model=dict(a=torch.ones(1))), torch.ones(2)])
+@pytest.mark.parametrize('content', [[1, 2], dict(state_dict=[1]), dict(model=dict(a=1)), torch.ones(2)])
 def test_files_without_a_state_dict(tmp_path, content):
     torch.save(content, tmp_path / 'other.pth')
     with pytest.raises(ValueError, match=r'other\.pth: expected a state dict, or a dict with one under "state_dict"'):

@@ -5,6 +5,7 @@ import torch
 from by_hand import randomize
 from mmseg.models.backbones import SwinTransformer
 
+from mgfe_ris.models.checkpoints import from_swin
 from mgfe_ris.models.encoders import SwinEncoder
 from mgfe_ris.models.encoders.swin import FusedWindowAttention
 
@@ -15,7 +16,7 @@ def pair(**kwargs):
     """mmseg's and ours with the same random weights, float64, in training mode."""
     stock = randomize(SwinTransformer(**{**SMALL, **kwargs}), 0.2)
     ours = SwinEncoder(**{**SMALL, **kwargs}).double()
-    ours.load_state_dict(stock.state_dict(), strict=True)
+    ours.load_state_dict(from_swin(stock.state_dict()), strict=True)
     return stock, ours
 
 

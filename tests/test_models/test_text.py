@@ -1,11 +1,26 @@
 """HFTokenizer and HFTextEncoder: built in, from a local folder, and from nowhere."""
 
+import json
 import logging
 
 import pytest
 import torch
 from mmengine.logging import MMLogger
-from transformers import BertConfig, BertForMaskedLM, BertModel, BertTokenizerFast
+from transformers import (
+    BertConfig,
+    BertForMaskedLM,
+    BertModel,
+    BertTokenizerFast,
+    CLIPConfig,
+    CLIPModel,
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTokenizerFast,
+    RobertaConfig,
+    RobertaForMaskedLM,
+    RobertaModel,
+    RobertaTokenizerFast,
+)
 
 from mgfe_ris.datasets.synthetic import VOCABULARY
 from mgfe_ris.models.encoders import HFTextEncoder, HFTokenizer
@@ -19,6 +34,10 @@ SMALL = dict(
     intermediate_size=16,
     max_position_embeddings=12,
 )
+ROBERTA = {**SMALL, 'model_type': 'roberta', 'type_vocab_size': 1, 'pad_token_id': 1}
+CLIP = {**SMALL, 'model_type': 'clip_text_model', 'bos_token_id': 28, 'eos_token_id': 29, 'pad_token_id': 29}
+PICTURES = dict(hidden_size=8, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, image_size=32)
+TYPES = pytest.mark.parametrize('config', [SMALL, ROBERTA, CLIP], ids=lambda config: config['model_type'])
 MISSING = ['/no/such/folder', './no/such/folder', 'no-such-model', 'no-such/model']
 
 
@@ -95,11 +114,34 @@ def test_a_tokenizer_loads_from_a_local_folder(tmp_path):
     assert mask.tolist() == [[True] * 4 + [False] * 2]
 
 
+BYTES = ['a', 'b', 'c', 'Ġ', 'Ġa', 'Ġb', 'Ġc', 'a</w>', 'b</w>', 'c</w>']
+
+
+@pytest.mark.parametrize(
+    ('kind', 'vocabulary', 'pad', 'expected'),
+    [
+        # as in roberta-base and in clip-vit-base-patch32: RoBERTa pads with an id of its own, CLIP with the end mark
+        (RobertaTokenizerFast, ['<s>', '<pad>', '</s>', '<unk>', *BYTES, '<mask>'], 1, [0, 4, 9, 2, 1, 1]),
+        (CLIPTokenizerFast, [*BYTES, '<|startoftext|>', '<|endoftext|>'], 11, [10, 7, 8, 11, 11, 11]),
+    ],
+)
+def test_the_tokenizers_of_roberta_and_clip_pad_with_their_own_id(kind, vocabulary, pad, expected, tmp_path):
+    (tmp_path / 'vocab.json').write_text(json.dumps({word: i for i, word in enumerate(vocabulary)}))
+    (tmp_path / 'merges.txt').write_text('#version: 0.2\nĠ b\n')
+    kind(str(tmp_path / 'vocab.json'), str(tmp_path / 'merges.txt')).save_pretrained(tmp_path / 'saved')
+    tokenizer = HFTokenizer(str(tmp_path / 'saved'), max_tokens=6)
+    ids, mask = tokenizer(['a b'])
+    assert tokenizer.tokenizer.pad_token_id == pad
+    assert ids.tolist() == [expected]
+    # CLIP's end mark counts once as a word, though it pads as well
+    assert mask.tolist() == [[True] * 4 + [False] * 2]
+
+
 # Features
 
 
-def encoder(**kwargs):
-    return HFTextEncoder(config=SMALL, **kwargs).eval()
+def encoder(config=SMALL, **kwargs):
+    return HFTextEncoder(config=config, **kwargs).eval()
 
 
 @pytest.fixture
@@ -126,11 +168,14 @@ def test_an_encoder_is_built_from_a_config_without_a_pooler(sentences):
     assert torch.equal(module(*sentences), expected)
 
 
-def test_padded_ids_change_no_word_bitwise(sentences):
-    module, (ids, mask) = encoder(), sentences
+@TYPES
+def test_padded_ids_change_no_word_bitwise(config, sentences):
+    module, (ids, mask) = encoder(config), sentences
+    ids = ids.masked_fill(ids == config.get('pad_token_id', 0), 5)
     before = module(ids, mask)
-    after = module(torch.where(mask, ids, (ids + 7) % 30), mask)
-    assert torch.equal(after[mask], before[mask])
+    for padding in ((ids + 7) % 30, torch.full_like(ids, config.get('pad_token_id', 0))):
+        after = module(torch.where(mask, ids, padding), mask)
+        assert torch.equal(after[mask], before[mask])
     assert not torch.equal(module((ids + 7) % 30, mask)[mask], before[mask])
 
 
@@ -144,13 +189,89 @@ def test_weights_of_a_local_folder_are_loaded_by_init_weights(folder, config, se
     assert torch.equal(module(*sentences), expected)
 
 
+@pytest.fixture(
+    params=[
+        (BertModel, BertConfig, SMALL, dict(add_pooling_layer=False)),
+        (RobertaModel, RobertaConfig, ROBERTA, dict(add_pooling_layer=False)),
+        (RobertaForMaskedLM, RobertaConfig, ROBERTA, {}),
+        (CLIPTextModel, CLIPTextConfig, CLIP, {}),
+        (CLIPModel, CLIPConfig, dict(text_config=CLIP, vision_config=PICTURES), {}),
+    ],
+    ids=lambda param: param[0].__name__,
+)
+def saved(request, tmp_path):
+    """A model of transformers with random weights in a folder, what it calls its text model, and that one's config."""
+    kind, config_kind, config, kwargs = request.param
+    model = kind(config_kind(**{k: v for k, v in config.items() if k != 'model_type'}), **kwargs).eval()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)  # biases and norms too: one that is left out must show
+    model.save_pretrained(tmp_path)
+    text = {'RobertaForMaskedLM': 'roberta', 'CLIPModel': 'text_model'}.get(kind.__name__)
+    return str(tmp_path), getattr(model, text) if text else model, config.get('text_config', config)
+
+
+@pytest.mark.parametrize('given', [False, True], ids=['config of the folder', 'config given'])
+def test_words_are_transformers_own(saved, given, sentences):
+    folder, stock, config = saved
+    module = HFTextEncoder(pretrained=folder, config=config if given else None).eval()
+    ids, mask = sentences
+    expected = stock(input_ids=ids, attention_mask=mask.long()).last_hidden_state
+    assert not torch.allclose(module(ids, mask), expected, atol=1e-2)
+    module.init_weights()
+    assert torch.equal(module(ids, mask), expected)
+    assert not [name for name, _ in module.named_parameters() if 'pool' in name or 'vision' in name]
+    assert type(module.model).__name__.removesuffix('Model') in ('Bert', 'Roberta', 'CLIPText')
+
+
+def test_the_config_of_a_whole_clip_gives_its_text_tower():
+    module = encoder(dict(model_type='clip', text_config=CLIP, vision_config=PICTURES))
+    assert {name: p.shape for name, p in module.named_parameters()} == {
+        name: p.shape for name, p in encoder(CLIP).named_parameters()
+    }
+
+
+@TYPES
+def test_every_weight_learns(config):
+    module = encoder(config)
+    ids = torch.arange(2, 26).view(2, 12)[:, :10]
+    (module(ids, ids > 0) * torch.randn(2, 10, 8)).sum().backward()
+    assert not [name for name, p in module.named_parameters() if p.grad is None or not p.grad.abs().max() > 0]
+
+
+@pytest.mark.parametrize(
+    ('config', 'message'),
+    [
+        (dict(num_hidden_layers=4), r'lacks 16 of the weights of a bert .*encoder\.layer\.3\.attention'),
+        (dict(model_type='roberta'), 'is a bert, but config says roberta'),
+        (CLIP, 'is a bert, but config says clip_text_model'),
+    ],
+    ids=['deeper', 'roberta', 'clip'],
+)
+def test_files_that_do_not_fit_are_refused(folder, config, message):
+    module = HFTextEncoder(pretrained=folder, config={**SMALL, **config})
+    before = {name: p.clone() for name, p in module.named_parameters()}
+    with pytest.raises(ValueError, match=message) as error:
+        module.init_weights()
+    assert folder in str(error.value)
+    assert all(torch.equal(p, before[name]) for name, p in module.named_parameters())
+
+
 @pytest.mark.parametrize('layers', [0, 2, 3])
-def test_trainable_layers_freezes_all_but_the_first(layers):
-    module = encoder(trainable_layers=layers)
+@TYPES
+def test_trainable_layers_freezes_all_but_the_first(config, layers):
+    module = encoder(config, trainable_layers=layers)
     free = {name for name, p in module.named_parameters() if p.requires_grad}
-    first = tuple(f'model.encoder.layer.{i}.' for i in range(layers))
+    path = 'model.text_model.encoder.layers' if config is CLIP else 'model.encoder.layer'
+    first = tuple(f'{path}.{i}.' for i in range(layers))
     assert free == {name for name, _ in module.named_parameters() if name.startswith(first or '-')}
     assert len(free) == 16 * layers
+
+
+def test_layers_that_are_found_nowhere_are_named_by_the_models_type():
+    config = dict(model_type='distilbert', vocab_size=30, dim=8, hidden_dim=16, n_layers=2, n_heads=2)
+    encoder(config)
+    with pytest.raises(ValueError, match='trainable_layers: a distilbert keeps its layers neither in'):
+        encoder(config, trainable_layers=1)
 
 
 def test_everything_is_trained_by_default():

@@ -5,7 +5,7 @@ optim_wrapper = dict(
     paramwise_cfg=dict(norm_decay_mult=0.0, custom_keys={'relative_position_bias_table': dict(decay_mult=0.0)}),
 )
 param_scheduler = dict(
-    type='PolyLR', power=0.9, eta_min=0.0, begin=0, end=40, by_epoch=True, convert_to_iter_based=True
+    type='PolynomialLR', power=0.9, eta_min=0.0, begin=0, end=40, by_epoch=True, convert_to_iter_based=True
 )
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=40, val_interval=1)
 auto_scale_lr = dict(enable=False, base_batch_size=8)

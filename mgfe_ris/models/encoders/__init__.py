@@ -1,5 +1,7 @@
+from .convnext import ConvNeXtEncoder
 from .resnet import ResNetEncoder
 from .swin import SwinEncoder
 from .text import HFTextEncoder, HFTokenizer
+from .vit import ViTEncoder
 
-__all__ = ['HFTextEncoder', 'HFTokenizer', 'ResNetEncoder', 'SwinEncoder']
+__all__ = ['ConvNeXtEncoder', 'HFTextEncoder', 'HFTokenizer', 'ResNetEncoder', 'SwinEncoder', 'ViTEncoder']

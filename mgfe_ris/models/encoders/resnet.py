@@ -7,7 +7,9 @@ from mmseg.models.backbones import ResNet
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from ..checkpoints import from_convolutional
 from ..fusion.neck import Fuse
+from .pretrained import load_pretrained
 
 
 @MODELS.register_module()
@@ -21,7 +23,8 @@ class ResNetEncoder(ResNet):
         max_pool: False leaves out the pool behind the stem: strides 2, 4, 8, 16 instead of 4, 8, 16, 32.
         position_map: size (H, W) of a learned map that is added behind the stem, stretched to the map's size.
             A convolution alone finds out slowly where "left" is. None: no map.
-        kwargs: mmseg's ``ResNet``: depth, base_channels, ...
+        kwargs: mmseg's ``ResNet``: depth, base_channels, ...; weights by ``init_cfg=dict(type='Pretrained',
+            checkpoint=...)`` with a file of torchvision or OpenMMLab.
     """
 
     def __init__(self, max_pool: bool = True, position_map: tuple[int, int] | None = None, **kwargs):
@@ -34,7 +37,8 @@ class ResNetEncoder(ResNet):
         self.position_map = nn.Parameter(torch.zeros(1, self.stem_channels, *position_map)) if position_map else None
 
     def init_weights(self) -> None:
-        super().init_weights()
+        if not load_pretrained(self, from_convolutional, may_lack='out_norms|position_map'):
+            super().init_weights()
         if self.position_map is not None:
             nn.init.trunc_normal_(self.position_map, std=0.02)
 

@@ -1,16 +1,18 @@
 """Swin Transformer (Liu et al., ICCV 2021) with a slot for language after each stage."""
 
+from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from mmseg.models.backbones.swin import ShiftWindowMSA, SwinTransformer
 from mmseg.registry import MODELS
-from torch import Tensor, nn
+from torch import Tensor
 
+from ..checkpoints import State, from_swin, resize_position_tables
 from ..fusion.neck import Fuse
-
-_INDEX = 'relative_position_index'
+from .pretrained import load_pretrained
 
 
 @MODELS.register_module()
@@ -20,7 +22,8 @@ class SwinEncoder(SwinTransformer):
 
     Dropout, absolute positions and fewer than four outputs are not offered: no published RIS model uses them.
 
-    Weights: ``init_cfg=dict(type='Pretrained', checkpoint=...)`` with OpenMMLab's converted Swin files.
+    Weights: ``init_cfg=dict(type='Pretrained', checkpoint=...)`` with a file of OpenMMLab, the original repository or
+    Hugging Face; see :func:`mgfe_ris.models.checkpoints.from_swin`. Position tables of another window are interpolated.
     """
 
     def __init__(self, **kwargs):
@@ -31,6 +34,13 @@ class SwinEncoder(SwinTransformer):
         for stage in self.stages:
             for block in stage.blocks:
                 block.attn = FusedWindowAttention.like(block.attn)
+
+    def init_weights(self) -> None:
+        if not load_pretrained(self, self._convert, may_lack=r'norm\d'):
+            super().init_weights()
+
+    def _convert(self, checkpoint: Mapping[str, Any]) -> State:
+        return resize_position_tables(from_swin(checkpoint), self.stages[0].blocks[0].attn.window_size)
 
     def forward(self, x: Tensor, fuse: Fuse | None = None) -> list[Tensor]:
         """Run the stages and offer the slot after each.
@@ -67,8 +77,10 @@ class FusedWindowAttention(ShiftWindowMSA):
         """The same layer, taking over the parameters of ``stock``."""
         attention = cls(stock.w_msa.embed_dims, stock.w_msa.num_heads, stock.window_size, shift_size=stock.shift_size)
         attention.w_msa, attention.drop = stock.w_msa, stock.drop
-        attention.w_msa.register_buffer(_INDEX, attention.w_msa.relative_position_index, persistent=False)
-        attention.w_msa.register_load_state_dict_pre_hook(_drop_index)
+        # follows from the window's size: in a file it would only hinder a window of another size
+        attention.w_msa.register_buffer(
+            'relative_position_index', attention.w_msa.relative_position_index, persistent=False
+        )
         return attention
 
     def forward(self, query: Tensor, hw_shape: tuple[int, int]) -> Tensor:
@@ -120,12 +132,6 @@ def _shift_mask(size: tuple[int, int], window: int, shift: int, device: torch.de
         ids = ids * 3 + (band[:, None] if axis == 0 else band)
     ids = _partition(ids[None, ..., None], window)[..., 0]
     return (ids[:, None] != ids[:, :, None]) * -100.0
-
-
-def _drop_index(module: nn.Module, state: dict, prefix: str, *_) -> None:
-    # What mmseg's files carry follows from the window's size, and does not fit when a window of another size loads
-    # them; the tables, which mmseg then interpolates, do
-    state.pop(prefix + _INDEX, None)
 
 
 def _partition(x: Tensor, ws: int) -> Tensor:

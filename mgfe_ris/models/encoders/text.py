@@ -11,8 +11,11 @@ from huggingface_hub.errors import HFValidationError
 from mmengine.logging import MMLogger
 from mmengine.model import BaseModule
 from mmseg.registry import MODELS
-from torch import Tensor
-from transformers import AutoConfig, AutoModel, AutoTokenizer, BertTokenizerFast, PretrainedConfig
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, AutoTokenizer, BertTokenizerFast, PretrainedConfig, PreTrainedModel
+
+from ..checkpoints import from_text
+from .pretrained import load_pretrained
 
 VOCABULARY = Path(__file__).with_name('vocabulary.txt')
 """A small WordPiece vocabulary of referring expressions; letters and digits cover every other Latin word."""
@@ -76,15 +79,21 @@ class HFTokenizer:
 class HFTextEncoder(BaseModule):
     """A text encoder of transformers: token ids -> word features, without a pooler.
 
+    BERT, RoBERTa and CLIP's text tower; of a whole CLIP, the text tower is taken.
+
     Args:
         pretrained: hub name or local folder of the weights, loaded by ``init_weights``; None: random weights.
         config: the architecture, as ``AutoConfig.for_model`` takes it, e.g. ``dict(model_type='bert')`` for
             BERT-base; None: the one of ``pretrained``. Given, building the model needs no network.
         trainable_layers: train only the first n encoder layers and freeze embeddings and later layers (10 in
             the official baseline); None: train everything.
+        init_cfg: ``dict(type='Pretrained', checkpoint=...)`` with a single file of Hugging Face, in the place of
+            ``pretrained``.
 
     Raises:
-        ValueError: if neither ``pretrained`` nor ``config`` is given.
+        ValueError: if neither ``pretrained`` nor ``config`` is given; if ``trainable_layers`` is given and the model
+            keeps its layers where neither BERT nor CLIP does; from ``init_weights``, if the files of ``pretrained``
+            are of another type or lack a weight of the model.
         OSError: if ``pretrained`` can be found neither locally nor on the hub.
     """
 
@@ -97,27 +106,60 @@ class HFTextEncoder(BaseModule):
     ):
         super().__init__(init_cfg)
         if config is not None:
-            hf_config = AutoConfig.for_model(**config)
+            hf_config = _of_text(AutoConfig.for_model(**config))
         elif pretrained is not None:
-            hf_config = _from_hub(AutoConfig, pretrained, 'text_encoder.pretrained')
+            hf_config = _of_text(_from_hub(AutoConfig, pretrained, 'text_encoder.pretrained'))
         else:
             raise ValueError('HFTextEncoder needs pretrained (hub name or folder) or config (model_type, ...)')
         self.pretrained = pretrained
         self.model = AutoModel.from_config(hf_config, **_without_pooler(hf_config))
         if trainable_layers is not None:
+            layers = _layers(self.model)
             self.model.requires_grad_(False)
-            self.model.encoder.layer[:trainable_layers].requires_grad_(True)
+            layers[:trainable_layers].requires_grad_(True)
 
     def init_weights(self) -> None:
-        super().init_weights()
-        if self.pretrained is not None:
-            options = _without_pooler(self.model.config)
-            source = _from_hub(AutoModel, self.pretrained, 'text_encoder.pretrained', **options)
-            self.model.load_state_dict(source.state_dict())
+        if load_pretrained(self, from_text, may_lack='$') or self.pretrained is None:
+            return
+        ours, theirs = self.model.config, _of_text(_from_hub(AutoConfig, self.pretrained, 'text_encoder.pretrained'))
+        if theirs.model_type != ours.model_type:
+            # BERT's weights have the names and shapes of RoBERTa's, whose positions count otherwise
+            raise ValueError(f'{self.pretrained!r} is a {theirs.model_type}, but config says {ours.model_type}')
+        # Our class and our architecture, not the ones of the files: those may hold a head or, in a CLIP, an image tower
+        source, info = _from_hub(
+            type(self.model),
+            self.pretrained,
+            'text_encoder.pretrained',
+            config=ours,
+            output_loading_info=True,
+            **_without_pooler(ours),
+        )
+        if missing := sorted(info['missing_keys']):
+            raise ValueError(
+                f'{self.pretrained!r} lacks {len(missing)} of the weights of a {ours.model_type} of this '
+                f'architecture: {", ".join(missing)}. Pass the files of such a model, or the config that fits the files'
+            )
+        self.model.load_state_dict(source.state_dict())
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """ids (B, T), mask (B, T) -> words (B, T, D). What stands at padded places has no meaning."""
         return self.model(input_ids=ids, attention_mask=mask.long()).last_hidden_state
+
+
+def _layers(model: PreTrainedModel) -> nn.ModuleList:
+    modules = dict(model.named_modules())
+    for path in ('encoder.layer', 'text_model.encoder.layers'):
+        layers = modules.get(path)
+        if isinstance(layers, nn.ModuleList):
+            return layers
+    raise ValueError(
+        f'trainable_layers: a {model.config.model_type} keeps its layers neither in encoder.layer, as BERT, nor in '
+        'text_model.encoder.layers, as CLIP; leave trainable_layers out to train everything'
+    )
+
+
+def _of_text(config: PretrainedConfig) -> PretrainedConfig:
+    return config.text_config if config.model_type == 'clip' else config
 
 
 def _without_pooler(config: PretrainedConfig) -> dict:

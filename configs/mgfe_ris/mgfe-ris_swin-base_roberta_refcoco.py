@@ -1,0 +1,16 @@
+_base_ = ['./mgfe-ris_swin-base_refcoco.py']
+
+# The architecture of roberta-base, spelt out so that building needs no network
+model = dict(
+    data_preprocessor=dict(tokenizer=dict(pretrained='FacebookAI/roberta-base')),
+    text_encoder=dict(
+        pretrained='FacebookAI/roberta-base',
+        config=dict(
+            model_type='roberta',
+            vocab_size=50265,
+            max_position_embeddings=514,
+            type_vocab_size=1,
+            layer_norm_eps=1e-5,
+        ),
+    ),
+)

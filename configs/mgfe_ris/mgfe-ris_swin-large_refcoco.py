@@ -1,0 +1,16 @@
+_base_ = ['./mgfe-ris_swin-base_refcoco.py']
+
+channels = (192, 384, 768, 1536)
+
+model = dict(
+    encoder=dict(
+        embed_dims=192,
+        num_heads=(6, 12, 24, 48),
+        init_cfg=dict(
+            checkpoint='https://download.openmmlab.com/mmsegmentation/v0.5/pretrain/swin/'
+            'swin_large_patch4_window12_384_22k_20220412-6580f57d.pth',
+        ),
+    ),
+    neck=dict(channels=channels),
+    decode_head=dict(channels=channels),
+)

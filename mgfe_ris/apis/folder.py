@@ -1,0 +1,76 @@
+"""A model as a folder: weights, config and tokenizer, with nothing of the machine that wrote it."""
+
+import copy
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from ..checkpoint_files import write_checkpoint
+from .config import without_pretrained
+
+CONFIG, WEIGHTS, TOKENIZER = 'config.json', 'model.safetensors', 'tokenizer'
+
+
+def save_folder(model: Any, folder: str | Path) -> Path:
+    """Write ``config.json``, ``model.safetensors`` and ``tokenizer/``, which ``load_model(folder)`` opens anywhere.
+
+    Args:
+        model: from :func:`load_model`, that is with its config as ``model.cfg``.
+        folder: a new or empty one; it appears when it is whole.
+
+    Raises:
+        FileExistsError: there is something in the folder.
+    """
+    folder = require_empty(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder.parent) as parent:
+        part = Path(parent, folder.name)
+        part.mkdir()
+        write_checkpoint(model.state_dict(), part / WEIGHTS)
+        model.data_preprocessor.tokenizer.tokenizer.save_pretrained(part / TOKENIZER)
+        (part / CONFIG).write_text(json.dumps(_portable_config(model), indent=2) + '\n')
+        part.rename(folder)
+    return folder
+
+
+def config_in(folder: str | Path) -> Path:
+    """The config that :func:`save_folder`, or training, left in a folder."""
+    return _only_file(Path(folder), CONFIG if Path(folder, CONFIG).is_file() else '*.py')
+
+
+def weights_in(folder: str | Path) -> Path:
+    """The weights that :func:`save_folder`, or training (the best), left in a folder."""
+    return _only_file(Path(folder), WEIGHTS if Path(folder, WEIGHTS).is_file() else 'best_*.pth')
+
+
+def require_empty(folder: str | Path) -> Path:
+    """The path of a folder that is not there, or empty; see :func:`save_folder`."""
+    folder = Path(folder)
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+        raise FileExistsError(f'{folder} is not empty; name another folder, or delete what is there')
+    return folder
+
+
+def _portable_config(model: Any) -> dict:
+    cfg = without_pretrained(copy.deepcopy(model.cfg))
+    for key in ('work_dir', 'load_from', 'resume', 'launcher'):
+        cfg.pop(key, None)
+    cfg.model.text_encoder.config = _architecture(model.text_encoder.model.config)
+    # mmengine puts the config's own folder in this place
+    cfg.model.data_preprocessor.setdefault('tokenizer', {}).pretrained = '{{ fileDirname }}/' + TOKENIZER
+    return cfg.to_dict()
+
+
+def _architecture(config: Any) -> dict:
+    """What differs from the defaults of transformers' class, without names and versions of where it came from."""
+    provenance = ('architectures', 'dtype', 'torch_dtype', 'transformers_version')
+    return {k: v for k, v in config.to_diff_dict().items() if k not in provenance and not k.startswith('_')}
+
+
+def _only_file(folder: Path, pattern: str) -> Path:
+    found = sorted(folder.glob(pattern))
+    if len(found) != 1:
+        names = [path.name for path in found]
+        raise FileNotFoundError(f'{folder}: expected one file {pattern}, found {names}; name the one you mean')
+    return found[0]

@@ -1,0 +1,362 @@
+"""Foreign state dicts -> ours, and ours -> official LAVT. Pure functions: tensors and names, no files.
+
+Every function raises ValueError with the list of all names that it cannot explain; what it leaves out on purpose
+(buffers that follow from the architecture, heads of other tasks) is named in this file.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+State = dict[str, Tensor]
+
+
+def from_lavt(checkpoint: Mapping[str, Any]) -> State:
+    """The official LAVT's weights, under our names.
+
+    Args:
+        checkpoint: what the official code saves: ``{'model': ..., 'bert_model': ...}``, the single-model form with
+            BERT as ``text_encoder.`` in ``'model'``, or a bare state dict; names with or without ``module.``.
+    """
+    state = state_dict_of(checkpoint)
+    if 'bert_model' in checkpoint:
+        bert = _without_prefix(checkpoint['bert_model'], 'module.')
+        state = {**state, **{f'text_encoder.{name}': value for name, value in bert.items()}}
+    return _rename(state, _LAVT, left_out=[_FOLLOWS_FROM_WINDOW, rf'text_encoder\.({_UNUSED_TEXT})'])
+
+
+def to_lavt(state: State, single_model: bool = False) -> dict[str, State]:
+    """Our weights of a LAVT model, as the official code loads them.
+
+    Args:
+        state: of a ``ReferringSegmentor`` that is LAVT: Swin, language gate, BERT.
+        single_model: BERT inside of ``'model'``, instead of a ``'bert_model'`` beside it.
+
+    Returns:
+        ``{'model': ..., 'bert_model': ...}``, with the buffers that the official code expects.
+    """
+    state = _rename(state, [rule.reversed() for rule in _LAVT], left_out=[r'data_preprocessor\.'])
+    for name in [name for name in state if name.endswith('relative_position_bias_table')]:
+        index = name.replace('bias_table', 'index')
+        state[index] = _relative_position_index(_window_size(state[name]))
+    positions = state.get('text_encoder.embeddings.position_embeddings.weight')
+    if positions is not None:
+        state['text_encoder.embeddings.position_ids'] = torch.arange(len(positions))[None]
+    if single_model:
+        return dict(model=state)
+    bert = {name: value for name, value in state.items() if name.startswith('text_encoder.')}
+    model = {name: value for name, value in state.items() if name not in bert}
+    return dict(model=model, bert_model=_without_prefix(bert, 'text_encoder.'))
+
+
+def from_swin(checkpoint: Mapping[str, Any]) -> State:
+    """Swin's weights from the original repository, OpenMMLab or Hugging Face, under mmseg's (and our) names.
+
+    A classifier's head and last norm are left out; norms of single stages, where there are any, are kept.
+
+    Args:
+        checkpoint: a state dict, or a dict with one under ``'model'`` or ``'state_dict'``.
+    """
+    state = _body(state_dict_of(checkpoint), ('backbone.', 'swin.'))
+    left_out = [_FOLLOWS_FROM_WINDOW, r'(norm|layernorm|head|classifier|decoder)\.', r'embeddings\.mask_token$']
+    if any(name.startswith('embeddings.') for name in state):
+        return _rename(_join_qkv(state), _SWIN_HUGGING_FACE, left_out)
+    if any(name.startswith('patch_embed.projection.') for name in state):
+        return _rename(state, _SWIN_OPENMMLAB, left_out)
+    return _rename(state, _SWIN, left_out)
+
+
+def from_vit(checkpoint: Mapping[str, Any]) -> State:
+    """A plain ViT's weights from DINO's repository (timm's names) or OpenMMLab, under mmpretrain's names.
+
+    The norm behind the last block is left out: our encoder has one for each stage.
+    """
+    state = _body(state_dict_of(checkpoint), ('backbone.',))
+    return _rename(state, _VIT, left_out=[r'(norm|ln1|head)\.'])
+
+
+def from_convolutional(checkpoint: Mapping[str, Any]) -> State:
+    """A ResNet's or ConvNeXt's weights from torchvision (ResNet) or OpenMMLab, whose names are ours."""
+    state = _body(state_dict_of(checkpoint), ('backbone.',))
+    return _rename(state, [_Rule('{rest}', '{rest}')], left_out=[r'(fc|head)\.'])
+
+
+def from_text(checkpoint: Mapping[str, Any]) -> State:
+    """BERT's, RoBERTa's or CLIP's text weights of Hugging Face, under the names of our ``HFTextEncoder``.
+
+    A file of ours passes through.
+
+    Poolers, heads, CLIP's image side and its projections are left out.
+    """
+    state = _without_prefix(state_dict_of(checkpoint), 'model.')
+    if any('token_embedding.' in name for name in state):
+        return _rename(state, _CLIP, left_out=[_UNUSED_TEXT, r'(vision_model|visual_projection|text_projection)\.'])
+    heads = [_UNUSED_TEXT, r'(cls|lm_head|classifier|qa_outputs)\.']
+    state = {_todays_name(name): value for name, value in state.items() if not _any(heads, name)}
+    return _rename(_without_prefix(_without_prefix(state, 'bert.'), 'roberta.'), _BERT, left_out=heads)
+
+
+def resize_position_tables(state: State, window_size: int) -> State:
+    """Swin's relative position tables, ((2 w - 1)^2, heads), interpolated to another window (bicubic, as the
+    original repository does)."""
+    side = 2 * window_size - 1
+
+    def resize(table: Tensor) -> Tensor:
+        old = 2 * _window_size(table) - 1
+        if old == side:
+            return table
+        grid = table.T.unflatten(1, (old, old))[None]
+        return F.interpolate(grid, (side, side), mode='bicubic')[0].flatten(1).T.contiguous()
+
+    return {k: resize(v) if k.endswith('relative_position_bias_table') else v for k, v in state.items()}
+
+
+def state_dict_of(checkpoint: Mapping[str, Any]) -> State:
+    """The state dict in a checkpoint, bare or under ``'state_dict'`` or ``'model'``, without ``module.`` prefixes.
+
+    Raises:
+        ValueError: there is none.
+    """
+    state = checkpoint
+    for key in ('state_dict', 'model'):
+        if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
+            state = state[key]
+            break
+    if not isinstance(state, Mapping) or not state or not all(isinstance(v, Tensor) for v in state.values()):
+        raise ValueError('expected a state dict, or a dict with one under "state_dict" or "model"')
+    return _without_prefix(state, 'module.')
+
+
+def differences(state: State, ours: State, may_lack: str = '$', whole: bool = True) -> list[str]:
+    """What keeps ``state`` from being loaded where ``ours`` is, a line each; none if it fits.
+
+    Args:
+        may_lack: pattern of the names that ``state`` need not have.
+        whole: False: only what both have must have one shape.
+    """
+    wrong = [f'{k} is missing' for k in ours if whole and k not in state and not re.match(may_lack, k)]
+    wrong += [f'{k} is not in the model' for k in state if whole and k not in ours]
+    return wrong + [
+        f'{k} is {tuple(state[k].shape)}, the model has {tuple(ours[k].shape)}'
+        for k in ours
+        if k in state and state[k].shape != ours[k].shape
+    ]
+
+
+# Names
+
+
+class _Rule(NamedTuple):
+    """Templates of a name, theirs and ours, and what happens to the value on the way there and back."""
+
+    theirs: str
+    ours: str
+    change: tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]] = (lambda x: x, lambda x: x)
+
+    def reversed(self) -> '_Rule':
+        return _Rule(self.ours, self.theirs, self.change[::-1])
+
+    def prefixed(self, theirs: str, ours: str) -> '_Rule':
+        return self._replace(theirs=theirs + self.theirs, ours=ours + self.ours)
+
+    def pattern(self) -> re.Pattern:
+        """``{i}``: a number, ``{p}``: weight or bias, ``{rest}``: anything."""
+        fields = dict(i=r'(?P<i>\d+)', j=r'(?P<j>\d+)', k=r'(?P<k>\d+)', p='(?P<p>weight|bias)', rest='(?P<rest>.+)')
+        return re.compile(re.sub(r'\\{(\w+)\\}', lambda field: fields[field[1]], re.escape(self.theirs)))
+
+
+def _rename(state: State, rules: Iterable[_Rule], left_out: Iterable[str]) -> State:
+    compiled = [(rule.pattern(), rule) for rule in rules]
+    renamed, unknown = {}, []
+    for name, value in state.items():
+        if _any(left_out, name):
+            continue
+        for pattern, rule in compiled:
+            if match := pattern.fullmatch(name):
+                renamed[rule.ours.format(**match.groupdict())] = rule.change[0](value)
+                break
+        else:
+            unknown.append(name)
+    if unknown:
+        raise ValueError(f'{len(unknown)} names that nothing here explains: {", ".join(unknown)}')
+    return renamed
+
+
+def _todays_name(name: str) -> str:
+    """BERT's files of 2018 name a layer norm's weight and bias gamma and beta."""
+    return re.sub('LayerNorm.gamma$', 'LayerNorm.weight', re.sub('LayerNorm.beta$', 'LayerNorm.bias', name))
+
+
+def _any(patterns: Iterable[str], name: str) -> bool:
+    return any(re.match(pattern, name) for pattern in patterns)
+
+
+def _without_prefix(state: Mapping[str, Tensor], prefix: str) -> State:
+    """Without a prefix that every name has."""
+    if all(name.startswith(prefix) for name in state):
+        return {name.removeprefix(prefix): value for name, value in state.items()}
+    return dict(state)
+
+
+_HEADS = r'(head|decode_head|auxiliary_head|classifier|decoder|data_preprocessor)\.'
+
+
+def _body(state: State, prefixes: tuple[str, ...]) -> State:
+    """The backbone in the state of a whole model; its heads are left out, and other names kept as they are."""
+    for prefix in prefixes:
+        if any(name.startswith(prefix) for name in state):
+            return {k.removeprefix(prefix): v for k, v in state.items() if not re.match(_HEADS, k)}
+    return state
+
+
+# Values
+
+
+def _merging_to_ours(x: Tensor) -> Tensor:
+    """Patch merging: pixels (0,0), (1,0), (0,1), (1,1) of a channel block each -> unfold's channel-major order."""
+    return x.unflatten(-1, (4, -1))[..., [0, 2, 1, 3], :].transpose(-1, -2).flatten(-2).contiguous()
+
+
+def _merging_to_theirs(x: Tensor) -> Tensor:
+    return x.unflatten(-1, (-1, 4)).transpose(-1, -2)[..., [0, 2, 1, 3], :].flatten(-2).contiguous()
+
+
+_MERGING = (_merging_to_ours, _merging_to_theirs)
+_CONV1D_AS_CONV2D = (lambda x: _kernel(x, 2), lambda x: _kernel(x, 1))
+_CONV1D_AS_LINEAR = (lambda x: _kernel(x, 0), lambda x: _kernel(x, 1))
+_LINEAR_AS_CONV2D = (lambda x: _kernel(x, 2), lambda x: _kernel(x, 0))
+
+
+def _kernel(x: Tensor, dims: int) -> Tensor:
+    """(C_out, C_in, 1, ...) with ``dims`` kernel dimensions, each 1 wide; a bias stays as it is."""
+    return x if x.dim() == 1 else x.reshape(*x.shape[:2], *[1] * dims)
+
+
+def _window_size(table: Tensor) -> int:
+    return (round(len(table) ** 0.5) + 1) // 2
+
+
+def _relative_position_index(window: int) -> Tensor:
+    """(N, N), N = window^2: the row of the table for each pair of pixels."""
+    y, x = torch.arange(window**2) // window, torch.arange(window**2) % window
+    dy, dx = y[:, None] - y + window - 1, x[:, None] - x + window - 1
+    return dy * (2 * window - 1) + dx
+
+
+def _join_qkv(state: State) -> State:
+    """Hugging Face keeps query, key and value apart; everybody else has them in one matrix."""
+    state = dict(state)
+    for name in [name for name in state if '.attention.self.query.' in name]:
+        parts = [name.replace('query', part) for part in ('query', 'key', 'value')]
+        if all(part in state for part in parts):
+            state[name.replace('query', 'qkv')] = torch.cat([state.pop(part) for part in parts])
+    return state
+
+
+# The tables
+
+_FOLLOWS_FROM_WINDOW = r'.*(relative_position_index|attn_mask)$'
+_UNUSED_TEXT = r'(.*position_ids|(bert\.|roberta\.)?pooler\..*|logit_scale)$'
+
+_SWIN = [
+    _Rule('patch_embed.proj.{p}', 'patch_embed.projection.{p}'),
+    _Rule('patch_embed.norm.{p}', 'patch_embed.norm.{p}'),
+    _Rule('layers.{i}.blocks.{j}.norm{k}.{p}', 'stages.{i}.blocks.{j}.norm{k}.{p}'),
+    _Rule('layers.{i}.blocks.{j}.attn.qkv.{p}', 'stages.{i}.blocks.{j}.attn.w_msa.qkv.{p}'),
+    _Rule('layers.{i}.blocks.{j}.attn.proj.{p}', 'stages.{i}.blocks.{j}.attn.w_msa.proj.{p}'),
+    _Rule(
+        'layers.{i}.blocks.{j}.attn.relative_position_bias_table',
+        'stages.{i}.blocks.{j}.attn.w_msa.relative_position_bias_table',
+    ),
+    _Rule('layers.{i}.blocks.{j}.mlp.fc1.{p}', 'stages.{i}.blocks.{j}.ffn.layers.0.0.{p}'),
+    _Rule('layers.{i}.blocks.{j}.mlp.fc2.{p}', 'stages.{i}.blocks.{j}.ffn.layers.1.{p}'),
+    _Rule('layers.{i}.downsample.norm.{p}', 'stages.{i}.downsample.norm.{p}', _MERGING),
+    _Rule('layers.{i}.downsample.reduction.{p}', 'stages.{i}.downsample.reduction.{p}', _MERGING),
+    _Rule('norm{i}.{p}', 'norm{i}.{p}'),
+]
+
+_SWIN_OPENMMLAB = [_Rule(rule.ours, rule.ours) for rule in _SWIN]
+
+_SWIN_HUGGING_FACE = [
+    _Rule('embeddings.patch_embeddings.projection.{p}', 'patch_embed.projection.{p}'),
+    _Rule('embeddings.norm.{p}', 'patch_embed.norm.{p}'),
+    *(
+        rule.prefixed('encoder.layers.{i}.blocks.{j}.', 'stages.{i}.blocks.{j}.')
+        for rule in (
+            _Rule('layernorm_before.{p}', 'norm1.{p}'),
+            _Rule('attention.self.qkv.{p}', 'attn.w_msa.qkv.{p}'),
+            _Rule('attention.self.relative_position_bias_table', 'attn.w_msa.relative_position_bias_table'),
+            _Rule('attention.output.dense.{p}', 'attn.w_msa.proj.{p}'),
+            _Rule('layernorm_after.{p}', 'norm2.{p}'),
+            _Rule('intermediate.dense.{p}', 'ffn.layers.0.0.{p}'),
+            _Rule('output.dense.{p}', 'ffn.layers.1.{p}'),
+        )
+    ),
+    _Rule('encoder.layers.{i}.downsample.norm.{p}', 'stages.{i}.downsample.norm.{p}', _MERGING),
+    _Rule('encoder.layers.{i}.downsample.reduction.{p}', 'stages.{i}.downsample.reduction.{p}', _MERGING),
+    *(_Rule(f'hidden_states_norms.stage{i + 1}.{{p}}', f'norm{i}.{{p}}') for i in range(4)),
+]
+
+_VIT = [
+    _Rule('cls_token', 'cls_token'),
+    _Rule('pos_embed', 'pos_embed'),
+    *(_Rule(f'patch_embed.{name}.{{p}}', 'patch_embed.projection.{p}') for name in ('proj', 'projection')),
+    _Rule('blocks.{i}.norm{k}.{p}', 'layers.{i}.ln{k}.{p}'),
+    _Rule('blocks.{i}.attn.{rest}', 'layers.{i}.attn.{rest}'),
+    _Rule('blocks.{i}.mlp.fc1.{p}', 'layers.{i}.ffn.layers.0.0.{p}'),
+    _Rule('blocks.{i}.mlp.fc2.{p}', 'layers.{i}.ffn.layers.1.{p}'),
+    _Rule('layers.{i}.{rest}', 'layers.{i}.{rest}'),
+]
+
+_BERT = [
+    _Rule(name, f'model.{name}')
+    for name in (
+        *(f'embeddings.{part}_embeddings.{{p}}' for part in ('word', 'position', 'token_type')),
+        'embeddings.LayerNorm.{p}',
+        *(f'encoder.layer.{{i}}.attention.self.{part}.{{p}}' for part in ('query', 'key', 'value')),
+        'encoder.layer.{i}.attention.output.dense.{p}',
+        'encoder.layer.{i}.attention.output.LayerNorm.{p}',
+        'encoder.layer.{i}.intermediate.dense.{p}',
+        'encoder.layer.{i}.output.dense.{p}',
+        'encoder.layer.{i}.output.LayerNorm.{p}',
+    )
+]
+
+_CLIP = [
+    _Rule(name, f'model.{name}')
+    for name in (
+        *(f'text_model.embeddings.{part}_embedding.{{p}}' for part in ('token', 'position')),
+        *(f'text_model.encoder.layers.{{i}}.self_attn.{part}_proj.{{p}}' for part in ('q', 'k', 'v', 'out')),
+        'text_model.encoder.layers.{i}.layer_norm{j}.{p}',
+        'text_model.encoder.layers.{i}.mlp.fc{j}.{p}',
+        'text_model.final_layer_norm.{p}',
+    )
+]
+
+_LAVT = [
+    *(rule.prefixed('backbone.', 'encoder.') for rule in _SWIN),
+    *(
+        rule.prefixed('backbone.layers.{i}.', 'neck.')
+        for rule in (
+            _Rule('fusion.vis_project.0.{p}', 'attention.{i}.visual.{p}', _CONV1D_AS_CONV2D),
+            _Rule('fusion.image_lang_att.f_query.0.{p}', 'attention.{i}.query.{p}', _CONV1D_AS_CONV2D),
+            _Rule('fusion.image_lang_att.f_key.0.{p}', 'attention.{i}.key.{p}', _CONV1D_AS_LINEAR),
+            _Rule('fusion.image_lang_att.f_value.0.{p}', 'attention.{i}.value.{p}', _CONV1D_AS_LINEAR),
+            _Rule('fusion.image_lang_att.W.0.{p}', 'attention.{i}.output.{p}', _CONV1D_AS_CONV2D),
+            _Rule('fusion.project_mm.0.{p}', 'attention.{i}.project.{p}', _CONV1D_AS_CONV2D),
+            _Rule('res_gate.{j}.{p}', 'weigh.{i}.gate.{j}.{p}', _LINEAR_AS_CONV2D),
+        )
+    ),
+    *(
+        _Rule(f'classifier.{part}{n}_{4 - block}.{{rest}}', f'decode_head.blocks.{block}.{n - 1}.{part}.{{rest}}')
+        for block in range(3)
+        for n in (1, 2)
+        for part in ('conv', 'bn')
+    ),
+    _Rule('classifier.conv1_1.{p}', 'decode_head.classify.{p}'),
+    *(rule.prefixed('text_encoder.', 'text_encoder.') for rule in _BERT),
+]

@@ -1,0 +1,102 @@
+"""Plain Vision Transformer (Dosovitskiy et al., ICLR 2021) with slots for language and a simple pyramid."""
+
+import torch
+from mmengine.model import ModuleList
+from mmpretrain.models.backbones import VisionTransformer
+from mmpretrain.models.utils import resize_pos_embed
+from mmseg.models.necks import Feature2Pyramid
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+from ..checkpoints import from_vit
+from ..fusion.neck import Fuse
+from .pretrained import load_pretrained
+
+STAGES = 4
+
+
+@MODELS.register_module()
+class ViTEncoder(VisionTransformer):
+    """mmpretrain's ViT (same arguments, same parameter names), its blocks in four groups with a slot behind each.
+
+    Inside, all four stages have one size, a pixel a patch. What the slot returns as feedback is added to the patch
+    tokens that go on; the class token sees language through attention alone. What goes to the decoder passes a layer
+    norm of its own and a pyramid of up- and down-sampling (ViTDet, Li et al., ECCV 2022), which are learned here: no
+    file of a ViT holds them.
+
+    Args:
+        init_cfg: ``dict(type='Pretrained', checkpoint=...)`` with a file of DINO's repository or OpenMMLab.
+        kwargs: mmpretrain's ``VisionTransformer``: arch, img_size (of the position embeddings in the file), patch_size,
+            drop_path_rate, ...
+
+    Raises:
+        ValueError: if the blocks do not make four equal groups, and for ``out_indices``, ``out_type``, ``final_norm``
+            and ``patch_cfg``: every stage is returned, as a map of whole patches, normalised by itself.
+    """
+
+    def __init__(self, init_cfg: dict | list | None = None, **kwargs):
+        for name in ('out_indices', 'out_type', 'final_norm', 'patch_cfg'):
+            if name in kwargs:
+                raise ValueError(f'ViTEncoder does not offer {name}={kwargs[name]}; leave it out')
+        super().__init__(out_type='featmap', final_norm=False, init_cfg=init_cfg, **kwargs)
+        if self.num_layers % STAGES:
+            raise ValueError(f'ViTEncoder makes {STAGES} equal groups of blocks; got {self.num_layers} blocks')
+        self.out_norms = ModuleList(nn.LayerNorm(self.embed_dims, eps=1e-6) for _ in range(STAGES))
+        # as in the decoder: a runner with several processes synchronises it, on a CPU it trains as it is
+        self.pyramid = Feature2Pyramid(self.embed_dims, norm_cfg=dict(type='BN'))
+        # an odd number of patches: the last row and column count, as in the other encoders
+        self.pyramid.downsample_2x.ceil_mode = True
+
+    def init_weights(self) -> None:
+        if not load_pretrained(self, from_vit, may_lack='out_norms|pyramid'):
+            super().init_weights()
+
+    def forward(self, x: Tensor, fuse: Fuse | None = None) -> list[Tensor]:
+        """Run the groups of blocks and offer the slot after each.
+
+        Args:
+            x: (B, 3, H, W) normalised photos; any size, padded at the right and the bottom to whole patches.
+            fuse: the slot's function, see :data:`mgfe_ris.models.fusion.neck.Fuse`; it sees (B, C, H / p, W / p),
+                p = ``patch_size``. None: plain ViT.
+
+        Returns:
+            four maps, (B, C, H_i, W_i), strides p / 4, p / 2, p, 2 p, without what was padded.
+        """
+        photo = (x.shape[2], x.shape[3])
+        x, size = self._embed(x)
+        depth = self.num_layers // STAGES
+        outs = []
+        for i in range(STAGES):
+            for block in self.layers[i * depth : (i + 1) * depth]:
+                x = block(x)
+            extra, patches = x[:, : self.num_extra_tokens], x[:, self.num_extra_tokens :]
+            out = patches
+            if fuse is not None:
+                fused, feedback = fuse(i, _to_map(patches, size))
+                out = _to_tokens(fused)
+                x = torch.cat([extra, patches + _to_tokens(feedback)], dim=1)
+            outs.append(_to_map(self.out_norms[i](out), size))
+        patch = self.patch_embed.projection.stride
+        # the pyramid's first two levels are finer than a patch, so part of a padded patch can be left out
+        return [
+            level[..., : -(-photo[0] * scale // patch[0]), : -(-photo[1] * scale // patch[1])]
+            for level, scale in zip(self.pyramid(outs), (4, 2, 1, 1), strict=True)
+        ]
+
+    def _embed(self, x: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """(B, 3, H, W) -> tokens with positions (B, 1 + h w, C), the class token first, and (h, w)."""
+        x, size = self.patch_embed(x)
+        if self.cls_token is not None:
+            x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1)
+        x = x + resize_pos_embed(
+            self.pos_embed, self.patch_resolution, size, self.interpolate_mode, self.num_extra_tokens
+        )
+        return self.pre_norm(self.drop_after_pos(x)), size
+
+
+def _to_map(tokens: Tensor, size: tuple[int, int]) -> Tensor:
+    return tokens.transpose(1, 2).unflatten(2, size)
+
+
+def _to_tokens(x: Tensor) -> Tensor:
+    return x.flatten(2).transpose(1, 2)

@@ -1,0 +1,158 @@
+"""Configs that swap an encoder: what they name, and a step of each at a reduced size."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import init_default_scope
+from mmseg.registry import MODELS
+
+from mgfe_ris.apis import load_config
+
+ROOT = Path(__file__).parents[1] / 'configs/mgfe_ris'
+WORDS = {
+    'model.text_encoder.config.hidden_size': 16,
+    'model.text_encoder.config.intermediate_size': 16,
+    'model.text_encoder.config.num_hidden_layers': 3,
+    'model.text_encoder.config.num_attention_heads': 2,
+    'model.text_encoder.trainable_layers': 2,
+    'model.neck.text_channels': 16,
+}
+
+
+def channels(*widths):
+    return {'model.neck.channels': widths, 'model.decode_head.channels': widths}
+
+
+SWIN = {
+    'model.encoder.embed_dims': 16,
+    'model.encoder.depths': (2, 1, 2, 1),
+    'model.encoder.num_heads': (1, 2, 2, 4),
+    **channels(16, 32, 64, 128),
+}
+RESNET = {'model.encoder.stem_channels': 8, 'model.encoder.base_channels': 4, **channels(16, 32, 64, 128)}
+# What makes each config small enough for a step in a second
+SMALLER = {
+    'swin-tiny': SWIN,
+    'swin-small': SWIN,
+    'swin-large': SWIN,
+    'resnet-50': RESNET,
+    'resnet-101': RESNET,
+    'convnext-base': {
+        'model.encoder.arch': dict(_delete_=True, depths=(1, 1, 2, 1), channels=(16, 32, 64, 128)),
+        **channels(16, 32, 64, 128),
+    },
+    'vit-base-dino': {
+        'model.encoder.arch': dict(_delete_=True, embed_dims=32, num_layers=8, num_heads=2, feedforward_channels=64),
+        **channels(32, 32, 32, 32),
+    },
+    'swin-base_roberta': SWIN,
+    'swin-base_clip': SWIN,
+}
+
+
+def build(name):
+    """The config's model in small, its weights initialised, and its optimizer."""
+    cfg = load_config(ROOT / f'mgfe-ris_{name}_refcoco.py', options={**WORDS, **SMALLER[name]}, from_scratch=True)
+    init_default_scope(cfg.default_scope)
+    torch.manual_seed(0)
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    return model, build_optim_wrapper(model, cfg.optim_wrapper)
+
+
+@pytest.fixture
+def batch():
+    """Photos, ids, a mask of words, targets."""
+    torch.manual_seed(0)
+    target = torch.zeros(2, 64, 64, dtype=torch.long)
+    target[:, 20:40, 10:50] = 1
+    ids = torch.randint(50, 300, (2, 20))
+    return torch.randn(2, 3, 64, 64), ids, torch.arange(20) < torch.tensor([[5], [9]]), target
+
+
+@pytest.mark.parametrize('name', SMALLER)
+def test_config_takes_a_step(name, batch, one_thread):
+    model, wrapper = build(name)
+    model.train()
+    image, ids, mask, target = batch
+    before = {n: p.detach().clone() for n, p in model.named_parameters()}
+    losses = model.loss_function(model.segment(image, ids, mask), target)
+    loss = sum(losses.values())
+    assert loss.isfinite()
+    loss.backward()
+    trained = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+    assert not [n for n, p in trained if p.grad is None or not p.grad.isfinite().all()]
+    wrapper.step()
+    changed = {n.split('.')[0] for n, p in trained if not torch.equal(before[n], p)}
+    assert changed == {'text_encoder', 'encoder', 'neck', 'decode_head'}
+
+
+@pytest.mark.parametrize('name', SMALLER)
+def test_a_word_changes_the_logits_and_padding_does_not(name, batch, one_thread):
+    model, _ = build(name)
+    model.eval()
+    image, ids, mask, _ = batch
+    with torch.no_grad():
+        before = model.segment(image, ids, mask)
+        word, padding = ids.clone(), ids.clone()
+        word[:, 2] += 7
+        padding[~mask] += 7
+        assert (model.segment(image, word, mask) - before).abs().max() > 1e-5
+        assert torch.equal(model.segment(image, padding, mask), before)
+
+
+@pytest.mark.parametrize('name', SMALLER)
+def test_only_the_swapped_encoder_differs_from_the_paper(name):
+    """Data, schedule, decoder and loss are the paper's; the neck's widths follow the encoder's."""
+    base = load_config(ROOT / 'mgfe-ris_swin-base_refcoco.py')
+    cfg = load_config(ROOT / f'mgfe-ris_{name}_refcoco.py')
+    for key in ('train_dataloader', 'val_dataloader', 'test_dataloader', 'param_scheduler', 'train_cfg'):
+        assert cfg[key] == base[key]
+    assert cfg.optim_wrapper.optimizer == base.optim_wrapper.optimizer
+    assert cfg.model.loss == base.model.loss
+    assert cfg.model.neck.channels == cfg.model.decode_head.channels
+    swapped = 'text_encoder' if 'swin-base' in name else 'encoder'
+    kept = {'encoder', 'text_encoder'} - {swapped}
+    assert all(cfg.model[part] == base.model[part] for part in kept)
+    assert cfg.model[swapped] != base.model[swapped]
+    assert cfg.model.text_encoder.pretrained == cfg.model.data_preprocessor.tokenizer.pretrained
+
+
+# Parameters of the visual encoders in millions, of the papers' tables without the classifier's 1000 outputs; a pixel's
+# worth more for the norms of the stages. A ViT's has a pyramid on top: 3 transposed convolutions of 768 channels, 7.1.
+@pytest.mark.parametrize(
+    ('name', 'millions'),
+    [
+        ('swin-tiny', 27.5),
+        ('swin-small', 48.8),
+        ('swin-large', 195.0),
+        ('resnet-50', 23.5),
+        ('resnet-101', 42.5),
+        ('convnext-base', 87.6),
+        ('vit-base-dino', 85.8 + 7.1),
+    ],
+)
+def test_visual_encoder_has_the_published_size(name, millions):
+    cfg = load_config(ROOT / f'mgfe-ris_{name}_refcoco.py', from_scratch=True)
+    init_default_scope(cfg.default_scope)
+    encoder = MODELS.build(cfg.model.encoder)
+    assert sum(p.numel() for p in encoder.parameters()) / 1e6 == pytest.approx(millions, rel=0.005)
+    widths = []
+    encoder.eval()
+    with torch.no_grad():
+        encoder(torch.zeros(1, 3, 64, 64), fuse=lambda i, v: widths.append(v.shape[1]) or (v, v))
+    assert tuple(widths) == tuple(cfg.model.neck.channels)
+
+
+@pytest.mark.parametrize(
+    ('name', 'millions', 'width'), [('swin-base_roberta', 124.1, 768), ('swin-base_clip', 63.2, 512)]
+)
+def test_text_encoder_has_the_published_size(name, millions, width):
+    cfg = load_config(ROOT / f'mgfe-ris_{name}_refcoco.py', from_scratch=True)
+    with torch.device('meta'):
+        encoder = MODELS.build(cfg.model.text_encoder)
+    assert sum(p.numel() for p in encoder.parameters()) / 1e6 == pytest.approx(millions, rel=0.005)
+    assert encoder.model.config.hidden_size == cfg.model.neck.text_channels == width
+    assert encoder.model.config.max_position_embeddings >= cfg.model.data_preprocessor.tokenizer.max_tokens

@@ -1,0 +1,43 @@
+"""Pretrained weights of an encoder -> the same under our names, for a look, or for another program.
+
+Configs need no converted file: ``init_cfg=dict(type='Pretrained', checkpoint=...)`` takes every form as it is.
+
+Example: python tools/model_converters/encoder2mgfe.py swin swin_base_patch4_window12_384_22k.pth swin.safetensors
+"""
+
+import argparse
+
+from mgfe_ris.apis import report_errors
+from mgfe_ris.checkpoint_files import read_checkpoint, write_checkpoint
+from mgfe_ris.models.checkpoints import from_convolutional, from_swin, from_text, from_vit, resize_position_tables
+
+CONVERTERS = {
+    'swin': from_swin,  # of the original repository, OpenMMLab, Hugging Face
+    'text': from_text,  # BERT, RoBERTa, CLIP of Hugging Face
+    'vit': from_vit,  # of DINO's repository, OpenMMLab
+    'conv': from_convolutional,  # ResNet of torchvision, OpenMMLab; ConvNeXt of OpenMMLab
+}
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('kind', choices=CONVERTERS)
+    parser.add_argument('checkpoint', help='file or URL')
+    parser.add_argument('out', help='new file, .safetensors or .pth')
+    parser.add_argument('--window-size', type=int, help="Swin: interpolate the position tables to this window's")
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    if args.window_size and args.kind != 'swin':
+        raise ValueError(f'--window-size is for swin; a {args.kind} has no windows')
+    state = CONVERTERS[args.kind](read_checkpoint(args.checkpoint))
+    if args.window_size:
+        state = resize_position_tables(state, args.window_size)
+    print(f'wrote {write_checkpoint(state, args.out)}')
+
+
+if __name__ == '__main__':
+    with report_errors():
+        main()

@@ -1,0 +1,33 @@
+"""A LAVT model of ours -> a file that the official code loads.
+
+Example: python tools/model_converters/mgfe2lavt.py work_dirs/lavt_swin-base_refcoco lavt.pth
+"""
+
+import argparse
+from pathlib import Path
+
+from mgfe_ris.apis import read_weights, report_errors, weights_in
+from mgfe_ris.checkpoint_files import write_checkpoint
+from mgfe_ris.models.checkpoints import to_lavt
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('checkpoint', type=Path, help='weights, or a folder with weights')
+    parser.add_argument('out', type=Path, help='new file, .pth')
+    parser.add_argument('--single-model', action='store_true', help='BERT inside of the model, not beside it')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    if args.out.suffix == '.safetensors':
+        raise ValueError(f'{args.out}: the official code reads .pth files')
+    checkpoint = weights_in(args.checkpoint) if args.checkpoint.is_dir() else args.checkpoint
+    state = to_lavt(read_weights(checkpoint), args.single_model)
+    print(f'wrote {write_checkpoint(state, args.out)}')
+
+
+if __name__ == '__main__':
+    with report_errors():
+        main()
