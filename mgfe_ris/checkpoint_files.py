@@ -50,6 +50,7 @@ def write_checkpoint(state: Mapping[str, Any], path: str | Path) -> Path:
     part = path.with_name(f'{path.name}.part')
     if path.suffix == '.safetensors':
         save_file({name: value.contiguous() for name, value in state.items()}, part, metadata=dict(format='pt'))
+        part.chmod(0o644)  # safetensors makes it its owner's alone
     else:
         torch.save(state, part)
     part.rename(path)

@@ -1,5 +1,8 @@
 """Configs as every tool reads them."""
 
+import json
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +25,12 @@ def load_config(
 
     Raises:
         FileNotFoundError: no such file or name; the message lists the names there are.
+        ValueError: a JSON config that is broken, or that would import or call anything but registered parts.
     """
-    cfg = Config.fromfile(find_config(config))
+    path = find_config(config)
+    if path.suffix == '.json':
+        _refuse_code(path)
+    cfg = Config.fromfile(path)
     options = dict(options or {})
     if data_root is not None:
         options['data_root'] = data_root
@@ -54,24 +61,45 @@ def without_pretrained(cfg: Config) -> Config:
     return cfg
 
 
-def _set_everywhere(node: Any, key: str, value: Any) -> None:
-    for child in _children(node):
-        _set_everywhere(child, key, value)
-    if isinstance(node, dict) and key in node:
-        node[key] = value
+def _refuse_code(path: Path) -> None:
+    """A JSON config travels with weights, from anybody: it may name registered parts, not what Python can import.
+
+    mmengine would import every ``custom_imports``, and look a ``type`` with a dot up as a function of a module.
+    """
+    try:
+        raw = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f'{path}: no whole JSON file ({error})') from error
+    named = [node['type'] for node in _nodes(raw) if isinstance(node.get('type'), str)]
+    wanted = raw.get('custom_imports', {}).get('imports', []) if isinstance(raw, dict) else []
+    foreign = [name for name in named if '.' in name]
+    foreign += [name for name in ([wanted] if isinstance(wanted, str) else wanted) if name not in sys.modules]
+    if foreign:
+        raise ValueError(
+            f'{path} asks for code beyond the registered parts: {", ".join(foreign)}. If you trust it, import those '
+            'modules yourself first, and name parts as they are registered'
+        )
 
 
-def _drop_pretrained_init(node: Any) -> None:
-    for child in _children(node):
-        _drop_pretrained_init(child)
-    if isinstance(node, dict) and node.get('init_cfg'):
-        steps = node['init_cfg'] if isinstance(node['init_cfg'], (list, tuple)) else [node['init_cfg']]
-        kept = [step for step in steps if step['type'] != 'Pretrained']
-        if len(kept) < len(steps):
-            node['init_cfg'] = kept or None
+def _set_everywhere(root: Any, key: str, value: Any) -> None:
+    for node in _nodes(root):
+        if key in node:
+            node[key] = value
 
 
-def _children(node: Any) -> list:
-    if isinstance(node, dict):
-        return list(node.values())
-    return list(node) if isinstance(node, (list, tuple)) else []
+def _drop_pretrained_init(root: Any) -> None:
+    for node in _nodes(root):
+        if node.get('init_cfg'):
+            steps = node['init_cfg'] if isinstance(node['init_cfg'], (list, tuple)) else [node['init_cfg']]
+            kept = [step for step in steps if step['type'] != 'Pretrained']
+            if len(kept) < len(steps):
+                node['init_cfg'] = kept or None
+
+
+def _nodes(root: Any) -> Iterator[dict]:
+    """Every dict in a tree of dicts and sequences, outer ones first."""
+    if isinstance(root, dict):
+        yield root
+    children = root.values() if isinstance(root, dict) else root if isinstance(root, (list, tuple)) else ()
+    for child in list(children):
+        yield from _nodes(child)

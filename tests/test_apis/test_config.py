@@ -1,5 +1,8 @@
 """Configs as tools read them."""
 
+import json
+import sys
+import types
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -98,3 +101,48 @@ def test_from_scratch_keeps_other_initialisations(tmp_path):
     model = load_config(own, from_scratch=True).model
     assert [step.type for step in model.encoder.init_cfg] == ['Kaiming']
     assert model.decode_head.init_cfg.type == 'Normal'
+
+
+# JSON configs travel with weights
+
+
+def json_config(folder: Path, **changes) -> Path:
+    path = folder / 'config.json'
+    path.write_text(json.dumps({**load_config(TINY).to_dict(), **changes}))
+    return path
+
+
+def test_a_json_config_is_read_as_the_python_one(tmp_path):
+    ours, theirs = load_config(json_config(tmp_path)), load_config(TINY)
+    assert json.dumps(ours.to_dict(), sort_keys=True) == json.dumps(theirs.to_dict(), sort_keys=True)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'named'),
+    [
+        (dict(model=dict(type='os.system', command='touch ran')), 'os.system'),
+        (dict(train_dataloader=dict(dataset=dict(pipeline=[dict(type='subprocess.Popen')]))), 'subprocess.Popen'),
+        (dict(custom_imports=dict(imports=['spy'])), 'spy'),
+        (dict(custom_imports=dict(imports='spy')), 'spy'),
+    ],
+    ids=str,
+)
+def test_a_json_config_runs_nothing(tmp_path, monkeypatch, changes, named):
+    (tmp_path / 'spy.py').write_text('open("ran", "w").close()\n')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ValueError, match=rf'config\.json asks for code beyond the registered parts: {named}'):
+        load_config(json_config(tmp_path, **changes))
+    assert not Path('ran').exists()
+
+
+def test_a_json_config_may_import_what_its_reader_imported(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'spy', types.ModuleType('spy'))
+    assert load_config(json_config(tmp_path, custom_imports=dict(imports=['mgfe_ris', 'spy']))).model
+
+
+@pytest.mark.parametrize('text', ['', '{"model": ', '<html>'])
+def test_a_broken_json_config_is_named(tmp_path, text):
+    (tmp_path / 'config.json').write_text(text)
+    with pytest.raises(ValueError, match=r'config\.json: no whole JSON file'):
+        load_config(tmp_path / 'config.json')
