@@ -23,7 +23,8 @@ def read_checkpoint(source: str | Path) -> Any:
         FileNotFoundError: no such file.
         ValueError: the file is not a checkpoint, or holds other objects.
     """
-    path = _download(str(source)) if urlparse(str(source)).scheme in ('http', 'https') else Path(source)
+    remote = urlparse(str(source)).scheme in ('http', 'https')
+    path = _download(str(source)) if remote else Path(source)
     if not path.is_file():
         raise FileNotFoundError(f'{source}: no such checkpoint; expected a local file or an http(s) URL')
     try:
@@ -32,9 +33,24 @@ def read_checkpoint(source: str | Path) -> Any:
         with torch.serialization.safe_globals(_STAND_INS):
             return torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:
+        if remote:
+            path.unlink(missing_ok=True)  # half a download, or a page in its place: the next try starts anew
         asked = re.search(r'GLOBAL (\S+)', str(error))  # torch's text is a page long, and advises to load unsafely
         reason = f'it asks for {asked[1]}' if asked else 'it is no whole file of torch.save or safetensors'
         raise ValueError(f'{path}: not a checkpoint that can be read safely: {reason}') from error
+
+
+def convert_checkpoint(source: str | Path, convert: Callable[[Any], Any]) -> Any:
+    """Read a checkpoint and convert it by one of :mod:`mgfe_ris.models.checkpoints`.
+
+    Raises:
+        FileNotFoundError, ValueError: as :func:`read_checkpoint` and ``convert`` do; the file is named.
+    """
+    checkpoint = read_checkpoint(source)
+    try:
+        return convert(checkpoint)
+    except ValueError as error:
+        raise ValueError(f'{source}: {error}') from error
 
 
 def write_checkpoint(state: Mapping[str, Any], path: str | Path) -> Path:
@@ -43,18 +59,28 @@ def write_checkpoint(state: Mapping[str, Any], path: str | Path) -> Path:
     Raises:
         FileExistsError: the file is there.
     """
-    path = Path(path)
-    if path.exists():
-        raise FileExistsError(f'{path} is there already; name another file, or delete it')
+    path = require_new(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f'{path.name}.part')
-    if path.suffix == '.safetensors':
-        save_file({name: value.contiguous() for name, value in state.items()}, part, metadata=dict(format='pt'))
-        part.chmod(0o644)  # safetensors makes it its owner's alone
-    else:
-        torch.save(state, part)
-    part.rename(path)
+    part.touch()
+    mode = part.stat().st_mode
+    try:
+        if path.suffix == '.safetensors':
+            save_file({name: value.contiguous() for name, value in state.items()}, part, metadata=dict(format='pt'))
+            part.chmod(mode)  # safetensors makes it its owner's alone
+        else:
+            torch.save(state, part)
+        part.rename(path)
+    finally:
+        part.unlink(missing_ok=True)
     return path
+
+
+def require_new(path: str | Path) -> Path:
+    """The path of a file that is not there yet; see :func:`write_checkpoint`."""
+    if Path(path).exists():
+        raise FileExistsError(f'{path} is there already; name another file, or delete it')
+    return Path(path)
 
 
 @CheckpointLoader.register_scheme(prefixes=r'.*\.safetensors$')

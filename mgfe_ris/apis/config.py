@@ -10,6 +10,9 @@ from mmengine.config import Config
 
 CONFIG_ROOT = Path(__file__).parents[1] / '.mim' / 'configs'
 
+HERE = '{{ fileDirname }}'
+"""Stands for the config's own folder, in JSON as in mmengine's Python configs."""
+
 
 def load_config(
     config: str | Path, options: dict | None = None, from_scratch: bool = False, data_root: str | None = None
@@ -28,15 +31,13 @@ def load_config(
         ValueError: a JSON config that is broken, or that would import or call anything but registered parts.
     """
     path = find_config(config)
-    if path.suffix == '.json':
-        _refuse_code(path)
-    cfg = Config.fromfile(path)
+    cfg = _read_json(path) if path.suffix == '.json' else Config.fromfile(path)
     options = dict(options or {})
     if data_root is not None:
         options['data_root'] = data_root
     cfg.merge_from_dict(options)
     if 'data_root' in options:
-        _set_everywhere(cfg._cfg_dict, 'data_root', options['data_root'])
+        set_everywhere(cfg._cfg_dict, 'data_root', options['data_root'])
     return without_pretrained(cfg) if from_scratch else cfg
 
 
@@ -56,32 +57,39 @@ def without_pretrained(cfg: Config) -> Config:
 
     Every ``pretrained`` becomes None, and every ``init_cfg`` of type ``Pretrained``.
     """
-    _set_everywhere(cfg._cfg_dict, 'pretrained', None)
+    set_everywhere(cfg._cfg_dict, 'pretrained', None)
     _drop_pretrained_init(cfg._cfg_dict)
     return cfg
 
 
-def _refuse_code(path: Path) -> None:
+def _read_json(path: Path) -> Config:
     """A JSON config travels with weights, from anybody: it may name registered parts, not what Python can import.
 
-    mmengine would import every ``custom_imports``, and look a ``type`` with a dot up as a function of a module.
+    Not through mmengine, which would run a ``_base_``, import ``custom_imports``, look a ``type`` with a dot up as
+    a function of a module, and put environment variables in place before all that.
     """
     try:
-        raw = json.loads(path.read_text())
+        raw = json.loads(path.read_text(encoding='utf-8'))
     except ValueError as error:
         raise ValueError(f'{path}: no whole JSON file ({error})') from error
-    named = [node['type'] for node in _nodes(raw) if isinstance(node.get('type'), str)]
-    wanted = raw.get('custom_imports', {}).get('imports', []) if isinstance(raw, dict) else []
-    foreign = [name for name in named if '.' in name]
-    foreign += [name for name in ([wanted] if isinstance(wanted, str) else wanted) if name not in sys.modules]
+    if not isinstance(raw, dict):
+        raise ValueError(f'{path}: expected a config, an object by name; got a {type(raw).__name__}')
+    foreign = [f'_base_ = {raw["_base_"]}'] if '_base_' in raw else []
+    foreign += [node['type'] for node in _nodes(raw) if isinstance(node.get('type'), str) and '.' in node['type']]
+    imports = raw.get('custom_imports', {}).get('imports', [])
+    foreign += [name for name in ([imports] if isinstance(imports, str) else imports) if name not in sys.modules]
     if foreign:
         raise ValueError(
             f'{path} asks for code beyond the registered parts: {", ".join(foreign)}. If you trust it, import those '
             'modules yourself first, and name parts as they are registered'
         )
+    for node in _nodes(raw):
+        node.update({k: v.replace(HERE, str(path.absolute().parent)) for k, v in node.items() if isinstance(v, str)})
+    return Config(raw, filename=str(path))
 
 
-def _set_everywhere(root: Any, key: str, value: Any) -> None:
+def set_everywhere(root: Any, key: str, value: Any) -> None:
+    """Set ``key`` wherever it stands in a tree of dicts."""
     for node in _nodes(root):
         if key in node:
             node[key] = value

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from ..checkpoint_files import write_checkpoint
-from .config import without_pretrained
+from .config import HERE, set_everywhere, without_pretrained
 
 CONFIG, WEIGHTS, TOKENIZER = 'config.json', 'model.safetensors', 'tokenizer'
 
@@ -22,26 +22,26 @@ def save_folder(model: Any, folder: str | Path) -> Path:
     Raises:
         FileExistsError: there is something in the folder.
     """
-    folder = require_empty(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=folder.parent) as parent:
-        part = Path(parent, folder.name)
+    target = require_empty(folder).resolve()  # . has no name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=target.parent) as parent:
+        part = Path(parent, target.name)
         part.mkdir()
         write_checkpoint(model.state_dict(), part / WEIGHTS)
         model.data_preprocessor.tokenizer.tokenizer.save_pretrained(part / TOKENIZER)
         (part / CONFIG).write_text(json.dumps(_portable_config(model), indent=2) + '\n')
-        part.rename(folder)
-    return folder
+        part.rename(target)
+    return Path(folder)
 
 
 def config_in(folder: str | Path) -> Path:
     """The config that :func:`save_folder`, or training, left in a folder."""
-    return _only_file(Path(folder), CONFIG if Path(folder, CONFIG).is_file() else '*.py')
+    return _only_file(Path(folder), CONFIG, '*.py')
 
 
 def weights_in(folder: str | Path) -> Path:
     """The weights that :func:`save_folder`, or training (the best), left in a folder."""
-    return _only_file(Path(folder), WEIGHTS if Path(folder, WEIGHTS).is_file() else 'best_*.pth')
+    return _only_file(Path(folder), WEIGHTS, 'best_*.pth')
 
 
 def require_empty(folder: str | Path) -> Path:
@@ -57,8 +57,10 @@ def _portable_config(model: Any) -> dict:
     for key in ('work_dir', 'load_from', 'resume', 'launcher'):
         cfg.pop(key, None)
     cfg.model.text_encoder.config = _architecture(model.text_encoder.model.config)
-    # mmengine puts the config's own folder in this place
-    cfg.model.data_preprocessor.setdefault('tokenizer', {}).pretrained = '{{ fileDirname }}/' + TOKENIZER
+    tokenizer = cfg.model.data_preprocessor.get('tokenizer') or {}
+    cfg.model.data_preprocessor.tokenizer = {**tokenizer, 'pretrained': f'{HERE}/{TOKENIZER}'}
+    if Path(cfg.get('data_root', '')).is_absolute():  # of this machine
+        set_everywhere(cfg._cfg_dict, 'data_root', f'data/{Path(cfg.data_root).name}')
     return cfg.to_dict()
 
 
@@ -68,9 +70,13 @@ def _architecture(config: Any) -> dict:
     return {k: v for k, v in config.to_diff_dict().items() if k not in provenance and not k.startswith('_')}
 
 
-def _only_file(folder: Path, pattern: str) -> Path:
-    found = sorted(folder.glob(pattern))
+def _only_file(folder: Path, exported: str, trained: str) -> Path:
+    if (folder / exported).is_file():
+        return folder / exported
+    found = sorted(folder.glob(trained))
     if len(found) != 1:
         names = [path.name for path in found]
-        raise FileNotFoundError(f'{folder}: expected one file {pattern}, found {names}; name the one you mean')
+        raise FileNotFoundError(
+            f'{folder}: expected one file {trained}, found {names}, and no {exported}; name the one you mean'
+        )
     return found[0]

@@ -13,7 +13,7 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 from torch import nn
 
-from ..checkpoint_files import read_checkpoint
+from ..checkpoint_files import convert_checkpoint
 from ..models.checkpoints import State, differences, state_dict_of
 from .config import load_config
 from .folder import config_in, weights_in
@@ -114,11 +114,7 @@ def read_weights(path: str | Path) -> State:
         FileNotFoundError: no such file.
         ValueError: the file is not a checkpoint, or holds other objects.
     """
-    checkpoint = read_checkpoint(path)
-    try:
-        return state_dict_of(checkpoint)
-    except ValueError as error:
-        raise ValueError(f'{path}: {error}') from error
+    return convert_checkpoint(path, state_dict_of)
 
 
 def segment_photo(model: Any, photo: str | Path, sentence: str) -> np.ndarray:

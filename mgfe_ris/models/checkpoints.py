@@ -105,14 +105,16 @@ def resize_position_tables(state: State, window_size: int) -> State:
     original repository does)."""
     side = 2 * window_size - 1
 
-    def resize(table: Tensor) -> Tensor:
+    def resize(name: str, table: Tensor) -> Tensor:
         old = 2 * _window_size(table) - 1
         if old == side:
             return table
+        if old**2 != len(table):
+            raise ValueError(f'{name} has {len(table)} rows; a square window w has (2 w - 1)^2')
         grid = table.T.unflatten(1, (old, old))[None]
         return F.interpolate(grid, (side, side), mode='bicubic')[0].flatten(1).T.contiguous()
 
-    return {k: resize(v) if k.endswith('relative_position_bias_table') else v for k, v in state.items()}
+    return {k: resize(k, v) if k.endswith('relative_position_bias_table') else v for k, v in state.items()}
 
 
 def state_dict_of(checkpoint: Mapping[str, Any]) -> State:
@@ -177,13 +179,25 @@ def _rename(state: State, rules: Iterable[_Rule], left_out: Iterable[str]) -> St
             continue
         for pattern, rule in compiled:
             if match := pattern.fullmatch(name):
-                renamed[rule.ours.format(**match.groupdict())] = rule.change[0](value)
+                ours = rule.ours.format(**match.groupdict())
+                if ours in renamed:
+                    raise ValueError(f'two values for {ours}: {name} and another')
+                renamed[ours] = _changed(name, value, rule)
                 break
         else:
             unknown.append(name)
     if unknown:
-        raise ValueError(f'{len(unknown)} names that nothing here explains: {", ".join(unknown)}')
+        raise ValueError(
+            f'{len(unknown)} names that nothing here explains: {", ".join(unknown)}. Is it a file of another model?'
+        )
     return renamed
+
+
+def _changed(name: str, value: Tensor, rule: _Rule) -> Tensor:
+    try:
+        return rule.change[0](value)
+    except RuntimeError as error:
+        raise ValueError(f'{name} is {tuple(value.shape)}, which no weight of this name can be') from error
 
 
 def _todays_name(name: str) -> str:
@@ -209,7 +223,9 @@ def _body(state: State, prefixes: tuple[str, ...]) -> State:
     """The backbone in the state of a whole model; its heads are left out, and other names kept as they are."""
     for prefix in prefixes:
         if any(name.startswith(prefix) for name in state):
-            return {k.removeprefix(prefix): v for k, v in state.items() if not re.match(_HEADS, k)}
+            body = {k: v for k, v in state.items() if not re.match(_HEADS, k)}
+            # other names stay, to be found out as unexplained
+            return {k.removeprefix(prefix) if k.removeprefix(prefix) not in body else k: v for k, v in body.items()}
     return state
 
 
@@ -304,6 +320,7 @@ _SWIN_HUGGING_FACE = [
 _VIT = [
     _Rule('cls_token', 'cls_token'),
     _Rule('pos_embed', 'pos_embed'),
+    _Rule('pre_norm.{p}', 'pre_norm.{p}'),
     *(_Rule(f'patch_embed.{name}.{{p}}', 'patch_embed.projection.{p}') for name in ('proj', 'projection')),
     _Rule('blocks.{i}.norm{k}.{p}', 'layers.{i}.ln{k}.{p}'),
     _Rule('blocks.{i}.attn.{rest}', 'layers.{i}.attn.{rest}'),

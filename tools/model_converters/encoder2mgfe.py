@@ -8,7 +8,7 @@ Example: python tools/model_converters/encoder2mgfe.py swin swin_base_patch4_win
 import argparse
 
 from mgfe_ris.apis import report_errors
-from mgfe_ris.checkpoint_files import read_checkpoint, write_checkpoint
+from mgfe_ris.checkpoint_files import convert_checkpoint, require_new, write_checkpoint
 from mgfe_ris.models.checkpoints import from_convolutional, from_swin, from_text, from_vit, resize_position_tables
 
 CONVERTERS = {
@@ -30,9 +30,12 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    if args.window_size and args.kind != 'swin':
+    require_new(args.out)
+    if args.window_size is not None and args.kind != 'swin':
         raise ValueError(f'--window-size is for swin; a {args.kind} has no windows')
-    state = CONVERTERS[args.kind](read_checkpoint(args.checkpoint))
+    if args.window_size is not None and args.window_size < 1:
+        raise ValueError(f'--window-size {args.window_size}: expected 1 or more')
+    state = convert_checkpoint(args.checkpoint, CONVERTERS[args.kind])
     if args.window_size:
         state = resize_position_tables(state, args.window_size)
     print(f'wrote {write_checkpoint(state, args.out)}')

@@ -8,7 +8,7 @@ import argparse
 from mmengine.config import DictAction
 
 from mgfe_ris.apis import build_model, check_weights, load_config, report_errors, require_empty, save_folder
-from mgfe_ris.checkpoint_files import read_checkpoint
+from mgfe_ris.checkpoint_files import convert_checkpoint
 from mgfe_ris.models.checkpoints import from_lavt
 
 
@@ -24,8 +24,9 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     require_empty(args.out)
-    state = from_lavt(read_checkpoint(args.checkpoint))
-    model = build_model(load_config(args.config, args.cfg_options))
+    cfg = load_config(args.config, args.cfg_options)
+    state = convert_checkpoint(args.checkpoint, from_lavt)
+    model = build_model(cfg)
     words = model.data_preprocessor
     # official files do not say which tokenizer they were trained with: it is bert-base-uncased
     state['data_preprocessor.vocabulary'] = words.vocabulary

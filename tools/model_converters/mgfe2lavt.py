@@ -6,9 +6,9 @@ Example: python tools/model_converters/mgfe2lavt.py work_dirs/lavt_swin-base_ref
 import argparse
 from pathlib import Path
 
-from mgfe_ris.apis import read_weights, report_errors, weights_in
-from mgfe_ris.checkpoint_files import write_checkpoint
-from mgfe_ris.models.checkpoints import to_lavt
+from mgfe_ris.apis import report_errors, weights_in
+from mgfe_ris.checkpoint_files import convert_checkpoint, require_new, write_checkpoint
+from mgfe_ris.models.checkpoints import state_dict_of, to_lavt
 
 
 def parse_args() -> argparse.Namespace:
@@ -23,8 +23,9 @@ def main() -> None:
     args = parse_args()
     if args.out.suffix == '.safetensors':
         raise ValueError(f'{args.out}: the official code reads .pth files')
+    require_new(args.out)
     checkpoint = weights_in(args.checkpoint) if args.checkpoint.is_dir() else args.checkpoint
-    state = to_lavt(read_weights(checkpoint), args.single_model)
+    state = convert_checkpoint(checkpoint, lambda c: to_lavt(state_dict_of(c), args.single_model))
     print(f'wrote {write_checkpoint(state, args.out)}')
 
 

@@ -170,7 +170,14 @@ def _without_pooler(config: PretrainedConfig) -> dict:
 def _from_hub(auto_class: Any, name: str, option: str, **kwargs):
     try:
         return auto_class.from_pretrained(name, **kwargs)
-    except (OSError, HFValidationError) as error:
+    except Exception as error:
+        if Path(name).is_dir():  # tokenizers raises bare Exceptions, transformers a page of text
+            reason = str(error).splitlines()[0][:150]
+            raise ValueError(
+                f'{auto_class.__name__}: {name} lacks a file, or one is broken ({reason}). Copy it again'
+            ) from error
+        if not isinstance(error, (OSError, HFValidationError)):
+            raise
         raise OSError(
             f'{auto_class.__name__}: {name!r} is neither a local folder nor to be had from the hub. Download it '
             f'and pass the folder (--cfg-options model.{option}=DIR), or pass --from-scratch for random '
