@@ -173,8 +173,10 @@ def _from_hub(auto_class: Any, name: str, option: str, **kwargs):
     except Exception as error:
         if Path(name).is_dir():  # tokenizers raises bare Exceptions, transformers a page of text
             reason = str(error).splitlines()[0][:150]
-            raise ValueError(
-                f'{auto_class.__name__}: {name} lacks a file, or one is broken ({reason}). Copy it again'
+            kind = OSError if isinstance(error, OSError) else ValueError
+            raise kind(
+                f'{auto_class.__name__}: {name} lacks a file, or one is broken ({reason}). Copy it again, or name another '
+                f'folder (--cfg-options model.{option}=DIR)'
             ) from error
         if not isinstance(error, (OSError, HFValidationError)):
             raise
