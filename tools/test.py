@@ -63,6 +63,7 @@ def write_metrics(path: Path, metrics: dict, args: argparse.Namespace, runner: R
         config=args.config,
         checkpoint=args.checkpoint,
         metrics=metrics,
+        protocol=runner.test_loop.dataloader.dataset.metainfo['protocol'],
         truncated_sentences=unwrap(runner.model).data_preprocessor.tokenizer.num_truncated,
     )
     path.write_text(json.dumps(report, indent=2) + '\n')

@@ -1,4 +1,17 @@
+from .augmentations import ColourJitter, CropWithTarget, FlipWithWords, WordDropout
 from .referring import ReferringDataset
-from .transforms import LoadPhoto, LoadReferringMask, PickSentence
+from .samplers import PhotoBatchSampler
+from .transforms import LoadPhoto, LoadReferringMask, OncePerPhoto, PickSentence
 
-__all__ = ['LoadPhoto', 'LoadReferringMask', 'PickSentence', 'ReferringDataset']
+__all__ = [
+    'ColourJitter',
+    'CropWithTarget',
+    'FlipWithWords',
+    'LoadPhoto',
+    'LoadReferringMask',
+    'OncePerPhoto',
+    'PhotoBatchSampler',
+    'PickSentence',
+    'ReferringDataset',
+    'WordDropout',
+]

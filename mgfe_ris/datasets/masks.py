@@ -1,20 +1,126 @@
-"""COCO's forms of a mask -> pixels."""
+"""The forms of a mask -> pixels."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pycocotools.mask as coco
+from PIL import Image
+
+Part = list | dict
+"""A polygon ``[x, y, x, y, ...]`` in pixels, a run length encoding ``{size, counts}`` (compressed or not), or
+``{'png': path}``, whose pixels other than 0 are inside."""
 
 
-def decode_segmentation(segmentation: list | dict, height: int, width: int) -> np.ndarray:
-    """Polygons (their union), uncompressed or compressed RLE -> (height, width) uint8, 1 inside.
+def mask_parts(segmentation: list | dict | None) -> list[Part]:
+    """COCO's ``segmentation`` (polygons, one RLE, or a list of RLEs), or None -> its parts."""
+    if segmentation is None:
+        return []
+    if isinstance(segmentation, dict):
+        return [segmentation]
+    if segmentation and all(isinstance(x, (int, float)) for x in segmentation):
+        return [segmentation]
+    return list(segmentation)
+
+
+def check_parts(parts: Sequence[Part], height: int, width: int) -> None:
+    """Look for what pycocotools would crash on, hang on or misread.
 
     Raises:
-        ValueError: an RLE of another size than the photo.
+        ValueError: a polygon with an odd number of coordinates, less than three points, no number, or a point farther
+            outside the photo than the photo is large; an RLE of another size, or of counts that do not fill it.
     """
-    if isinstance(segmentation, list):
-        rles = coco.frPyObjects(segmentation, height, width)
-        return coco.decode(coco.merge(rles))
-    if list(segmentation['size']) != [height, width]:
-        raise ValueError(f'RLE of size {segmentation["size"]} for a photo of {[height, width]} (height, width)')
-    if isinstance(segmentation['counts'], list):
-        segmentation = coco.frPyObjects(segmentation, height, width)
-    return coco.decode(segmentation)
+    for part in parts:
+        if isinstance(part, list):
+            _check_polygon(part, height, width)
+        elif isinstance(part, dict) and 'counts' in part:
+            _check_rle(part, height, width)
+        elif not (isinstance(part, dict) and isinstance(part.get('png'), str)):
+            raise ValueError(f'a mask is made of polygons, RLEs or PNGs; got {str(part)[:80]}')
+
+
+def decode_segmentation(segmentation: list | dict | None, height: int, width: int) -> np.ndarray:
+    """The union of all parts, also where they overlap -> (height, width) uint8, 1 inside.
+
+    Raises:
+        ValueError: see :func:`check_parts`; a PNG that does not decode, or of another size than the photo.
+        FileNotFoundError: no such PNG.
+    """
+    parts = mask_parts(segmentation)
+    check_parts(parts, height, width)
+    rles = coco.frPyObjects([p for p in parts if isinstance(p, list)], height, width) if _polygons(parts) else []
+    for part in parts:
+        if isinstance(part, dict) and 'counts' in part:
+            rles.append(coco.frPyObjects(part, height, width) if isinstance(part['counts'], list) else part)
+    mask = coco.decode(coco.merge(rles)) if rles else np.zeros((height, width), np.uint8)
+    for part in parts:
+        if isinstance(part, dict) and 'png' in part:
+            mask |= _read_png(part['png'], height, width)
+    return mask
+
+
+def _polygons(parts: Sequence[Part]) -> bool:
+    return any(isinstance(part, list) for part in parts)
+
+
+def _check_polygon(polygon: list, height: int, width: int) -> None:
+    if len(polygon) < 6 or len(polygon) % 2:
+        raise ValueError(f'a polygon needs x and y of three points or more; got {len(polygon)} numbers')
+    points = np.asarray(polygon)
+    if points.dtype.kind not in 'iuf' or points.ndim != 1:
+        raise ValueError(f'a polygon is made of numbers; got {str(polygon)[:80]}')
+    for axis, size, name in ((points[::2], width, 'x'), (points[1::2], height, 'y')):
+        # written so that a NaN, too, is outside
+        if not (-size <= axis.min() and axis.max() <= 2 * size):
+            raise ValueError(
+                f'a polygon leaves the photo: {name} from {axis.min()} to {axis.max()}, of a photo of {size} pixels'
+            )
+
+
+def _check_rle(rle: dict[str, Any], height: int, width: int) -> None:
+    if list(rle.get('size', [])) != [height, width]:
+        raise ValueError(f'RLE of size {rle.get("size")} for a photo of {[height, width]} (height, width)')
+    counts = rle['counts']
+    if isinstance(counts, (str, bytes)):
+        counts = _uncompress(counts.encode() if isinstance(counts, str) else counts)
+    if not isinstance(counts, list) or not all(type(c) is int and 0 <= c <= height * width for c in counts):
+        raise ValueError('the counts of an RLE are a string, or numbers from 0 to the number of pixels')
+    if sum(counts) != height * width:
+        raise ValueError(f'the counts of an RLE add up to {sum(counts)}, the photo has {height * width} pixels')
+
+
+def _uncompress(text: bytes) -> list[int]:
+    """COCO's string: six bits a character, the lowest first, from the third number on as a difference to the one before
+    the last."""
+    counts: list[int] = []
+    value = shift = 0
+    for character in text:
+        bits = character - 48
+        if not 0 <= bits < 64 or shift > 60:
+            raise ValueError('the counts of an RLE are no COCO string')
+        value |= (bits & 31) << shift
+        shift += 5
+        if not bits & 32:
+            if bits & 16:
+                value -= 1 << shift
+            counts.append(value + (counts[-2] if len(counts) > 2 else 0))
+            value = shift = 0
+    if shift:
+        raise ValueError('the counts of an RLE end in the middle of a number')
+    return counts
+
+
+def _read_png(path: str, height: int, width: int) -> np.ndarray:
+    try:
+        with Image.open(path) as png:
+            if png.size != (width, height):
+                raise ValueError(f'{path} is {png.size}, the photo is {(width, height)} (width, height)')
+            pixels = np.asarray(png)
+    except FileNotFoundError:
+        raise FileNotFoundError(f'{Path(path)}: no such mask') from None
+    except (OSError, Image.DecompressionBombError) as error:
+        raise ValueError(f'{path}: not a readable mask ({error})') from error
+    if pixels.ndim == 3:  # an alpha channel does not say what is inside
+        pixels = pixels[..., : 3 if pixels.shape[-1] >= 3 else 1].max(-1)
+    return (pixels != 0).astype(np.uint8)

@@ -1,39 +1,50 @@
-"""RefCOCO, RefCOCO+ and G-Ref as a data set of mmengine."""
+"""Referring expressions of any form as a data set of mmengine."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
+import numpy as np
 from mmengine.dataset import BaseDataset
 from mmengine.logging import MMLogger
 from mmseg.registry import DATASETS
 from PIL import Image
 
-from .refcoco_files import load_refer
+from .index import Samples, SharedIndex, write_index
+from .masks import check_parts
+from .readers import Record, read_refer, read_rows
 
 
 @DATASETS.register_module()
 class ReferringDataset(BaseDataset):
-    """Samples of a photo, an object's mask and its sentences.
+    """Samples of a photo, an object's mask and its sentences, one object after the other, photo by photo.
 
-    Each sample is a dict of ``img_path``, ``img_id``, ``ref_id``, ``height``, ``width``, ``segmentation`` (COCO's),
-    ``sentences`` (list of str) and ``sent_ids``. The transform ``PickSentence`` chooses one.
+    Each sample is a dict of ``img_path``, ``img_id``, ``ref_id``, ``height``, ``width``, ``segmentation`` (parts, see
+    :mod:`mgfe_ris.datasets.masks`), ``sentences`` (list of str) and ``sent_ids``. ``PickSentence`` chooses one.
 
     Args:
         data_root: folder of everything.
-        ann_folder: folder in ``data_root`` with ``instances.json`` and ``refs(<split_by>).p``.
-        split_by: who split the data: ``unc``, ``umd`` or ``google``.
         split: ``train``, ``val``, ...
+        ann_folder: folder in ``data_root`` with ``instances.json`` and ``refs(<split_by>).p`` or ``.json``, or
+            gRefCOCO's ``grefs(<split_by>).json``.
+        split_by: who split the data: ``unc``, ``umd``, ``google``, ``berkeley``.
+        ann_file: in the place of both: JSON lines or parquet in ``data_root``, a name or a pattern
+            (``annotations/*.parquet``); see :func:`mgfe_ris.datasets.readers.read_rows`.
         img_folder: folder in ``data_root`` with the photos.
         per_sentence: True: every sentence is a sample (evaluation); False: every object is one (training).
         sentence_key: ``raw`` as the official baseline reads it, or ``sent``, cleaned.
+        score_at: ``input``: masks are resized with the photo, as the published protocol has it; ``photo``: for
+            evaluation, they keep the photo's own size, and the metric resizes the prediction.
+        no_target: admit sentences without a target, as gRefCOCO has them; their mask is empty.
         shuffle_sentences: a control, not a data set: hand every object of a photo the sentences of another.
             A photo with a single object is left out. What a model scores here, it scores without listening.
         pipeline, lazy_init, metainfo: mmengine's.
 
     Raises:
         FileNotFoundError: missing files, or photos that refs point to (counted, the first one named).
-        ValueError: an unknown split (those that exist are listed), refs to missing annotations, an unknown
-            sentence_key, photos that are no image or of another size than annotated (counted, the first named).
+        ValueError: both or neither of ann_folder and ann_file; an unknown split (those that exist are listed) or
+            sentence_key; refs to missing annotations, masks that do not decode or are missing; photos that are no image
+            or of another size than annotated (counted, the first named).
     """
 
     METAINFO = dict(classes=('background', 'target'))
@@ -41,79 +52,143 @@ class ReferringDataset(BaseDataset):
     def __init__(
         self,
         data_root: str,
-        ann_folder: str,
-        split_by: str,
-        split: str,
+        ann_folder: str | None = None,
+        split_by: str | None = None,
+        split: str = 'train',
         pipeline: Sequence = (),
+        ann_file: str | None = None,
         img_folder: str = 'images',
         per_sentence: bool = False,
         sentence_key: str = 'raw',
+        score_at: str = 'input',
+        no_target: bool = False,
         shuffle_sentences: bool = False,
         lazy_init: bool = False,
         metainfo: dict | None = None,
     ):
         if sentence_key not in ('raw', 'sent'):
             raise ValueError(f"sentence_key must be 'raw' or 'sent'; got {sentence_key!r}")
+        if score_at not in ('input', 'photo'):
+            raise ValueError(f"score_at must be 'input' or 'photo'; got {score_at!r}")
+        if (ann_folder is None) == (ann_file is None) or (ann_folder is None) != (split_by is None):
+            raise ValueError(
+                'name either ann_folder and split_by, or ann_file; got '
+                f'ann_folder={ann_folder!r}, split_by={split_by!r}, ann_file={ann_file!r}'
+            )
         self.ann_folder = ann_folder
         self.split_by = split_by
+        self.rows_file = ann_file  # mmengine joins its own ann_file to data_root
         self.split = split
         self.img_folder = img_folder
         self.per_sentence = per_sentence
         self.sentence_key = sentence_key
+        self.score_at = score_at
+        self.no_target = no_target
         self.shuffle_sentences = shuffle_sentences
         metainfo = dict(metainfo or {})
         # not through mmengine: it takes a string for a file name and reads ./val, or fails where that is a folder
         split_name = metainfo.pop('split', split)
-        super().__init__(data_root=data_root, metainfo=metainfo, pipeline=list(pipeline), lazy_init=lazy_init)
+        super().__init__(
+            data_root=data_root,
+            metainfo=metainfo,
+            pipeline=list(pipeline),
+            serialize_data=False,  # the index is shared already
+            lazy_init=lazy_init,
+        )
         self._metainfo['split'] = split_name
+        self._metainfo['protocol'] = dict(
+            sentence_key=sentence_key, score_at=score_at, per_sentence=per_sentence, no_target=no_target
+        )
 
-    def load_data_list(self) -> list[dict]:
+    def load_data_list(self) -> Sequence[dict]:
         """Read and check the files; see the class for the samples' keys."""
-        root = Path(self.data_root)
-        refs, instances = load_refer(root / self.ann_folder, self.split_by)
-        splits = sorted({ref['split'] for ref in refs})
-        if self.split not in splits:
-            raise ValueError(f'{root / self.ann_folder}: no split {self.split!r}; there are {splits}')
-        images = {image['id']: image for image in instances['images']}
-        annotations = {ann['id']: ann for ann in instances['annotations']}
-        refs = [ref for ref in refs if ref['split'] == self.split]
-        _require_all([r for r in refs if r['ann_id'] not in annotations], 'annotation', 'ann_id', 'ref_id')
-        _require_all([r for r in refs if r['image_id'] not in images], 'image', 'image_id', 'ref_id')
-        samples = [self._sample(ref, images[ref['image_id']], annotations[ref['ann_id']], root) for ref in refs]
-        _check_photos(samples)
-        samples = _without_empty_sentences(samples)
-        if self.shuffle_sentences:
-            samples = _shuffle_sentences(samples)
-        if not samples:
+        records = sorted(self._records(), key=_by_photo())
+        self._check(records)
+        index = write_index(_without_empty_sentences(records, self.sentence_key), self.sentence_key)
+        rows = _exchanged(index) if self.shuffle_sentences else _straight(index)
+        if self.per_sentence:
+            rows = [(i, j, s) for i, j, _ in rows for s in range(index.num_sentences(j))]
+        if not rows:
             lack = 'photo with two objects' if self.shuffle_sentences else 'sentence that is not empty'
-            raise ValueError(f'{root / self.ann_folder}: split {self.split!r} has no {lack}')
-        return [s for sample in samples for s in _split_up(sample)] if self.per_sentence else samples
+            raise ValueError(f'{self._source()}: split {self.split!r} has no {lack}')
+        return Samples(index, np.array(rows))
 
-    def _sample(self, ref: dict, image: dict, annotation: dict, root: Path) -> dict:
-        return dict(
-            img_path=str(root / self.img_folder / image['file_name']),
-            img_id=image['id'],
-            ref_id=ref['ref_id'],
-            height=image['height'],
-            width=image['width'],
-            segmentation=annotation['segmentation'],
-            sentences=[sentence[self.sentence_key] for sentence in ref['sentences']],
-            sent_ids=[sentence['sent_id'] for sentence in ref['sentences']],
-        )
+    def get_data_info(self, idx: int) -> dict:
+        """The sample of that number, before the pipeline."""
+        info = super().get_data_info(idx)
+        return {**info, 'img_path': str(self._photos() / info.pop('img_name')), 'score_at': self.score_at}
+
+    def photo_of(self, idx: int) -> int:
+        """A number that the samples of one photo share."""
+        self.full_init()
+        return int(self.data_list.shared.photo[self.data_list.rows[idx, 0]])
+
+    def _source(self) -> Path:
+        return Path(self.data_root) / (self.ann_folder or self.rows_file or '')
+
+    def _photos(self) -> Path:
+        return Path(self.data_root) / self.img_folder
+
+    def _records(self) -> Iterator[Record]:
+        """Of this split; sizes that the files do not say are the photos'."""
+        source = self._source()
+        if self.split_by is not None:
+            records = read_refer(source, self.split_by)
+        else:
+            files = sorted(source.parent.glob(source.name))
+            if not files:
+                raise FileNotFoundError(f'{source}: no such file. Set data_root and ann_file to where it lies')
+            records = chain.from_iterable(map(read_rows, files))
+        splits, found = set(), False
+        for record in records:
+            splits.add(record.split)
+            if record.split == self.split:
+                found = True
+                yield (
+                    record if any(record.size) else record._replace(size=_photo_size(self._photos() / record.file_name))
+                )
+        if not found:
+            raise ValueError(f'{source}: no split {self.split!r}; there are {sorted(splits)}')
+
+    def _check(self, records: list[Record]) -> None:
+        for record in records:
+            if not record.parts and not self.no_target:
+                raise ValueError(
+                    f'{self._source()}: ref_id {record.ref_id} has no mask. Set no_target=True if its sentences mean '
+                    'nothing in the photo, as in gRefCOCO'
+                )
+            try:
+                check_parts(record.parts, *record.size)
+            except ValueError as error:
+                raise ValueError(f'{self._source()}: the mask of ref_id {record.ref_id}: {error}') from error
+        _check_photos({str(self._photos() / r.file_name): r.size for r in records})
 
 
-def _require_all(missing: list[dict], what: str, key: str, name: str) -> None:
-    if missing:
-        first = missing[0]
-        raise ValueError(
-            f'{len(missing)} refs point to a missing {what} in instances.json; the first is {name} '
-            f'{first[name]} with {key} {first[key]}. Are refs and instances.json of the same data set?'
-        )
+def _by_photo() -> Callable[[Record], int]:
+    """Key to sort records by photo, in the order in which photos first come."""
+    order: dict[str, int] = {}
+    return lambda record: order.setdefault(record.file_name, len(order))
 
 
-def _check_photos(samples: list[dict]) -> None:
+def _straight(index: SharedIndex) -> list[tuple[int, int, int]]:
+    return [(i, i, -1) for i in range(len(index))]
+
+
+def _exchanged(index: SharedIndex) -> list[tuple[int, int, int]]:
+    """Every object gets the sentences of the next object of its photo."""
+    photos: dict[int, list[int]] = {}
+    for i in range(len(index)):
+        photos.setdefault(int(index.photo[i]), []).append(i)
+    return [
+        (i, j, -1)
+        for group in photos.values()
+        if len(group) > 1
+        for i, j in zip(group, group[1:] + group[:1], strict=True)
+    ]
+
+
+def _check_photos(photos: dict[str, tuple[int, int]]) -> None:
     """Only the headers are read, some 50 us a photo: a photo that does not fit must not end a training hours later."""
-    photos = {s['img_path']: (s['width'], s['height']) for s in samples}
     missing = sorted(path for path in photos if not Path(path).is_file())
     if missing:
         raise FileNotFoundError(
@@ -130,47 +205,34 @@ def _check_photos(samples: list[dict]) -> None:
 
 def _header_problem(path: str, size: tuple[int, int]) -> str | None:
     try:
+        found = _photo_size(Path(path))
+    except ValueError:
+        return 'is not a readable image'
+    says = f'{size[::-1]} (width, height)'
+    return None if found == tuple(size) else f'is {found[::-1]}, its annotation says {says}'
+
+
+def _photo_size(path: Path) -> tuple[int, int]:
+    """(height, width), as EXIF turns it."""
+    try:
         with Image.open(path) as photo:
             turned = photo.getexif().get(0x112, 1) >= 5  # the tag Orientation: on its side
-            found = photo.size[::-1] if turned else photo.size
-    except OSError:
-        return 'is not a readable image'
-    return None if found == tuple(size) else f'is {found}, its annotation says {size} (width, height)'
+            return photo.size if turned else photo.size[::-1]
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f'{path}: no such photo. Set data_root and img_folder to where the photos lie'
+        ) from None
+    except (OSError, Image.DecompressionBombError) as error:
+        raise ValueError(f'{path}: not a readable image ({error})') from error
 
 
-def _without_empty_sentences(samples: list[dict]) -> list[dict]:
-    empty = [
-        (s['ref_id'], i)
-        for s in samples
-        for i, text in zip(s['sent_ids'], s['sentences'], strict=True)
-        if not text.strip()
-    ]
-    if not empty:
-        return samples
-    MMLogger.get_current_instance().warning(
-        f'{len(empty)} empty sentences are left out; the first is sent_id {empty[0][1]} of ref_id {empty[0][0]}'
-    )
-    for s in samples:
-        kept = [(text, i) for text, i in zip(s['sentences'], s['sent_ids'], strict=True) if text.strip()]
-        s['sentences'], s['sent_ids'] = [text for text, _ in kept], [i for _, i in kept]
-    return [s for s in samples if s['sentences']]
-
-
-def _shuffle_sentences(samples: list[dict]) -> list[dict]:
-    """Every object gets the sentences of the next object of its photo."""
-    photos: dict[int, list[dict]] = {}
-    for sample in samples:
-        photos.setdefault(sample['img_id'], []).append(sample)
-    shuffled = []
-    for group in photos.values():
-        if len(group) > 1:
-            for sample, other in zip(group, group[1:] + group[:1], strict=True):
-                shuffled.append({**sample, 'sentences': other['sentences'], 'sent_ids': other['sent_ids']})
-    return shuffled
-
-
-def _split_up(sample: dict) -> list[dict]:
-    return [
-        {**sample, 'sentences': [text], 'sent_ids': [i]}
-        for text, i in zip(sample['sentences'], sample['sent_ids'], strict=True)
-    ]
+def _without_empty_sentences(records: list[Record], key: str) -> Iterator[Record]:
+    empty = [(r.ref_id, s.sent_id) for r in records for s in r.sentences if not getattr(s, key).strip()]
+    if empty:
+        MMLogger.get_current_instance().warning(
+            f'{len(empty)} empty sentences are left out; the first is sent_id {empty[0][1]} of ref_id {empty[0][0]}'
+        )
+    for record in records:
+        kept = [s for s in record.sentences if getattr(s, key).strip()] if empty else record.sentences
+        if kept:
+            yield record._replace(sentences=kept)

@@ -1,7 +1,11 @@
 """What a referring sample needs beyond mmcv's transforms."""
 
+from collections.abc import Sequence
+from typing import Any
+
+import mmcv
 import numpy as np
-from mmcv.transforms import BaseTransform, LoadImageFromFile
+from mmcv.transforms import BaseTransform, Compose, LoadImageFromFile
 from mmseg.registry import TRANSFORMS
 
 from .masks import decode_segmentation
@@ -26,34 +30,79 @@ class LoadPhoto(LoadImageFromFile):
 
 
 @TRANSFORMS.register_module()
-class LoadReferringMask(BaseTransform):
-    """COCO's ``segmentation`` -> ``gt_seg_map`` (height, width) uint8, 1 on the object.
+class OncePerPhoto(BaseTransform):
+    """What its transforms make of a photo, kept for the samples that follow on the same photo.
 
-    A sample without ``segmentation``, a user's own photo, passes unchanged.
+    For evaluation, where photos come with several sentences each; see ``PhotoBatchSampler``. What is kept is read-only.
+
+    Args:
+        transforms: that depend on ``img_path`` alone.
+    """
+
+    def __init__(self, transforms: Sequence[dict]):
+        self.transforms = Compose(list(transforms))
+        self.path: str | None = None
+        self.made: dict[str, Any] = {}
+
+    def transform(self, results: dict) -> dict:
+        path = results['img_path']
+        if path != self.path:
+            self.path = None  # a photo that fails must not leave the one before under its name
+            made = self.transforms(dict(img_path=path))
+            made['img'].flags.writeable = False
+            self.path, self.made = path, made
+        return {**results, **self.made}
+
+
+@TRANSFORMS.register_module()
+class LoadReferringMask(BaseTransform):
+    """``segmentation`` -> ``gt_seg_map`` (height, width) uint8, 1 on the object.
+
+    At the size of ``img`` at this place of the pipeline: ahead of ``Resize`` the photo's own, behind it the input's
+    (nearest pixels); with ``score_at='photo'``, which the data set sets, always the photo's own. A sample without
+    ``segmentation``, a user's own photo, passes unchanged. The last object's mask is kept for its next sentence.
 
     Raises:
         ValueError: if the photo is of another size than its annotation says, or the mask is broken or empty.
     """
 
+    def __init__(self) -> None:
+        self.key: tuple | None = None
+        self.mask = np.zeros(0)
+
     def transform(self, results: dict) -> dict:
         if 'segmentation' not in results:
             return results
+        own = results.get('score_at') == 'photo' or 'img' not in results
+        key = (results['img_path'], results['ref_id'], None if own else results['img'].shape[:2])
+        if key != self.key:
+            self.key = None
+            mask = self._decode(results)
+            if key[-1] is not None and mask.shape != key[-1]:
+                mask = mmcv.imresize(mask, key[-1][::-1], interpolation='nearest', backend='pillow')
+            self.key, self.mask = key, mask
+        # a copy: what follows may change it, and the photo's next sentence wants it as it was
+        results['gt_seg_map'] = self.mask.copy()
+        results['seg_fields'] = ['gt_seg_map']
+        return results
+
+    def _decode(self, results: dict) -> np.ndarray:
         size = (results['height'], results['width'])
         if 'img' in results and results['ori_shape'] != size:
             raise ValueError(
                 f'{results["img_path"]} is {results["ori_shape"]}, its annotation says {size} (height, width)'
             )
         try:
-            results['gt_seg_map'] = decode_segmentation(results['segmentation'], *size)
+            mask = decode_segmentation(results['segmentation'], *size)
         except Exception as error:  # pycocotools raises bare Exceptions
             raise ValueError(
                 f'ref_id {results["ref_id"]} of {results["img_path"]}: its segmentation does not decode '
                 f'({type(error).__name__}: {error})'
             ) from error
-        if not results['gt_seg_map'].any():
+        # a sample without any part is one without a target, which the data set admitted
+        if results['segmentation'] and not mask.any():
             raise ValueError(f'ref_id {results["ref_id"]} of {results["img_path"]} has an empty mask')
-        results['seg_fields'] = ['gt_seg_map']
-        return results
+        return mask
 
 
 @TRANSFORMS.register_module()

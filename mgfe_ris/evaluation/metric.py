@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pycocotools.mask as coco_mask
+import torch.nn.functional as F
 from mmengine.evaluator import BaseMetric
 from mmseg.registry import METRICS
 from torch import Tensor
@@ -15,7 +16,8 @@ from .iou import intersection_and_union, summarize
 
 @METRICS.register_module()
 class RefSegMetric(BaseMetric):
-    """oIoU, mIoU and P@0.5 to P@0.9 in percent, at the size of the truth that the pipeline delivers.
+    """oIoU, mIoU and P@0.5 to P@0.9 in percent, at the size of the truth that the pipeline delivers: a prediction of
+    another size is made anew from its logits, resized (bilinear).
 
     Args:
         per_sample: folder for ``<split>.jsonl``, a line per sample: photo, sentence, ids, IoU, intersection, union,
@@ -24,7 +26,7 @@ class RefSegMetric(BaseMetric):
         collect_device: ``cpu`` or ``gpu``, where several processes meet.
 
     Raises:
-        ValueError: if prediction and truth differ in size.
+        ValueError: a prediction of another size than the truth, without logits.
     """
 
     def __init__(self, per_sample: str | None = None, ignore_index: int = 255, collect_device: str = 'cpu'):
@@ -34,19 +36,27 @@ class RefSegMetric(BaseMetric):
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Record each sample: reads ``pred_sem_seg``, ``gt_sem_seg`` and the metainfo."""
-        for sample in data_samples:
-            pred, truth = sample['pred_sem_seg']['data'], sample['gt_sem_seg']['data']
-            if pred.shape != truth.shape:
+        self.results += [self.record(sample) for sample in data_samples]
+
+    def record(self, sample: dict) -> dict:
+        """Counts of one sample, and the rest of its line."""
+        pred, truth = sample['pred_sem_seg']['data'], sample['gt_sem_seg']['data']
+        if pred.shape != truth.shape:
+            if 'seg_logits' not in sample:
                 raise ValueError(
-                    f'prediction {tuple(pred.shape)} and truth {tuple(truth.shape)} differ in size: load the mask '
-                    'before Resize, so that both are resized'
+                    f'prediction {tuple(pred.shape)} and truth {tuple(truth.shape)} differ in size, and there are no '
+                    'seg_logits to resize'
                 )
-            i, u = intersection_and_union(pred, truth, self.ignore_index)
-            record: dict = dict(intersection=int(i), union=int(u))
-            if self.per_sample is not None:
-                record |= {key: sample[key] for key in ('img_path', 'img_id', 'ref_id', 'sent_id', 'sentence')}
-                record |= dict(iou=record['intersection'] / max(record['union'], 1), pred=_rle(pred), truth=_rle(truth))
-            self.results.append(record)
+            logits = sample['seg_logits']['data'][None].float()
+            pred = F.interpolate(logits, truth.shape[-2:], mode='bilinear', align_corners=False)[0].argmax(
+                0, keepdim=True
+            )
+        i, u = intersection_and_union(pred, truth, self.ignore_index)
+        record: dict = dict(intersection=int(i), union=int(u))
+        if self.per_sample is not None:
+            record |= {key: sample[key] for key in ('img_path', 'img_id', 'ref_id', 'sent_id', 'sentence')}
+            record |= dict(iou=record['intersection'] / max(record['union'], 1), pred=_rle(pred), truth=_rle(truth))
+        return record
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Reduce the records; runs in the main process only."""
@@ -56,7 +66,11 @@ class RefSegMetric(BaseMetric):
             split = (self.dataset_meta or {}).get('split', 'results')
             lines = [json.dumps(record, ensure_ascii=False) + '\n' for record in results]
             (folder / f'{split}.jsonl').write_text(''.join(lines), encoding='utf-8')
-        return summarize([r['intersection'] for r in results], [r['union'] for r in results])
+        return self.summarize(results)
+
+    def summarize(self, records: list[dict]) -> dict[str, float]:
+        """Records of all samples -> percentages."""
+        return summarize([r['intersection'] for r in records], [r['union'] for r in records])
 
 
 def _rle(mask: Tensor) -> dict:

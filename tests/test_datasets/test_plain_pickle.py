@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mgfe_ris.datasets.refcoco_files import UnsafePickleError, load_plain_pickle, load_refer
+from mgfe_ris.datasets.plain_pickle import UnsafePickleError, load_plain_pickle
 
 REF = dict(ref_id=3, ann_id=5, image_id=7, split='val', sentences=[dict(sent_id=1, raw='Left dog', sent='left dog')])
 INSTANCES = dict(
@@ -146,69 +146,3 @@ def test_what_is_no_whole_pickle_is_named(tmp_path, data):
     with pytest.raises(UnsafePickleError, match='not a whole pickle') as error:
         load_plain_pickle(path)
     assert str(error.value).startswith(f'{path}: ')
-
-
-# Folders
-
-
-def test_the_two_files_of_a_folder(tmp_path):
-    refs, instances = load_refer(write(tmp_path), 'unc')
-    assert refs == [REF] and instances == INSTANCES
-
-
-def test_a_missing_folder(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r'no such folder\. Set data_root') as error:
-        load_refer(tmp_path / 'nowhere', 'unc')
-    assert str(tmp_path / 'nowhere') in str(error.value)
-
-
-def test_missing_files_with_what_there_is_instead(tmp_path):
-    write(tmp_path)
-    with pytest.raises(FileNotFoundError, match=r'refs\(umd\)\.p: no such file.*refs\(unc\)\.p'):
-        load_refer(tmp_path, 'umd')
-    (tmp_path / 'instances.json').unlink()
-    with pytest.raises(FileNotFoundError, match=r'instances\.json: no such file.*refs\(unc\)\.p'):
-        load_refer(tmp_path, 'unc')
-
-
-@pytest.mark.parametrize(
-    'data', [b'<html>', b'', b'{"images": [', '{"images": []}'.encode('utf-16'), b'{"images": "\xe9"}']
-)
-def test_instances_that_are_no_json(tmp_path, data):
-    with pytest.raises(ValueError, match=r'instances\.json: (not JSON|expected)') as error:
-        load_refer(write(tmp_path, instances=data), 'unc')
-    assert str(tmp_path) in str(error.value)
-
-
-@pytest.mark.parametrize(
-    'instances',
-    [
-        [],
-        {},
-        dict(INSTANCES, images=None),
-        {'images': INSTANCES['images']},
-        dict(INSTANCES, annotations=INSTANCES['annotations'] + [dict(id=6, image_id=7)]),
-        dict(INSTANCES, images=[dict(id=7, file_name='a.jpg')]),
-    ],
-)
-def test_instances_of_another_form(tmp_path, instances):
-    with pytest.raises(ValueError, match=r"instances\.json: expected COCO instances.*'segmentation'"):
-        load_refer(write(tmp_path, instances=instances), 'unc')
-
-
-@pytest.mark.parametrize(
-    'refs',
-    [
-        [],
-        {'refs': [REF]},
-        'refs',
-        [REF, 'x'],
-        [REF, {key: value for key, value in REF.items() if key != 'split'}],
-        [REF, dict(REF, sentences='left dog')],
-        [REF, dict(REF, sentences=['left dog'])],
-        [REF, dict(REF, sentences=[dict(sent_id=1)])],
-    ],
-)
-def test_refs_of_another_form(tmp_path, refs):
-    with pytest.raises(ValueError, match=r"refs\(unc\)\.p: expected a list of refs with .*'split'"):
-        load_refer(write(tmp_path, refs=refs), 'unc')

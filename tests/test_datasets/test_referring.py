@@ -205,7 +205,11 @@ def test_metainfo(root, tmp_path, monkeypatch):
     (tmp_path / 'train').write_text('mmengine would read this file, were it asked')
     (tmp_path / 'val').mkdir()
     monkeypatch.chdir(tmp_path)
-    assert read(root).metainfo == dict(classes=('background', 'target'), split='train')
+    protocol = dict(sentence_key='raw', score_at='input', per_sentence=False, no_target=False)
+    assert read(root).metainfo == dict(classes=('background', 'target'), split='train', protocol=protocol)
+    assert read(root, score_at='photo', sentence_key='sent').metainfo['protocol'] == {
+        **protocol, 'score_at': 'photo', 'sentence_key': 'sent'
+    }  # fmt: skip
     assert read(root, 'val').metainfo['split'] == 'val'
     assert read(root, 'val', metainfo=dict(split='val-shuffled')).metainfo['split'] == 'val-shuffled'
 

@@ -1,5 +1,6 @@
 """A photo, its mask and one sentence, or an error that names the file."""
 
+import importlib
 import io
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from mmengine.registry import init_default_scope
 from PIL import Image
 
 from mgfe_ris.apis import load_config
-from mgfe_ris.datasets import LoadPhoto, LoadReferringMask, PickSentence
+from mgfe_ris.datasets import LoadPhoto, LoadReferringMask, OncePerPhoto, PickSentence
 
 REPO = Path(__file__).parents[2]
 HEIGHT, WIDTH = 20, 30
@@ -88,7 +89,7 @@ def test_a_photo_of_another_size_than_annotated_is_named(sample, size):
 
 @pytest.mark.parametrize(
     'segmentation',
-    [[], [[1, 2]], [['a'] * 6], None, 'x', {}, dict(size=[20, 30]), dict(size=[20, 30], counts='garbage')],
+    [[[1, 2]], [['a'] * 6], 'x', {}, dict(size=[20, 30]), dict(size=[20, 30], counts='garbage')],
 )
 def test_a_broken_mask_is_named(sample, segmentation):
     with pytest.raises(ValueError, match=r'ref_id 17 of .*photo\.png: its segmentation does not decode'):
@@ -127,3 +128,76 @@ def test_the_pipeline_of_the_published_configs(sample):
     # Pillow's bilinear filter, as the official baseline, not OpenCV's
     theirs = Image.fromarray(cv2.imread(sample['img_path'])).resize((480, 480), Image.Resampling.BILINEAR)
     np.testing.assert_array_equal(packed['inputs'].permute(1, 2, 0).numpy(), theirs)
+
+
+# Once per photo, once per object
+
+
+def once(size=(11, 9)) -> OncePerPhoto:
+    return OncePerPhoto([dict(type='LoadPhoto'), dict(type='Resize', scale=size, backend='pillow')])
+
+
+def counted(monkeypatch, module: str, name: str) -> list:
+    """The arguments of all calls of a function."""
+    calls, function = [], getattr(importlib.import_module(module), name)
+    monkeypatch.setattr(f'{module}.{name}', lambda *args, **kwargs: calls.append(args) or function(*args, **kwargs))
+    return calls
+
+
+def test_a_photo_is_decoded_and_resized_once(sample, monkeypatch):
+    loads = []
+    monkeypatch.setattr(LoadPhoto, 'transform', lambda self, r, f=LoadPhoto.transform: loads.append(r) or f(self, r))
+    transform = once()
+    results = [transform(dict(sample, sent_id=i)) for i in range(3)]
+    assert len(loads) == 1
+    assert [r['sent_id'] for r in results] == [0, 1, 2]
+    plain = Compose([LoadPhoto(), dict(type='Resize', scale=(11, 9), backend='pillow')])(dict(sample))
+    for result in results:
+        np.testing.assert_array_equal(result['img'], plain['img'])
+        assert result['img_shape'] == (9, 11) and result['ori_shape'] == plain['ori_shape']
+        assert result['segmentation'] == sample['segmentation']
+
+
+def test_a_kept_photo_cannot_be_changed(sample):
+    with pytest.raises(ValueError, match='read-only'):
+        once()(dict(sample))['img'][:] = 0
+
+
+def test_the_next_photo_is_loaded_and_a_broken_one_leaves_nothing(sample, tmp_path):
+    transform = once()
+    first = transform(dict(sample))
+    with pytest.raises(FileNotFoundError):
+        transform(dict(sample, img_path=str(tmp_path / 'gone.png')))
+    other = tmp_path / 'other.png'
+    Image.fromarray(np.full((HEIGHT, WIDTH, 3), 7, np.uint8)).save(other)
+    assert (transform(dict(sample, img_path=str(other)))['img'] == 7).all()
+    np.testing.assert_array_equal(transform(dict(sample))['img'], first['img'])
+
+
+def test_a_mask_is_decoded_once_an_object_and_handed_out_as_a_copy(sample, monkeypatch):
+    calls = counted(monkeypatch, 'mgfe_ris.datasets.transforms', 'decode_segmentation')
+    transform = LoadReferringMask()
+    loaded = LoadPhoto().transform(dict(sample))
+    first = transform(dict(loaded))['gt_seg_map']
+    before = first.copy()
+    first[:] = 9
+    np.testing.assert_array_equal(transform(dict(loaded))['gt_seg_map'], before)
+    assert len(calls) == 1
+    transform(dict(loaded, ref_id=sample['ref_id'] + 1))
+    transform(dict(loaded, img_path='elsewhere'))
+    assert len(calls) == 3
+
+
+def test_behind_resize_the_mask_is_what_resize_makes_of_it(sample):
+    resize = dict(type='Resize', scale=(11, 9), backend='pillow')
+    before = Compose([LoadPhoto(), LoadReferringMask(), resize])(dict(sample))
+    behind = Compose([once(), LoadReferringMask()])(dict(sample))
+    np.testing.assert_array_equal(behind['gt_seg_map'], before['gt_seg_map'])
+    np.testing.assert_array_equal(behind['img'], before['img'])
+    assert behind['gt_seg_map'].shape == (9, 11)
+
+
+def test_a_mask_to_score_at_the_photos_size_stays_as_it_is(sample):
+    kept = Compose([once(), LoadReferringMask()])(dict(sample, score_at='photo'))
+    assert kept['img'].shape[:2] == (9, 11)
+    np.testing.assert_array_equal(kept['gt_seg_map'], LoadReferringMask()(dict(sample))['gt_seg_map'])

@@ -85,8 +85,17 @@ def test_no_file_unless_asked(tmp_path, monkeypatch):
 
 
 def test_masks_of_two_sizes():
-    with pytest.raises(ValueError, match=r'prediction \(1, 4, 4\) and truth \(1, 4, 5\) differ in size: load the mask'):
+    with pytest.raises(ValueError, match=r'prediction \(1, 4, 4\) and truth \(1, 4, 5\) differ in size, and there'):
         evaluate(RefSegMetric(), [sample(torch.ones(4, 4), torch.ones(4, 5))])
+
+
+def test_a_truth_of_the_photos_size_is_met_by_resized_logits():
+    """The border lies where the interpolated logits cross, not where a resized mask has it."""
+    logits = torch.tensor([[0.0, 0.0], [3.0, -1.0]])[:, None]  # target minus background: 3 and -1, (2, 1, 2)
+    both = sample(torch.tensor([[1, 0]]), torch.tensor([[1, 1, 1, 1, 1, 0, 0, 0]]))
+    both.seg_logits = PixelData(data=logits)
+    # of 8 pixels between the centres 1.5 and 5.5, 3 falls to -1: above 0 up to 4.5, that is for pixels 0 to 4
+    assert evaluate(RefSegMetric(), [both])['oIoU'] == 100
 
 
 def test_a_misspelt_option_is_refused():

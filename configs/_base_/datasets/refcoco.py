@@ -3,10 +3,16 @@ meta_keys = ('img_path', 'img_id', 'ref_id', 'sent_id', 'sentence', 'ori_shape',
 # Pillow, as the official baseline: its bilinear resize filters, OpenCV's does not
 resize = dict(type='Resize', scale=(480, 480), keep_ratio=False, backend='pillow')
 
-train_pipeline = test_pipeline = [
+train_pipeline = [
     dict(type='LoadPhoto'),
     dict(type='LoadReferringMask'),
     resize,
+    dict(type='PickSentence'),
+    dict(type='PackSegInputs', meta_keys=meta_keys),
+]
+test_pipeline = [
+    dict(type='OncePerPhoto', transforms=[dict(type='LoadPhoto'), resize]),
+    dict(type='LoadReferringMask'),
     dict(type='PickSentence'),
     dict(type='PackSegInputs', meta_keys=meta_keys),
 ]
@@ -21,7 +27,8 @@ train_dataloader = dict(
     dataset=dict(**dataset, split='train', pipeline=train_pipeline),
 )
 val_dataloader = dict(
-    batch_size=1,
+    batch_size=8,
+    batch_sampler=dict(type='PhotoBatchSampler'),
     num_workers=4,
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),

@@ -9,6 +9,7 @@ pipeline = [
     dict(type='PackSegInputs', meta_keys=_base_.meta_keys),
 ]
 train_dataloader = dict(batch_size=32, num_workers=1, dataset=dict(pipeline=pipeline))
-val_dataloader = dict(batch_size=32, num_workers=1, dataset=dict(pipeline=pipeline))
+# small photos: batches of many photos are faster than batches of one
+val_dataloader = dict(batch_size=32, batch_sampler=None, num_workers=1, dataset=dict(pipeline=pipeline))
 test_dataloader = val_dataloader
 test_cfg = dict(splits=('train', 'val', 'testA', 'testB'), shuffled=('val',))

@@ -175,8 +175,8 @@ def _from_hub(auto_class: Any, name: str, option: str, **kwargs):
             reason = str(error).splitlines()[0][:150]
             kind = OSError if isinstance(error, OSError) else ValueError
             raise kind(
-                f'{auto_class.__name__}: {name} lacks a file, or one is broken ({reason}). Copy it again, or name another '
-                f'folder (--cfg-options model.{option}=DIR)'
+                f'{auto_class.__name__}: {name} lacks a file, or one is broken ({reason}). Copy it again, or name '
+                f'another folder (--cfg-options model.{option}=DIR)'
             ) from error
         if not isinstance(error, (OSError, HFValidationError)):
             raise

@@ -1,0 +1,101 @@
+"""A large JSON object, member by member, in little memory."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+_PIECE = 1 << 20
+_BEHIND_A_VALUE = (',', ':', ']', '}', ' ', '\t', '\r', '\n')
+
+
+def stream_lists(path: str | Path) -> Iterator[tuple[str, Any]]:
+    """``{"images": [a, b], "info": c}`` -> ``('images', a), ('images', b), ('info', c)``.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not a JSON object; what stood before the fault was given out already.
+    """
+    with open(path, encoding='utf-8') as file:
+        text = _Text(file)
+        try:
+            yield from _members(text)
+        except (ValueError, RecursionError) as error:  # of JSON, or of its encoding
+            raise ValueError(f'{path}: not JSON ({error or "too deep"})') from error
+
+
+def _members(text: '_Text') -> Iterator[tuple[str, Any]]:
+    text.expect('{')
+    if text.skip('}'):
+        return text.end()
+    while True:
+        key = text.value()
+        if not isinstance(key, str):
+            raise ValueError(f'a name was expected, found {key!r}')
+        text.expect(':')
+        if text.skip('['):
+            if not text.skip(']'):
+                while True:
+                    yield key, text.value()
+                    if not text.skip(','):
+                        break
+                text.expect(']')
+        else:
+            yield key, text.value()
+        if not text.skip(','):
+            break
+    text.expect('}')
+    text.end()
+
+
+class _Text:
+    """What is left of a file, a piece at a time."""
+
+    def __init__(self, file: TextIO):
+        self.file, self.text, self.at, self.ended = file, '', 0, False
+        self.decoder = json.JSONDecoder()
+
+    def more(self) -> None:
+        left = self.text[self.at :]
+        piece = self.file.read(max(_PIECE, len(left)))  # a value of many pieces is tried a few times only
+        self.text, self.at, self.ended = left + piece, 0, not piece
+
+    def peek(self) -> str:
+        """The next character that is no space; '' at the end."""
+        while True:
+            while self.at < len(self.text) and self.text[self.at] in ' \t\r\n\ufeff':
+                self.at += 1
+            if self.at < len(self.text):
+                return self.text[self.at]
+            if self.ended:
+                return ''
+            self.more()
+
+    def skip(self, character: str) -> bool:
+        found = self.peek() == character
+        self.at += found
+        return found
+
+    def expect(self, character: str) -> None:
+        if not self.skip(character):
+            raise ValueError(f'{character!r} was expected, found {self.peek()!r}')
+
+    def end(self) -> None:
+        if self.peek():
+            raise ValueError(f'something follows the end: {self.peek()!r}')
+
+    def value(self) -> Any:
+        self.peek()
+        while True:
+            try:
+                value, end = self.decoder.raw_decode(self.text, self.at)
+            except ValueError:
+                if self.ended:
+                    raise
+                self.more()
+                continue
+            # a number may go on in the next piece
+            if self.ended or self.text[end : end + 1] in _BEHIND_A_VALUE:
+                self.at = end
+                return value
+            self.more()

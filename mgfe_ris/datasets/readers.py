@@ -1,0 +1,317 @@
+"""Annotations in the forms that people have -> records, one per object.
+
+No torch here, and no trust: the files come from mirrors of dead links.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+from .json_stream import stream_lists
+from .masks import Part, mask_parts
+from .plain_pickle import load_plain_pickle
+
+
+class Sentence(NamedTuple):
+    """A sentence as it was typed, and the same cleaned: lower case, without punctuation."""
+
+    sent_id: int
+    raw: str
+    sent: str
+
+
+class Record(NamedTuple):
+    """An object of a photo and what is said of it."""
+
+    split: str
+    file_name: str
+    """Of the photo, relative to the folder of photos."""
+    size: tuple[int, int]
+    """(height, width) of the photo in pixels; (0, 0): the file does not say."""
+    img_id: int
+    ref_id: int
+    parts: list[Part]
+    """Of the mask, see :mod:`mgfe_ris.datasets.masks`; none: the sentences have no target."""
+    sentences: list[Sentence]
+
+
+def read_refer(folder: str | Path, split_by: str) -> Iterator[Record]:
+    """RefCOCO, RefCOCO+, G-Ref, RefCLEF and gRefCOCO: ``refs(<split_by>).p`` or ``.json`` (or ``grefs(...)``) with
+    ``instances.json`` beside it.
+
+    Raises:
+        FileNotFoundError: the folder or one of the files is missing; the message lists what is there.
+        ValueError: a file that is not of that form or not safe to read, a ref to what is not there.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f'{folder}: no such folder. Set data_root to where the annotations lie')
+    names = [f'{kind}({split_by}).{suffix}' for kind in ('refs', 'grefs') for suffix in ('p', 'json')]
+    refs_file = _first_file(folder, names)
+    instances_file = _first_file(folder, ['instances.json'])
+    refs = load_plain_pickle(refs_file) if refs_file.suffix == '.p' else _load_json(refs_file)
+    if not isinstance(refs, list) or not refs or not all(map(_is_ref, refs)):
+        raise ValueError(f'{refs_file}: expected a list of refs with {_REF}, and sentences with {_SENTENCE}')
+    images, annotations = _read_instances(instances_file, {i for ref in refs for i in _ann_ids(ref)})
+    _require_all([r for r in refs if r['image_id'] not in images], 'image', 'image_id')
+    _require_all([r for r in refs if not all(i in annotations for i in _ann_ids(r))], 'annotation', 'ann_id')
+    for ref in refs:
+        name, size = images[ref['image_id']]
+        yield Record(
+            split=ref['split'],
+            file_name=name,
+            size=size,
+            img_id=ref['image_id'],
+            ref_id=ref['ref_id'],
+            parts=[part for i in _ann_ids(ref) for part in annotations[i]],
+            sentences=[Sentence(s['sent_id'], s.get('raw', s['sent']), s['sent']) for s in ref['sentences']],
+        )
+
+
+def read_rows(path: str | Path) -> Iterator[Record]:
+    """A row per object: JSON lines (``.jsonl``), or parquet as data set hubs export it (``.parquet``).
+
+    A row has ``image`` (also ``file_name``, ``image_path``), ``sentences`` (also ``captions``, ``answer``,
+    ``sentence``; one or several) and ``mask`` (also ``segmentation``, ``raw_anns``: polygons, RLE, or the name of a PNG
+    beside the photos; null: no target), and may have ``split``, ``height``, ``width``, ``image_id``, ``ref_id``,
+    ``sent_ids``. Without ``split``, the file's name says it: ``train.jsonl``, ``val-00000-of-00002.parquet``.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a file or row that is not of that form; the row is named.
+        ImportError: parquet without pyarrow.
+    """
+    path = Path(path)
+    rows = _parquet_rows(path) if path.suffix == '.parquet' else _json_lines(path)
+    split = re.sub(r'-\d+-of-\d+$', '', path.stem)
+    photos: dict[str, int] = {}
+    sent_id = 0
+    for number, row in enumerate(rows):
+        try:
+            record = _row_record(row, split, number, photos, sent_id)
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(f'{path}, row {number + 1}: {error}') from error
+        sent_id += len(record.sentences)
+        yield record
+
+
+def check_name(name: str) -> str:
+    """The name of a file inside of a folder; raises ValueError for one that climbs out of it."""
+    parts = PurePosixPath(name.replace('\\', '/')).parts
+    if not name or '\0' in name or '..' in parts or parts[0] == '/' or ':' in parts[0]:
+        raise ValueError(f'{name[:80]!r} is no file name inside of a folder')
+    return name
+
+
+# RefCOCO's own form
+
+_REF = ('ref_id', 'ann_id', 'image_id', 'split', 'sentences')
+_SENTENCE = ('sent_id', 'sent')
+
+
+def _is_ref(ref: Any) -> bool:
+    return (
+        isinstance(ref, dict)
+        and ref.keys() >= set(_REF)
+        and all(_is_int(ref[key]) for key in ('ref_id', 'image_id'))
+        and all(_is_int(i) for i in (ref['ann_id'] if isinstance(ref['ann_id'], list) else [ref['ann_id']]))
+        and isinstance(ref['split'], str)
+        and isinstance(ref['sentences'], list)
+        and all(map(_is_sentence, ref['sentences']))
+    )
+
+
+def _is_sentence(sentence: Any) -> bool:
+    return (
+        isinstance(sentence, dict)
+        and _is_int(sentence.get('sent_id'))
+        and isinstance(sentence.get('sent'), str)
+        and isinstance(sentence.get('raw', ''), str)
+    )
+
+
+def _is_int(x: Any) -> bool:
+    return type(x) is int and abs(x) < 2**63
+
+
+def _ann_ids(ref: dict) -> list[int]:
+    """gRefCOCO has several, or -1 where the sentences have no target."""
+    ids = ref['ann_id'] if isinstance(ref['ann_id'], list) else [ref['ann_id']]
+    return [] if ref.get('no_target') or ids == [-1] else ids
+
+
+def _read_instances(path: Path, wanted: set[int]) -> tuple[dict, dict]:
+    """Names and sizes of all photos, and the masks of the wanted annotations, by id."""
+    images: dict[int, tuple[str, tuple[int, int]]] = {}
+    annotations: dict[int, list[Part]] = {}
+    seen = set()
+    for key, record in stream_lists(path):
+        seen.add(key)
+        if key not in ('images', 'annotations'):
+            continue
+        try:
+            if not isinstance(record, dict) or not _is_int(record['id']):
+                raise ValueError('no record with a number as id')
+            if key == 'images':
+                images[record['id']] = check_name(record['file_name']), _size(record['height'], record['width'])
+            elif record['id'] in wanted:
+                annotations[record['id']] = mask_parts(record['segmentation'])
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            reason = f'it lacks {error}' if isinstance(error, KeyError) else error
+            raise ValueError(f'{path}: {key} of COCO instances, {str(record)[:80]}: {reason}') from error
+    if not {'images', 'annotations'} <= seen:
+        raise ValueError(f'{path}: expected COCO instances, lists images and annotations; found {sorted(seen)}')
+    return images, annotations
+
+
+def _size(height: Any, width: Any) -> tuple[int, int]:
+    # int32 arithmetic of pycocotools: (height * width) must fit
+    if not (_is_int(height) and _is_int(width) and 0 < height < 2**15 and 0 < width < 2**15):
+        raise ValueError(f'a photo of {height} x {width} pixels (height, width)')
+    return height, width
+
+
+def _require_all(missing: list[dict], what: str, key: str) -> None:
+    if missing:
+        first = missing[0]
+        raise ValueError(
+            f'{len(missing)} refs point to a missing {what} in instances.json; the first is ref_id '
+            f'{first["ref_id"]} with {key} {first[key]}. Are refs and instances.json of the same data set?'
+        )
+
+
+def _first_file(folder: Path, names: list[str]) -> Path:
+    for name in names:
+        if (folder / name).is_file():
+            return folder / name
+    there = sorted(p.name for p in folder.iterdir())
+    raise FileNotFoundError(f'{folder / names[0]}: no such file. The folder holds {there}')
+
+
+def _load_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:  # of JSON, or of its encoding
+        raise ValueError(f'{path}: not JSON ({error})') from error
+
+
+# Rows
+
+
+def _json_lines(path: Path) -> Iterator[Any]:
+    with open(path, 'rb') as file:
+        for number, line in enumerate(file):
+            if line.strip():
+                try:
+                    yield json.loads(line)
+                except (ValueError, RecursionError) as error:
+                    raise ValueError(f'{path}, line {number + 1}: not JSON ({error})') from error
+
+
+def _parquet_rows(path: Path) -> Iterator[dict]:
+    try:
+        from pyarrow import ArrowException
+        from pyarrow.parquet import ParquetFile
+    except ImportError as error:
+        raise ImportError(f'{path}: reading parquet needs pyarrow: pip install pyarrow') from error
+    if not path.is_file():
+        raise FileNotFoundError(f'{path}: no such file')
+    try:
+        file = ParquetFile(path)
+        # photos inside of the file would be read for nothing
+        columns = [c for c in file.schema_arrow.names if c in _COLUMNS and not _is_photo(file.schema_arrow.field(c))]
+        for batch in file.iter_batches(batch_size=1024, columns=columns):
+            yield from batch.to_pylist()
+    except (ArrowException, OSError) as error:
+        raise ValueError(f'{path}: not a parquet file ({error})') from error
+
+
+def _is_photo(field: Any) -> bool:
+    return 'binary' in str(field.type)
+
+
+_IMAGE = ('file_name', 'image_path', 'image')
+_SENTENCES = ('sentences', 'captions', 'answer', 'sentence')
+_MASK = ('mask', 'segmentation', 'raw_anns')
+_COLUMNS = {
+    *_IMAGE, *_SENTENCES, *_MASK, 'split', 'height', 'width', 'image_id', 'ref_id', 'sent_ids', 'raw_image_info'
+}  # fmt: skip
+
+
+def _row_record(row: Any, split: str, number: int, photos: dict[str, int], sent_id: int) -> Record:
+    if not isinstance(row, dict):
+        raise ValueError(f'expected an object by name; got {str(row)[:80]}')
+    info = _unpacked(row.get('raw_image_info')) or {}
+    name = check_name(_coco_name(_first(row, _IMAGE)))
+    height, width = (row.get(key, info.get(key)) for key in ('height', 'width'))
+    sentences = list(_sentences(_first(row, _SENTENCES), row.get('sent_ids'), sent_id))
+    if not sentences:
+        raise ValueError('no sentence')
+    if not isinstance(row.get('split', split), str):
+        raise ValueError(f'split must be a string; got {row["split"]!r}')
+    return Record(
+        split=row.get('split', split),
+        file_name=name,
+        size=(0, 0) if height is None and width is None else _size(height, width),
+        img_id=_integer(row.get('image_id'), photos.setdefault(name, len(photos))),
+        ref_id=_integer(row.get('ref_id'), number),
+        parts=_row_parts(_unpacked(_first(row, _MASK, may_be_null=True))),
+        sentences=sentences,
+    )
+
+
+def _first(row: dict, names: Iterable[str], may_be_null: bool = False) -> Any:
+    for name in names:
+        if row.get(name) is not None or (may_be_null and name in row):
+            return row[name]
+    raise ValueError(f'none of {", ".join(names)}; there are {", ".join(map(str, row))}')
+
+
+def _coco_name(name: Any) -> str:
+    """Exports put folders before, and an object's number behind, the names of COCO's photos."""
+    if not isinstance(name, str):
+        raise ValueError(f"the photo's name must be a string; got {str(name)[:80]!r}")
+    coco = re.search(r'(COCO_(?:train|val)2014_\d{12})(?:_\d+)?\.jpg$', name)
+    return f'{coco[1]}.jpg' if coco else name
+
+
+def _unpacked(value: Any) -> Any:
+    """JSON inside of a string."""
+    return json.loads(value) if isinstance(value, str) and value.lstrip()[:1] in ('{', '[') else value
+
+
+def _row_parts(mask: Any) -> list[Part]:
+    if isinstance(mask, dict) and 'segmentation' in mask:
+        mask = mask['segmentation']
+    if isinstance(mask, str):
+        return [{'png': check_name(mask)}]
+    if mask is not None and not isinstance(mask, (list, dict)):
+        raise ValueError(f'mask must be polygons, an RLE, the name of a PNG, or null; got {mask!r}')
+    parts = mask_parts(mask)
+    if mask is not None and not parts:
+        raise ValueError('the mask is empty; null says that the sentences have no target')
+    return parts
+
+
+def _sentences(value: Any, ids: Any, first_id: int) -> Iterator[Sentence]:
+    for i, item in enumerate(value if isinstance(value, list) else [value]):
+        given = ids[i] if isinstance(ids, list) and i < len(ids) else None
+        item = {'sent': item} if isinstance(item, str) else item
+        texts = item if isinstance(item, dict) else {}
+        raw, sent = texts.get('raw', texts.get('sent')), texts.get('sent', texts.get('raw'))
+        if not isinstance(raw, str) or not isinstance(sent, str):
+            raise ValueError(f'a sentence must be a string, or have one under sent or raw; got {str(item)[:80]}')
+        yield Sentence(_integer(item.get('sent_id', given), first_id + i), raw, sent)
+
+
+def _integer(value: Any, otherwise: int) -> int:
+    """Hubs write ids as strings now and then."""
+    if value is None:
+        return otherwise
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        value = int(value)
+    if not _is_int(value):
+        raise ValueError(f'an id must be a whole number; got {str(value)[:80]!r}')
+    return value

@@ -1,0 +1,110 @@
+"""gIoU, cIoU, N-acc, T-acc and Pr@X: a sentence may name no object, one, or several.
+
+As "GRES: Generalized Referring Expression Segmentation" (Liu, Ding, Jiang, CVPR 2023, arXiv 2306.00968) and the
+evaluator of its repository, henghuiding/ReLA (``gres_model/evaluation/refer_evaluation.py``), define them:
+
+===================  =======================  ==========================  ======================
+truth, prediction    IoU of the sample        adds to cIoU                adds to
+===================  =======================  ==========================  ======================
+empty, empty         1                        nothing                     N-acc, right
+empty, some pixels   0                        its pixels to the union     N-acc, wrong
+some, empty          0                        the truth to the union      T-acc, wrong; Pr@X
+some, some           intersection over union  intersection and union      T-acc, right; Pr@X
+===================  =======================  ==========================  ======================
+
+- gIoU: mean IoU of all samples. cIoU: sum of intersections over sum of unions.
+- N-acc: share of the samples without a target whose prediction is empty. T-acc: share of those with a target whose
+  prediction is not.
+- Pr@X: share of the samples *with* a target whose IoU is at least X (the evaluator; "higher than" in the paper).
+- A truth is empty if no pixel of it is 1. A prediction is empty if it has fewer than ``min_pixels`` pixels, and then
+  it is cleared: the paper's rule for models that give a mask and nothing else, with 50 pixels. ReLA itself has
+  a classifier for this instead; its evaluator, when that says "no target", drops the intersection but leaves the
+  mask's pixels in the union.
+- T-acc is TN / (TN + FP), an empty truth being positive. The evaluator at commit a389648 computes TP / (TP + FP + 1),
+  and N-acc with the same + 1; the version in most repositories built on it is the paper's, without them.
+- A figure whose denominator is 0 is left out: N-acc without a sample lacking a target, T-acc and Pr@X without one
+  having a target, cIoU without a pixel in any mask. The evaluator reports 0 or fails.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from mmseg.registry import METRICS
+
+from .metric import RefSegMetric
+
+THRESHOLDS = (0.7, 0.8, 0.9)
+MIN_PIXELS = 50
+
+
+def summarize_generalized(
+    intersections: Sequence[int],
+    unions: Sequence[int],
+    predicted: Sequence[int],
+    true: Sequence[int],
+    min_pixels: int = MIN_PIXELS,
+) -> dict[str, float]:
+    """Records of all samples -> percentages, by the conventions at the head of this module.
+
+    Args:
+        intersections: pixels in both masks.
+        unions: pixels in either mask.
+        predicted: pixels of the prediction.
+        true: pixels of the truth.
+        min_pixels: a prediction of fewer is empty; 1: only one without any.
+
+    Raises:
+        ValueError: if there is no sample.
+    """
+    if not len(intersections):
+        raise ValueError('no sample to evaluate')
+    found, target = np.asarray(predicted) >= min_pixels, np.asarray(true) > 0
+    i = np.where(found, intersections, 0)
+    u = np.where(found, unions, true)
+    iou = np.where(u > 0, i / np.maximum(u, 1), 1)  # no union: truth and prediction are empty
+    metrics = {'gIoU': iou.mean()}
+    if u.any():
+        metrics['cIoU'] = i.sum() / u.sum()
+    if not target.all():
+        metrics['N-acc'] = (~found[~target]).mean()
+    if target.any():
+        metrics['T-acc'] = found[target].mean()
+        metrics |= {f'Pr@{x}': (iou[target] >= x).mean() for x in THRESHOLDS}
+    return {name: 100 * float(value) for name, value in metrics.items()}
+
+
+@METRICS.register_module()
+class GeneralizedRefSegMetric(RefSegMetric):
+    """gIoU, cIoU, N-acc, T-acc and Pr@0.7 to Pr@0.9 in percent, by the conventions at the head of this module.
+
+    Args:
+        min_pixels: a prediction of fewer pixels, at the size of the truth, is empty.
+        **kwargs: of :class:`RefSegMetric`. A line per sample also holds the pixels of each mask, ``pred_pixels`` and
+            ``truth_pixels``. Masks and pixels are the model's, nothing cleared; ``iou`` is the one that gIoU averages.
+
+    Raises:
+        ValueError: if ``min_pixels`` is less than 1.
+    """
+
+    def __init__(self, min_pixels: int = MIN_PIXELS, **kwargs):
+        if min_pixels < 1:
+            raise ValueError(f'min_pixels must be at least 1, for a prediction of no pixel is empty; got {min_pixels}')
+        super().__init__(**kwargs)
+        self.min_pixels = min_pixels
+
+    def record(self, sample: dict) -> dict:
+        """Counts of one sample, and the rest of its line."""
+        record = super().record(sample)
+        truth_pixels = int((sample['gt_sem_seg']['data'] == 1).sum())
+        pred_pixels = record['union'] + record['intersection'] - truth_pixels
+        record |= dict(pred_pixels=pred_pixels, truth_pixels=truth_pixels)
+        if 'iou' in record:
+            record['iou'] = self.summarize([record])['gIoU'] / 100
+        return record
+
+    def summarize(self, records: list[dict]) -> dict[str, float]:
+        """Records of all samples -> percentages."""
+        i, u, predicted, true = (
+            [r[key] for r in records] for key in ('intersection', 'union', 'pred_pixels', 'truth_pixels')
+        )
+        return summarize_generalized(i, u, predicted, true, self.min_pixels)
