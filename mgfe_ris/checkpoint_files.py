@@ -8,9 +8,7 @@ from urllib.parse import urlparse
 
 import torch
 from mmengine.dist import barrier, is_main_process
-from mmengine.runner.checkpoint import CheckpointLoader
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 
 def read_checkpoint(source: str | Path) -> Any:
@@ -81,12 +79,6 @@ def require_new(path: str | Path) -> Path:
     if Path(path).exists():
         raise FileExistsError(f'{path} is there already; name another file, or delete it')
     return Path(path)
-
-
-@CheckpointLoader.register_scheme(prefixes=r'.*\.safetensors$')
-def _load_safetensors(filename: str, map_location: Any = None) -> dict[str, Tensor]:
-    """For ``load_from`` of a config, which mmengine reads."""
-    return read_checkpoint(filename)
 
 
 def _download(url: str) -> Path:

@@ -1,4 +1,4 @@
-"""What the runner prints."""
+"""What the runner does beside training: where it starts from, and what it prints."""
 
 import sys
 import time
@@ -6,8 +6,26 @@ from datetime import timedelta
 
 import torch
 from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
+
+
+class StartFromHook(Hook):
+    """Training starts from these weights: loaded behind the model's own initialisation.
+
+    Args:
+        state: some or all of the model's weights, by name.
+    """
+
+    priority = 'VERY_HIGH'  # ahead of hooks that copy the weights
+
+    def __init__(self, state: dict[str, torch.Tensor]):
+        self.state = state
+
+    def before_train(self, runner: Runner) -> None:
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model.load_state_dict(self.state, strict=False)
 
 
 @HOOKS.register_module()

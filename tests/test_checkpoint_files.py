@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.runner.checkpoint import CheckpointLoader
 from safetensors import safe_open
 from safetensors.torch import save_file
 
@@ -215,27 +214,6 @@ def test_only_the_main_process_downloads(server, cache, tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint_files, 'barrier', lambda: write(cache / 'x.pth', STATE))
     cache.mkdir(parents=True)
     assert_same_bits(STATE, read_checkpoint(f'{server.url}/x.pth'))
-
-
-# As mmengine reads it, for load_from in a config
-
-
-def test_mmengine_reads_safetensors(tmp_path):
-    path = write(tmp_path / 'x.safetensors', STATE)
-    assert_same_bits(STATE, CheckpointLoader.load_checkpoint(str(path), map_location='cpu'))
-    with pytest.raises(ValueError, match=r'page\.safetensors: not a checkpoint'):
-        (tmp_path / 'page.safetensors').write_text('<html>')
-        CheckpointLoader.load_checkpoint(str(tmp_path / 'page.safetensors'))
-
-
-def test_mmengine_reads_safetensors_of_a_url(server, cache, tmp_path):
-    server.files['/x.safetensors'] = write(tmp_path / 'x.safetensors', STATE).read_bytes()
-    assert_same_bits(STATE, CheckpointLoader.load_checkpoint(f'{server.url}/x.safetensors', map_location='cpu'))
-
-
-def test_mmengine_reads_other_files_as_ever(tmp_path):
-    path = write(tmp_path / 'x.safetensors.pth', STATE)
-    assert_same_bits(STATE, CheckpointLoader.load_checkpoint(str(path), map_location='cpu'))
 
 
 # Writing

@@ -17,8 +17,8 @@ from mgfe_ris.visualization import PictureHook
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file, or the name of one of ours')
-    parser.add_argument('checkpoint', help='file that training wrote')
+    parser.add_argument('config', help='config file, the name of one of ours, or a folder with a model')
+    parser.add_argument('checkpoint', help='weights, or a folder with weights')
     parser.add_argument('--work-dir', help='for logs; default: <work dir of the training>/test')
     parser.add_argument('--out', type=Path, help='folder for metrics.json and a JSON line per sample and split')
     parser.add_argument('--show-dir', help='folder for pictures: photo, sentence, truth and prediction')

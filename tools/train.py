@@ -11,7 +11,9 @@ import torch
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner, find_latest_checkpoint
 
-from mgfe_ris.apis import check_checkpoint, load_config, report_errors, use_mixed_precision
+from mgfe_ris.apis import check_checkpoint, load_config, report_errors, unwrap, use_mixed_precision
+from mgfe_ris.checkpoint_files import read_checkpoint
+from mgfe_ris.hooks import StartFromHook
 
 
 def parse_args() -> argparse.Namespace:
@@ -50,10 +52,20 @@ def build_config(args: argparse.Namespace) -> Config:
 
 def prepare(args: argparse.Namespace) -> Runner:
     """Read and check everything, so that what is wrong with the input shows before the training starts."""
-    runner = Runner.from_cfg(build_config(args))
-    newest = find_latest_checkpoint(runner.work_dir) if runner.cfg.resume else None
-    if runner.cfg.load_from or newest:
-        check_checkpoint(runner.model, runner.cfg.load_from or newest, whole=runner.cfg.resume)
+    cfg = build_config(args)
+    start = None if cfg.resume else cfg.load_from
+    if start:
+        cfg.load_from = None  # loaded below: mmengine would pass over what does not fit, and run what the file holds
+    runner = Runner.from_cfg(cfg)
+    if start:
+        state = check_checkpoint(runner.model, start, whole=False)
+        common = state.keys() & unwrap(runner.model).state_dict().keys()
+        runner.logger.info(f'{start}: {len(common)} weights to start from, {len(state) - len(common)} left out')
+        runner.register_hook(StartFromHook({name: state[name] for name in common}))
+    elif cfg.resume and (newest := cfg.load_from or find_latest_checkpoint(runner.work_dir)):
+        check_checkpoint(runner.model, newest)
+        if not {'meta', 'optimizer'} <= set(read_checkpoint(newest)):
+            raise ValueError(f'{newest} holds weights only, and nothing to resume; start from it, without resume')
     for loop in filter(None, (runner.train_loop, runner.val_loop)):  # reads the data sets
         runner.logger.info(f'{type(loop).__name__}: {len(loop.dataloader.dataset)} samples')
         if len(loop.dataloader) == 0:

@@ -1,8 +1,8 @@
 """What the tools, and users' own scripts, call."""
 
-from .config import find_config, load_config, without_pretrained
+from .config import config_in, find_config, load_config, weights_in, without_pretrained
 from .errors import report_errors
-from .folder import config_in, require_empty, save_folder, weights_in
+from .folder import require_empty, save_folder
 from .model import (
     build_model,
     check_checkpoint,

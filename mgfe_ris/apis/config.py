@@ -6,10 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import mmseg.registry
 from mmengine.config import Config
+from mmengine.registry import Registry
 
 CONFIG_ROOT = Path(__file__).parents[1] / '.mim' / 'configs'
 
+CONFIG, WEIGHTS = 'config.json', 'model.safetensors'
+"""The files of a model's folder, see ``save_folder``."""
 HERE = '{{ fileDirname }}'
 """Stands for the config's own folder, in JSON as in mmengine's Python configs."""
 
@@ -20,7 +24,7 @@ def load_config(
     """Read a config file.
 
     Args:
-        config: a path, or the name of one of ours (``mgfe-ris_tiny_refshapes``).
+        config: a path, the name of one of ours (``mgfe-ris_tiny_refshapes``), or a folder with a model.
         options: changes by dotted key, as ``--cfg-options`` gives them. ``data_root`` reaches every data set
             of the config, not only the variable of that name.
         from_scratch: name no weights and no tokenizer of a hub: random weights, built-in vocabulary.
@@ -28,7 +32,7 @@ def load_config(
 
     Raises:
         FileNotFoundError: no such file or name; the message lists the names there are.
-        ValueError: a JSON config that is broken, or that would import or call anything but registered parts.
+        ValueError: a JSON config that is broken, or that names anything but our parts.
     """
     path = find_config(config)
     cfg = _read_json(path) if path.suffix == '.json' else Config.fromfile(path)
@@ -45,11 +49,45 @@ def find_config(name: str | Path) -> Path:
     """The path of a config given by path or by the name of one of ours; see :func:`load_config`."""
     if Path(name).is_file():
         return Path(name)
+    if str(name) and Path(name).is_dir():
+        return config_in(name)
     ours = {path.stem: path for path in sorted(CONFIG_ROOT.glob('[!_]*/*.py'))}
     try:
         return ours[str(name).removesuffix('.py')]
     except KeyError:
         raise FileNotFoundError(f'{name}: no such config file. Ours are {", ".join(ours)}') from None
+
+
+def config_in(folder: str | Path) -> Path:
+    """The config that ``save_folder``, or training, left in a folder.
+
+    A Python config is code, and run when it is read: only one that stands beside what training wrote is taken.
+
+    Raises:
+        FileNotFoundError: there is none, or several.
+    """
+    folder = Path(folder)
+    trained = (folder / 'last_checkpoint').is_file() or any(folder.glob('best_*.pth'))
+    return _only_file(folder, CONFIG, '*.py' if trained and not (folder / WEIGHTS).is_file() else None)
+
+
+def weights_in(folder: str | Path) -> Path:
+    """The weights that ``save_folder``, or training (the best), left in a folder.
+
+    Raises:
+        FileNotFoundError: there are none, or several.
+    """
+    return _only_file(Path(folder), WEIGHTS, 'best_*.pth')
+
+
+def _only_file(folder: Path, exported: str, trained: str | None) -> Path:
+    if (folder / exported).is_file():
+        return folder / exported
+    found = sorted(folder.glob(trained)) if trained else []
+    if len(found) != 1:
+        files = f'one file {trained}, found {[path.name for path in found]}, and no {exported}' if trained else exported
+        raise FileNotFoundError(f'{folder}: expected {files}; name the one you mean')
+    return found[0]
 
 
 def without_pretrained(cfg: Config) -> Config:
@@ -63,29 +101,51 @@ def without_pretrained(cfg: Config) -> Config:
 
 
 def _read_json(path: Path) -> Config:
-    """A JSON config travels with weights, from anybody: it may name registered parts, not what Python can import.
+    """A JSON config travels with weights, from anybody: it may name our parts and the few stock ones that they need.
 
-    Not through mmengine, which would run a ``_base_``, import ``custom_imports``, look a ``type`` with a dot up as
-    a function of a module, and put environment variables in place before all that.
+    Other stock parts are not harmless: mmseg's losses, for one, unpickle files that their arguments name. Not through
+    mmengine, which would run a ``_base_``, import ``custom_imports``, look a ``type`` with a dot up as a function of a
+    module, and put environment variables in place before all that.
     """
     try:
         raw = json.loads(path.read_text(encoding='utf-8'))
     except ValueError as error:
         raise ValueError(f'{path}: no whole JSON file ({error})') from error
-    if not isinstance(raw, dict):
-        raise ValueError(f'{path}: expected a config, an object by name; got a {type(raw).__name__}')
-    foreign = [f'_base_ = {raw["_base_"]}'] if '_base_' in raw else []
-    foreign += [node['type'] for node in _nodes(raw) if isinstance(node.get('type'), str) and '.' in node['type']]
+    if not isinstance(raw, dict) or 'model' not in raw:
+        raise ValueError(f'{path}: no config of a model of ours: it has no "model"')
     imports = raw.get('custom_imports', {}).get('imports', [])
-    foreign += [name for name in ([imports] if isinstance(imports, str) else imports) if name not in sys.modules]
+    imports = [imports] if isinstance(imports, str) else imports
+    foreign = [f'_base_ = {raw["_base_"]}'] if '_base_' in raw else []
+    foreign += [name for name in imports if name not in sys.modules]
+    for node in _nodes(raw):
+        foreign += [str(node[key]) for key in ('type', '_scope_') if key in node and not _is_known(node[key], imports)]
     if foreign:
         raise ValueError(
-            f'{path} asks for code beyond the registered parts: {", ".join(foreign)}. If you trust it, import those '
-            'modules yourself first, and name parts as they are registered'
+            f'{path} asks for code beyond the parts of mgfe_ris: {", ".join(foreign)}. If you trust it, import the '
+            'modules of its custom_imports yourself first'
         )
     for node in _nodes(raw):
         node.update({k: v.replace(HERE, str(path.absolute().parent)) for k, v in node.items() if isinstance(v, str)})
     return Config(raw, filename=str(path))
+
+
+_STOCK = {
+    *('AdamW', 'BN', 'CheckpointHook', 'CosineAnnealingLR', 'DefaultSampler', 'DistSamplerSeedHook'),
+    *('EpochBasedTrainLoop', 'GN', 'IterTimerHook', 'LN', 'LinearLR', 'LocalVisBackend', 'LoggerHook', 'OptimWrapper'),
+    *('PackSegInputs', 'ParamSchedulerHook', 'Resize', 'SyncBN', 'TensorboardVisBackend', 'ValLoop', 'Visualizer'),
+}
+"""Of mmengine, mmcv and mmseg: what our configs use, none of which runs or unpickles what its arguments name."""
+
+
+def _is_known(name: Any, imports: list[str]) -> bool:
+    """Whether a ``type`` is in the list, or a part of ours or of modules that the user imported."""
+    packages = {'mgfe_ris', *(module.split('.')[0] for module in imports)}
+    registered = [r.module_dict[name] for r in _REGISTRIES if isinstance(name, str) and name in r.module_dict]
+    ours = bool(registered) and all(part.__module__.split('.')[0] in packages for part in registered)
+    return ours or (isinstance(name, str) and name in _STOCK)
+
+
+_REGISTRIES = [value for value in vars(mmseg.registry).values() if isinstance(value, Registry)]
 
 
 def set_everywhere(root: Any, key: str, value: Any) -> None:

@@ -7,9 +7,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from ..checkpoint_files import write_checkpoint
-from .config import HERE, set_everywhere, without_pretrained
+from .config import CONFIG, HERE, WEIGHTS, set_everywhere, without_pretrained
 
-CONFIG, WEIGHTS, TOKENIZER = 'config.json', 'model.safetensors', 'tokenizer'
+TOKENIZER = 'tokenizer'
 
 
 def save_folder(model: Any, folder: str | Path) -> Path:
@@ -32,16 +32,6 @@ def save_folder(model: Any, folder: str | Path) -> Path:
         (part / CONFIG).write_text(json.dumps(_portable_config(model), indent=2) + '\n')
         part.rename(target)
     return Path(folder)
-
-
-def config_in(folder: str | Path) -> Path:
-    """The config that :func:`save_folder`, or training, left in a folder."""
-    return _only_file(Path(folder), CONFIG, '*.py')
-
-
-def weights_in(folder: str | Path) -> Path:
-    """The weights that :func:`save_folder`, or training (the best), left in a folder."""
-    return _only_file(Path(folder), WEIGHTS, 'best_*.pth')
 
 
 def require_empty(folder: str | Path) -> Path:
@@ -68,15 +58,3 @@ def _architecture(config: Any) -> dict:
     """What differs from the defaults of transformers' class, without names and versions of where it came from."""
     provenance = ('architectures', 'dtype', 'torch_dtype', 'transformers_version')
     return {k: v for k, v in config.to_diff_dict().items() if k not in provenance and not k.startswith('_')}
-
-
-def _only_file(folder: Path, exported: str, trained: str) -> Path:
-    if (folder / exported).is_file():
-        return folder / exported
-    found = sorted(folder.glob(trained))
-    if len(found) != 1:
-        names = [path.name for path in found]
-        raise FileNotFoundError(
-            f'{folder}: expected one file {trained}, found {names}, and no {exported}; name the one you mean'
-        )
-    return found[0]

@@ -15,8 +15,7 @@ from torch import nn
 
 from ..checkpoint_files import convert_checkpoint
 from ..models.checkpoints import State, differences, state_dict_of
-from .config import load_config
-from .folder import config_in, weights_in
+from .config import load_config, weights_in
 
 
 def load_model(
@@ -44,9 +43,8 @@ def load_model(
     device = _check_device(device)
     if checkpoint is not None:
         _require_checkpoint(checkpoint)
-    if Path(config).is_dir():
-        checkpoint = checkpoint or weights_in(config)
-        config = config_in(config)
+    if checkpoint is None and Path(config).is_dir():
+        checkpoint = weights_in(config)
     model = build_model(load_config(config, options))
     if checkpoint is None:
         model.init_weights()
@@ -56,9 +54,18 @@ def load_model(
 
 
 def build_model(cfg: Config) -> BaseModel:
-    """The model of a config, with weights yet to be loaded, and its config as ``model.cfg``."""
+    """The model of a config, with weights yet to be loaded, and its config as ``model.cfg``.
+
+    Raises:
+        ValueError: no config of a model, or of parts that are not registered.
+    """
+    if 'model' not in cfg:
+        raise ValueError(f'{cfg.filename}: no config of a model: it has no "model"')
     init_default_scope(cfg.get('default_scope', 'mmseg'))
-    model = MODELS.build(cfg.model)
+    try:
+        model = MODELS.build(cfg.model)
+    except KeyError as error:  # of a registry: a type that nobody registered
+        raise ValueError(f'{cfg.filename}: {error.args[0]}') from error
     model.cfg = cfg
     return model
 
@@ -68,14 +75,16 @@ def check_checkpoint(model: nn.Module, path: str | Path, whole: bool = True) -> 
 
     Args:
         model: of the config.
-        path: a local file.
-        whole: every name must fit; False for a start from another model's weights, where only common names must.
+        path: a local file, or a folder with weights.
+        whole: every name must fit; False for a start from another model's weights, where common names must, and there
+            must be some.
 
     Raises:
         FileNotFoundError: no such file.
         ValueError: not a checkpoint, one of another model (the first differences are listed), or one that was
             trained with another tokenizer.
     """
+    path = weights_in(path) if Path(path).is_dir() else path
     return check_weights(model, read_weights(path), path, whole)
 
 
@@ -88,18 +97,19 @@ def check_weights(model: nn.Module, state: State, path: str | Path, whole: bool 
             f'{path} was trained with another tokenizer than the config names. Use the config that training wrote, or '
             '--from-scratch for a model trained so'
         )
+    if any(name.startswith('classifier.conv1_4.') for name in state):
+        raise ValueError(
+            f'{path} is a checkpoint of the official LAVT: convert it with tools/model_converters/lavt2mgfe.py first'
+        )
     wrong = differences(state, ours, whole=whole)
+    if not state.keys() & ours.keys():
+        wrong = [f'no name in common, {next(iter(state))} for one is not in the model']
     if wrong:
         raise ValueError(
             f'{path} does not fit the model of the config: {len(wrong)} differences, first '
             f'{"; ".join(wrong[:3])}. Use the config that the checkpoint was trained with'
-            + ('; tools/model_converters/lavt2mgfe.py reads official LAVT files' if _is_lavt(state) else '')
         )
     return state
-
-
-def _is_lavt(state: State) -> bool:
-    return any(name.startswith('classifier.conv1_4.') for name in state)
 
 
 def unwrap(model: Any) -> nn.Module:

@@ -50,7 +50,7 @@ class FlipWithWords(BaseTransform):
         prob: how often, in [0, 1].
 
     Raises:
-        ValueError: a prob beyond [0, 1], or a mask that is yet to be loaded.
+        ValueError: a prob beyond [0, 1], or a mask that is yet to be loaded or of another size than the photo.
     """
 
     def __init__(self, prob: float = 0.5):
@@ -83,7 +83,7 @@ class CropWithTarget(BaseTransform):
             ``PickSentence``, if any of its ``sentences`` has.
 
     Raises:
-        ValueError: a min_scale beyond [0, 1], or a mask that is yet to be loaded.
+        ValueError: a min_scale beyond [0, 1], or a mask that is yet to be loaded or of another size than the photo.
     """
 
     def __init__(self, min_scale: float = 0.7, skip_words: Sequence[str] = POSITION_WORDS):
@@ -195,6 +195,11 @@ def _require_mask(results: dict) -> None:
     """A mask that is loaded later would be that of the photo as it was."""
     if 'segmentation' in results and 'gt_seg_map' not in results:
         raise ValueError('put LoadReferringMask before the transforms that flip or crop the photo')
+    if 'gt_seg_map' in results and results['gt_seg_map'].shape != results['img'].shape[:2]:
+        raise ValueError(
+            f'the mask is {results["gt_seg_map"].shape}, the photo {results["img"].shape[:2]}: flip and crop in the '
+            'pipeline of the training, where both have one size'
+        )
 
 
 def _share(number: float, name: str) -> float:

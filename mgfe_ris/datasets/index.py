@@ -1,6 +1,5 @@
 """Records as columns in files that all processes share: small to pickle, and nothing is copied into workers."""
 
-import json
 import os
 import shutil
 import tempfile
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .readers import Record
+from .readers import Record, unpack_parts
 
 _NUMBERS = ('img_id', 'height', 'width', 'photo', 'ref_id', 'sent_id')
 _ENDS = ('name_end', 'mask_end', 'text_end', 'sentence_end')
@@ -49,6 +48,9 @@ class SharedIndex:
     def __reduce__(self):
         return SharedIndex, (self.folder,)
 
+    def __deepcopy__(self, memo: dict) -> 'SharedIndex':
+        return self  # nothing of it changes, and the files go with the first one
+
     def __len__(self) -> int:
         return len(self.ref_id)
 
@@ -69,7 +71,7 @@ class SharedIndex:
             ref_id=int(self.ref_id[i]),
             height=int(self.height[photo]),
             width=int(self.width[photo]),
-            segmentation=json.loads(_piece(self.masks, self.mask_end, i)),
+            segmentation=unpack_parts(_piece(self.masks, self.mask_end, i)),
             sentences=[_piece(self.texts, self.text_end, s).decode() for s in chosen],
             sent_ids=[int(self.sent_id[s]) for s in chosen],
         )
@@ -123,7 +125,7 @@ def write_index(records: Iterable[Record], sentence_key: str) -> SharedIndex:
             numbers['name_end'].append(len(texts['names']))
         numbers['photo'].append(photos[record.file_name])
         numbers['ref_id'].append(record.ref_id)
-        texts['masks'] += json.dumps(record.parts, separators=(',', ':'), default=_text_of_bytes).encode()
+        texts['masks'] += record.mask
         numbers['mask_end'].append(len(texts['masks']))
         for item in record.sentences:
             numbers['sent_id'].append(item.sent_id)
@@ -136,13 +138,6 @@ def write_index(records: Iterable[Record], sentence_key: str) -> SharedIndex:
     for name, text in texts.items():
         np.save(folder / f'{name}.npy', np.frombuffer(text, np.uint8))
     return SharedIndex(folder, owner=True)
-
-
-def _text_of_bytes(value: object) -> str:
-    """Compressed RLEs in pickles are bytes."""
-    if isinstance(value, bytes):
-        return value.decode('ascii')
-    raise TypeError(f'a mask holds a {type(value).__name__}')
 
 
 def _piece(data: np.ndarray, ends: np.ndarray, i: int) -> bytes:

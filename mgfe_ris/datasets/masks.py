@@ -12,6 +12,8 @@ Part = list | dict
 """A polygon ``[x, y, x, y, ...]`` in pixels, a run length encoding ``{size, counts}`` (compressed or not), or
 ``{'png': path}``, whose pixels other than 0 are inside."""
 
+_LONGEST_OUTLINE = 1 << 20
+
 
 def mask_parts(segmentation: list | dict | None) -> list[Part]:
     """COCO's ``segmentation`` (polygons, one RLE, or a list of RLEs), or None -> its parts."""
@@ -19,6 +21,8 @@ def mask_parts(segmentation: list | dict | None) -> list[Part]:
         return []
     if isinstance(segmentation, dict):
         return [segmentation]
+    if not isinstance(segmentation, list):
+        raise ValueError(f'a mask is made of polygons, RLEs or PNGs; got {str(segmentation)[:80]}')
     if segmentation and all(isinstance(x, (int, float)) for x in segmentation):
         return [segmentation]
     return list(segmentation)
@@ -76,11 +80,16 @@ def _check_polygon(polygon: list, height: int, width: int) -> None:
             raise ValueError(
                 f'a polygon leaves the photo: {name} from {axis.min()} to {axis.max()}, of a photo of {size} pixels'
             )
+    # pycocotools walks along it in steps of a fifth of a pixel, and keeps each
+    length = np.abs(np.diff(points.reshape(-1, 2).astype(float), axis=0)).sum()
+    if length > _LONGEST_OUTLINE:
+        raise ValueError(f'the outline of a polygon is {length:.0f} pixels long')
 
 
 def _check_rle(rle: dict[str, Any], height: int, width: int) -> None:
-    if list(rle.get('size', [])) != [height, width]:
-        raise ValueError(f'RLE of size {rle.get("size")} for a photo of {[height, width]} (height, width)')
+    size = rle.get('size')
+    if not isinstance(size, (list, tuple)) or list(size) != [height, width] or any(type(x) is not int for x in size):
+        raise ValueError(f'RLE of size {str(size)[:80]} for a photo of {[height, width]} (height, width)')
     counts = rle['counts']
     if isinstance(counts, (str, bytes)):
         counts = _uncompress(counts.encode() if isinstance(counts, str) else counts)
@@ -97,7 +106,8 @@ def _uncompress(text: bytes) -> list[int]:
     value = shift = 0
     for character in text:
         bits = character - 48
-        if not 0 <= bits < 64 or shift > 60:
+        # pycocotools shifts an int of C: seven characters would overflow, and no photo needs them
+        if not 0 <= bits < 64 or shift > 25:
             raise ValueError('the counts of an RLE are no COCO string')
         value |= (bits & 31) << shift
         shift += 5

@@ -562,10 +562,11 @@ def _either(numbers: tuple[int, ...]) -> str:
 
 
 def _twin(counts: dict[str, dict[str, int]], key: tuple[str, str]) -> str | None:
+    """The published set that has these counts."""
     for other, known in KNOWN.items():
-        if other != key and counts.keys() == known.keys():
-            if not any(True for split, facts in known.items() for _ in _differences(counts[split], facts)):
-                return f'{other[0]} ({other[1]})'
+        same_splits = other != key and counts.keys() == known.keys()
+        if same_splits and not any(list(_differences(counts[split], known[split])) for split in known):
+            return f'{other[0]} ({other[1]})'
     return None
 
 

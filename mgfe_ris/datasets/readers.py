@@ -4,6 +4,7 @@ No torch here, and no trust: the files come from mirrors of dead links.
 """
 
 import json
+import marshal
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
@@ -11,7 +12,7 @@ from typing import Any, NamedTuple
 
 from .json_stream import stream_lists
 from .masks import Part, mask_parts
-from .plain_pickle import load_plain_pickle
+from .plain_pickle import load_plain_pickle, no_garbage
 
 
 class Sentence(NamedTuple):
@@ -32,9 +33,23 @@ class Record(NamedTuple):
     """(height, width) of the photo in pixels; (0, 0): the file does not say."""
     img_id: int
     ref_id: int
-    parts: list[Part]
-    """Of the mask, see :mod:`mgfe_ris.datasets.masks`; none: the sentences have no target."""
+    mask: bytes
+    """``parts``, packed: as lists of numbers, those of a large data set fill the memory."""
     sentences: list[Sentence]
+
+    @property
+    def parts(self) -> list[Part]:
+        """Of the mask, see :mod:`mgfe_ris.datasets.masks`; none: the sentences have no target."""
+        return unpack_parts(self.mask)
+
+
+def pack_parts(parts: list[Part]) -> bytes:
+    return marshal.dumps(parts)
+
+
+def unpack_parts(mask: bytes) -> list[Part]:
+    """Only of what :func:`pack_parts` made, never of a file."""
+    return marshal.loads(mask)
 
 
 def read_refer(folder: str | Path, split_by: str) -> Iterator[Record]:
@@ -52,12 +67,16 @@ def read_refer(folder: str | Path, split_by: str) -> Iterator[Record]:
     refs_file = _first_file(folder, names)
     instances_file = _first_file(folder, ['instances.json'])
     refs = load_plain_pickle(refs_file) if refs_file.suffix == '.p' else _load_json(refs_file)
-    if not isinstance(refs, list) or not refs or not all(map(_is_ref, refs)):
-        raise ValueError(f'{refs_file}: expected a list of refs with {_REF}, and sentences with {_SENTENCE}')
-    images, annotations = _read_instances(instances_file, {i for ref in refs for i in _ann_ids(ref)})
-    _require_all([r for r in refs if r['image_id'] not in images], 'image', 'image_id')
-    _require_all([r for r in refs if not all(i in annotations for i in _ann_ids(r))], 'annotation', 'ann_id')
-    for ref in refs:
+    _check_refs(refs_file, refs)
+    with no_garbage():
+        images, annotations = _read_instances(instances_file, {i for ref in refs for i in _ann_ids(ref)})
+    _require_all(refs_file, [r for r in refs if r['image_id'] not in images], 'image', 'image_id')
+    missing = [r for r in refs if not all(i in annotations for i in _ann_ids(r))]
+    _require_all(refs_file, missing, 'annotation', 'ann_id')
+    _spend(instances_file, (len(annotations[i]) for ref in refs for i in _ann_ids(ref)))
+    refs.reverse()
+    while refs:
+        ref = refs.pop()  # to make room for what is built of it
         name, size = images[ref['image_id']]
         yield Record(
             split=ref['split'],
@@ -65,7 +84,7 @@ def read_refer(folder: str | Path, split_by: str) -> Iterator[Record]:
             size=size,
             img_id=ref['image_id'],
             ref_id=ref['ref_id'],
-            parts=[part for i in _ann_ids(ref) for part in annotations[i]],
+            mask=_joined([annotations[i] for i in _ann_ids(ref)]),
             sentences=[Sentence(s['sent_id'], s.get('raw', s['sent']), s['sent']) for s in ref['sentences']],
         )
 
@@ -84,6 +103,8 @@ def read_rows(path: str | Path) -> Iterator[Record]:
         ImportError: parquet without pyarrow.
     """
     path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f'{path}: no such file')
     rows = _parquet_rows(path) if path.suffix == '.parquet' else _json_lines(path)
     split = re.sub(r'-\d+-of-\d+$', '', path.stem)
     photos: dict[str, int] = {}
@@ -91,17 +112,20 @@ def read_rows(path: str | Path) -> Iterator[Record]:
     for number, row in enumerate(rows):
         try:
             record = _row_record(row, split, number, photos, sent_id)
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise ValueError(f'{path}, row {number + 1}: {error}') from error
         sent_id += len(record.sentences)
         yield record
 
 
-def check_name(name: str) -> str:
-    """The name of a file inside of a folder; raises ValueError for one that climbs out of it."""
-    parts = PurePosixPath(name.replace('\\', '/')).parts
-    if not name or '\0' in name or '..' in parts or parts[0] == '/' or ':' in parts[0]:
-        raise ValueError(f'{name[:80]!r} is no file name inside of a folder')
+def check_name(name: Any) -> str:
+    """The name of a file inside of a folder; raises ValueError for one that climbs out of it, or that no disk takes."""
+    path = PurePosixPath(name.replace('\\', '/') if isinstance(name, str) else '')
+    parts = path.parts
+    if not parts or path.is_absolute() or '\0' in name or '..' in parts or ':' in parts[0]:
+        raise ValueError(f'{str(name)[:80]!r} is no file name inside of a folder')
+    if len(name.encode()) > 1024 or max(len(part.encode()) for part in parts) > 255:
+        raise ValueError(f'{name[:80]!r} is too long for the name of a file')
     return name
 
 
@@ -109,17 +133,39 @@ def check_name(name: str) -> str:
 
 _REF = ('ref_id', 'ann_id', 'image_id', 'split', 'sentences')
 _SENTENCE = ('sent_id', 'sent')
+_REPEATS = 16
+
+
+def _check_refs(path: Path, refs: Any) -> None:
+    if not isinstance(refs, list) or not refs or not all(map(_is_ref, refs)):
+        raise ValueError(_NO_REFS.format(path))
+    _spend(path, (len(ref['sentences']) + len(_ids(ref)) for ref in refs))
+    if not all(all(map(_is_int, _ids(ref))) and all(map(_is_sentence, ref['sentences'])) for ref in refs):
+        raise ValueError(_NO_REFS.format(path))
+    _spend(path, (len(s['sent']) + len(s.get('raw', '')) for ref in refs for s in ref['sentences']))
+
+
+_NO_REFS = f'{{}}: expected a list of refs with {_REF}, and sentences with {_SENTENCE}'
+
+
+def _spend(path: Path, sizes: Iterable[int]) -> None:
+    """In a pickle one list may stand in a million places, and refs may share a mask: a small file that grows without
+    end when it is read out."""
+    room = _REPEATS * path.stat().st_size
+    for size in sizes:
+        room -= size
+        if room < 0:
+            raise ValueError(f'{path}: the refs repeat themselves to more than {_REPEATS} times the size of the file')
 
 
 def _is_ref(ref: Any) -> bool:
+    """As far as can be seen without looking into its lists."""
     return (
         isinstance(ref, dict)
         and ref.keys() >= set(_REF)
         and all(_is_int(ref[key]) for key in ('ref_id', 'image_id'))
-        and all(_is_int(i) for i in (ref['ann_id'] if isinstance(ref['ann_id'], list) else [ref['ann_id']]))
         and isinstance(ref['split'], str)
         and isinstance(ref['sentences'], list)
-        and all(map(_is_sentence, ref['sentences']))
     )
 
 
@@ -136,34 +182,61 @@ def _is_int(x: Any) -> bool:
     return type(x) is int and abs(x) < 2**63
 
 
+def _ids(ref: dict) -> list[int]:
+    return ref['ann_id'] if isinstance(ref['ann_id'], list) else [ref['ann_id']]
+
+
 def _ann_ids(ref: dict) -> list[int]:
     """gRefCOCO has several, or -1 where the sentences have no target."""
-    ids = ref['ann_id'] if isinstance(ref['ann_id'], list) else [ref['ann_id']]
+    ids = _ids(ref)
     return [] if ref.get('no_target') or ids == [-1] else ids
 
 
-def _read_instances(path: Path, wanted: set[int]) -> tuple[dict, dict]:
-    """Names and sizes of all photos, and the masks of the wanted annotations, by id."""
-    images: dict[int, tuple[str, tuple[int, int]]] = {}
-    annotations: dict[int, list[Part]] = {}
+_ID = re.compile(r'"id"\s*:\s*(\d{1,18})\b(?!\.)')
+
+
+def _read_instances(path: Path, wanted: set[int]) -> tuple[dict[int, tuple[str, tuple[int, int]]], dict[int, bytes]]:
+    """Names and sizes of all photos, and the packed masks of the wanted annotations, by id."""
+    images = {}
+    annotations = {}
     seen = set()
-    for key, record in stream_lists(path):
+    for key, item in stream_lists(path, as_text=('annotations',)):
         seen.add(key)
         if key not in ('images', 'annotations'):
             continue
         try:
-            if not isinstance(record, dict) or not _is_int(record['id']):
+            if key == 'annotations':
+                # most are of no ref: they are not decoded
+                if len(ids := _ID.findall(item)) == 1 and int(ids[0]) not in wanted:
+                    continue
+                item = json.loads(item)
+            if not isinstance(item, dict) or not _is_int(item['id']):
                 raise ValueError('no record with a number as id')
             if key == 'images':
-                images[record['id']] = check_name(record['file_name']), _size(record['height'], record['width'])
-            elif record['id'] in wanted:
-                annotations[record['id']] = mask_parts(record['segmentation'])
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+                images[item['id']] = check_name(item['file_name']), _size(item['height'], item['width'])
+            elif item['id'] in wanted:
+                annotations[item['id']] = pack_parts(_safe_parts(item['segmentation']))
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             reason = f'it lacks {error}' if isinstance(error, KeyError) else error
-            raise ValueError(f'{path}: {key} of COCO instances, {str(record)[:80]}: {reason}') from error
-    if not {'images', 'annotations'} <= seen:
+            raise ValueError(f'{path}: {key} of COCO instances, {str(item)[:80]}: {reason}') from error
+    if 'images' not in seen or (wanted and 'annotations' not in seen):
         raise ValueError(f'{path}: expected COCO instances, lists images and annotations; found {sorted(seen)}')
     return images, annotations
+
+
+def _safe_parts(segmentation: Any) -> list[Part]:
+    """At least one, and no PNG from elsewhere."""
+    parts = mask_parts(segmentation)
+    if not parts:
+        raise ValueError('the mask is empty')
+    for part in parts:
+        if isinstance(part, dict) and 'png' in part:
+            check_name(part['png'])
+    return parts
+
+
+def _joined(masks: list[bytes]) -> bytes:
+    return masks[0] if len(masks) == 1 else pack_parts([part for mask in masks for part in unpack_parts(mask)])
 
 
 def _size(height: Any, width: Any) -> tuple[int, int]:
@@ -173,12 +246,12 @@ def _size(height: Any, width: Any) -> tuple[int, int]:
     return height, width
 
 
-def _require_all(missing: list[dict], what: str, key: str) -> None:
+def _require_all(path: Path, missing: list[dict], what: str, key: str) -> None:
     if missing:
         first = missing[0]
         raise ValueError(
-            f'{len(missing)} refs point to a missing {what} in instances.json; the first is ref_id '
-            f'{first["ref_id"]} with {key} {first[key]}. Are refs and instances.json of the same data set?'
+            f'{path}: {len(missing)} refs point to a missing {what} in instances.json; the first is ref_id '
+            f'{first["ref_id"]} with {key} {str(first[key])[:80]}. Are refs and instances.json of the same data set?'
         )
 
 
@@ -192,7 +265,8 @@ def _first_file(folder: Path, names: list[str]) -> Path:
 
 def _load_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_bytes())
+        with no_garbage():
+            return json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:  # of JSON, or of its encoding
         raise ValueError(f'{path}: not JSON ({error})') from error
 
@@ -216,20 +290,18 @@ def _parquet_rows(path: Path) -> Iterator[dict]:
         from pyarrow.parquet import ParquetFile
     except ImportError as error:
         raise ImportError(f'{path}: reading parquet needs pyarrow: pip install pyarrow') from error
-    if not path.is_file():
-        raise FileNotFoundError(f'{path}: no such file')
     try:
         file = ParquetFile(path)
         # photos inside of the file would be read for nothing
-        columns = [c for c in file.schema_arrow.names if c in _COLUMNS and not _is_photo(file.schema_arrow.field(c))]
+        columns = [field.name for field in file.schema_arrow if field.name in _COLUMNS and not _is_photo(field)]
         for batch in file.iter_batches(batch_size=1024, columns=columns):
             yield from batch.to_pylist()
-    except (ArrowException, OSError) as error:
+    except (ArrowException, OSError, ValueError) as error:  # ValueError: text that is not UTF-8
         raise ValueError(f'{path}: not a parquet file ({error})') from error
 
 
 def _is_photo(field: Any) -> bool:
-    return 'binary' in str(field.type)
+    return field.name in _IMAGE and 'binary' in str(field.type)
 
 
 _IMAGE = ('file_name', 'image_path', 'image')
@@ -244,6 +316,8 @@ def _row_record(row: Any, split: str, number: int, photos: dict[str, int], sent_
     if not isinstance(row, dict):
         raise ValueError(f'expected an object by name; got {str(row)[:80]}')
     info = _unpacked(row.get('raw_image_info')) or {}
+    if not isinstance(info, dict):
+        raise ValueError(f'raw_image_info must be an object by name; got {str(info)[:80]}')
     name = check_name(_coco_name(_first(row, _IMAGE)))
     height, width = (row.get(key, info.get(key)) for key in ('height', 'width'))
     sentences = list(_sentences(_first(row, _SENTENCES), row.get('sent_ids'), sent_id))
@@ -257,15 +331,17 @@ def _row_record(row: Any, split: str, number: int, photos: dict[str, int], sent_
         size=(0, 0) if height is None and width is None else _size(height, width),
         img_id=_integer(row.get('image_id'), photos.setdefault(name, len(photos))),
         ref_id=_integer(row.get('ref_id'), number),
-        parts=_row_parts(_unpacked(_first(row, _MASK, may_be_null=True))),
+        mask=_row_mask(_unpacked(_first(row, _MASK, may_be_null=True))),
         sentences=sentences,
     )
 
 
 def _first(row: dict, names: Iterable[str], may_be_null: bool = False) -> Any:
     for name in names:
-        if row.get(name) is not None or (may_be_null and name in row):
+        if row.get(name) is not None:
             return row[name]
+    if may_be_null and not row.keys().isdisjoint(names):
+        return None
     raise ValueError(f'none of {", ".join(names)}; there are {", ".join(map(str, row))}')
 
 
@@ -282,17 +358,12 @@ def _unpacked(value: Any) -> Any:
     return json.loads(value) if isinstance(value, str) and value.lstrip()[:1] in ('{', '[') else value
 
 
-def _row_parts(mask: Any) -> list[Part]:
+def _row_mask(mask: Any) -> bytes:
     if isinstance(mask, dict) and 'segmentation' in mask:
         mask = mask['segmentation']
     if isinstance(mask, str):
-        return [{'png': check_name(mask)}]
-    if mask is not None and not isinstance(mask, (list, dict)):
-        raise ValueError(f'mask must be polygons, an RLE, the name of a PNG, or null; got {mask!r}')
-    parts = mask_parts(mask)
-    if mask is not None and not parts:
-        raise ValueError('the mask is empty; null says that the sentences have no target')
-    return parts
+        mask = {'png': mask}
+    return pack_parts([] if mask is None else _safe_parts(mask))  # null: the sentences have no target
 
 
 def _sentences(value: Any, ids: Any, first_id: int) -> Iterator[Sentence]:

@@ -23,7 +23,7 @@ def from_lavt(checkpoint: Mapping[str, Any]) -> State:
             BERT as ``text_encoder.`` in ``'model'``, or a bare state dict; names with or without ``module.``.
     """
     state = state_dict_of(checkpoint)
-    if 'bert_model' in checkpoint:
+    if isinstance(checkpoint.get('bert_model'), Mapping):
         bert = _without_prefix(checkpoint['bert_model'], 'module.')
         state = {**state, **{f'text_encoder.{name}': value for name, value in bert.items()}}
     return _rename(state, _LAVT, left_out=[_FOLLOWS_FROM_WINDOW, rf'text_encoder\.({_UNUSED_TEXT})'])
@@ -82,7 +82,7 @@ def from_vit(checkpoint: Mapping[str, Any]) -> State:
 def from_convolutional(checkpoint: Mapping[str, Any]) -> State:
     """A ResNet's or ConvNeXt's weights from torchvision (ResNet) or OpenMMLab, whose names are ours."""
     state = _body(state_dict_of(checkpoint), ('backbone.',))
-    return _rename(state, [_Rule('{rest}', '{rest}')], left_out=[r'(fc|head)\.'])
+    return _rename(state, _CONVOLUTIONAL, left_out=[r'(fc|head)\.'])
 
 
 def from_text(checkpoint: Mapping[str, Any]) -> State:
@@ -166,8 +166,9 @@ class _Rule(NamedTuple):
         return self._replace(theirs=theirs + self.theirs, ours=ours + self.ours)
 
     def pattern(self) -> re.Pattern:
-        """``{i}``: a number, ``{p}``: weight or bias, ``{rest}``: anything."""
-        fields = dict(i=r'(?P<i>\d+)', j=r'(?P<j>\d+)', k=r'(?P<k>\d+)', p='(?P<p>weight|bias)', rest='(?P<rest>.+)')
+        """``{i}``: a number, ``{p}``: weight or bias, ``{n}``: one of a batch norm's."""
+        fields = dict(i=r'(?P<i>\d+)', j=r'(?P<j>\d+)', k=r'(?P<k>\d+)', p='(?P<p>weight|bias)')
+        fields['n'] = '(?P<n>weight|bias|running_mean|running_var|num_batches_tracked)'
         return re.compile(re.sub(r'\\{(\w+)\\}', lambda field: fields[field[1]], re.escape(self.theirs)))
 
 
@@ -322,11 +323,31 @@ _VIT = [
     _Rule('pos_embed', 'pos_embed'),
     _Rule('pre_norm.{p}', 'pre_norm.{p}'),
     *(_Rule(f'patch_embed.{name}.{{p}}', 'patch_embed.projection.{p}') for name in ('proj', 'projection')),
-    _Rule('blocks.{i}.norm{k}.{p}', 'layers.{i}.ln{k}.{p}'),
-    _Rule('blocks.{i}.attn.{rest}', 'layers.{i}.attn.{rest}'),
-    _Rule('blocks.{i}.mlp.fc1.{p}', 'layers.{i}.ffn.layers.0.0.{p}'),
-    _Rule('blocks.{i}.mlp.fc2.{p}', 'layers.{i}.ffn.layers.1.{p}'),
-    _Rule('layers.{i}.{rest}', 'layers.{i}.{rest}'),
+    *(
+        rule
+        for timm, ours in (
+            ('norm{k}.{p}', 'ln{k}.{p}'),
+            ('attn.qkv.{p}', 'attn.qkv.{p}'),
+            ('attn.proj.{p}', 'attn.proj.{p}'),
+            ('mlp.fc1.{p}', 'ffn.layers.0.0.{p}'),
+            ('mlp.fc2.{p}', 'ffn.layers.1.{p}'),
+        )
+        for rule in (
+            _Rule(f'blocks.{{i}}.{timm}', f'layers.{{i}}.{ours}'),
+            _Rule(f'layers.{{i}}.{ours}', f'layers.{{i}}.{ours}'),
+        )
+    ),
+]
+
+_CONVOLUTIONAL = [
+    _Rule(name, name)
+    for name in (
+        *('conv1.{p}', 'bn1.{n}', 'stem.{i}.{n}', 'out_norms.{i}.{p}', 'position_map'),
+        *('layer{i}.{j}.conv{k}.{p}', 'layer{i}.{j}.bn{k}.{n}', 'layer{i}.{j}.downsample.{k}.{n}'),
+        *('downsample_layers.{i}.{j}.{p}', 'stages.{i}.{j}.gamma', 'norm{i}.{p}'),
+        *(f'stages.{{i}}.{{j}}.{part}.{{p}}' for part in ('depthwise_conv', 'norm')),
+        *(f'stages.{{i}}.{{j}}.pointwise_conv{n}.{{p}}' for n in (1, 2)),
+    )
 ]
 
 _BERT = [
@@ -369,7 +390,7 @@ _LAVT = [
         )
     ),
     *(
-        _Rule(f'classifier.{part}{n}_{4 - block}.{{rest}}', f'decode_head.blocks.{block}.{n - 1}.{part}.{{rest}}')
+        _Rule(f'classifier.{part}{n}_{4 - block}.{{n}}', f'decode_head.blocks.{block}.{n - 1}.{part}.{{n}}')
         for block in range(3)
         for n in (1, 2)
         for part in ('conv', 'bn')

@@ -75,7 +75,7 @@ def count_samples(samples: Iterable[dict]) -> SplitStatistics:
         for sentence in sample['sentences']:
             words = re.findall(r"[^\W_]+(?:['\u2019-][^\W_]+)*", sentence.lower())
             found.lengths[len(words)] += 1
-            found.words.update(set(words))
+            found.words.update(sorted(set(words)))  # an order that is the same in every run, for words that tie
         target = (sample['gt_seg_map'] == 1).astype(np.float32) if 'gt_seg_map' in sample else np.zeros((1, 1))
         if target.any():
             found.sizes.append(100 * float(target.mean()))

@@ -124,6 +124,11 @@ def test_a_json_config_is_read_as_the_python_one(tmp_path):
         (dict(train_dataloader=dict(dataset=dict(pipeline=[dict(type='subprocess.Popen')]))), 'subprocess.Popen'),
         (dict(custom_imports=dict(imports=['spy'])), 'spy'),
         (dict(custom_imports=dict(imports='spy')), 'spy'),
+        # stock parts that are registered, and unpickle a file that their arguments name
+        (dict(model=dict(loss=dict(type='CrossEntropyLoss', class_weight='w.pkl'))), 'CrossEntropyLoss'),
+        (dict(model=dict(init_cfg=dict(type='Pretrained', checkpoint='w.pth'))), 'Pretrained'),
+        (dict(model=dict(type='ReferringSegmentor', _scope_='os')), 'os'),
+        (dict(model=dict(type=['os.system'])), "\\['os.system'\\]"),
     ],
     ids=str,
 )
@@ -131,7 +136,7 @@ def test_a_json_config_runs_nothing(tmp_path, monkeypatch, changes, named):
     (tmp_path / 'spy.py').write_text('open("ran", "w").close()\n')
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(ValueError, match=rf'config\.json asks for code beyond the registered parts: {named}'):
+    with pytest.raises(ValueError, match=rf'config\.json asks for code beyond the parts of mgfe_ris: {named}'):
         load_config(json_config(tmp_path, **changes))
     assert not Path('ran').exists()
 
@@ -139,6 +144,27 @@ def test_a_json_config_runs_nothing(tmp_path, monkeypatch, changes, named):
 def test_a_json_config_may_import_what_its_reader_imported(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, 'spy', types.ModuleType('spy'))
     assert load_config(json_config(tmp_path, custom_imports=dict(imports=['mgfe_ris', 'spy']))).model
+
+
+@pytest.mark.parametrize('text', ['{}', '[]', '{"architectures": ["BertModel"]}'])
+def test_a_json_of_something_else_is_named(tmp_path, text):
+    (tmp_path / 'config.json').write_text(text)
+    with pytest.raises(ValueError, match=r'config\.json: no config of a model of ours'):
+        load_config(tmp_path)
+
+
+def test_a_lone_python_file_of_a_folder_is_not_run(tmp_path, monkeypatch):
+    """A folder from a hub may hold a modeling.py; only one beside what training wrote is a config."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'modeling.py').write_text('open("ran", "w").close()\n')
+    for name in ('', 'model.safetensors', 'best_oIoU.pth'):
+        if name:
+            (tmp_path / name).write_text('')
+        with pytest.raises(FileNotFoundError, match=r'expected config\.json'):
+            load_config(tmp_path)
+    assert not Path('ran').exists()
+    (tmp_path / 'model.safetensors').unlink()
+    assert load_config(tmp_path).filename == str(tmp_path / 'modeling.py'), 'a work dir'
 
 
 @pytest.mark.parametrize('text', ['', '{"model": ', '<html>'])

@@ -3,7 +3,7 @@
 import pytest
 
 from mgfe_ris.apis import report_errors
-from mgfe_ris.datasets.refcoco_files import UnsafePickleError
+from mgfe_ris.datasets.plain_pickle import UnsafePickleError
 
 
 @pytest.mark.parametrize('error', [ValueError, FileNotFoundError, PermissionError, UnsafePickleError])

@@ -36,7 +36,7 @@ SWIN = {
     'model.text_encoder.config.num_hidden_layers': 2,
     'model.text_encoder.config.num_attention_heads': 2,
     'model.text_encoder.config.vocab_size': 420,
-    'test_dataloader.dataset.pipeline.2.scale': (64, 64),
+    'test_dataloader.dataset.pipeline.0.transforms.1.scale': (64, 64),
 }
 KINDS = {
     'mgfe': ('mgfe_ris/mgfe-ris_tiny_refshapes.py', {}),

@@ -118,6 +118,21 @@ def test_a_checkpoint_of_another_model(model, work_dir, tmp_path, small_model):
     assert 'decode_head.classify.weight is (3, 16, 1, 1), the model has (2, 16, 1, 1)' in text
 
 
+def test_a_start_needs_a_name_in_common(model, tmp_path):
+    torch.save({'other.weight': torch.zeros(1)}, tmp_path / 'other.pth')
+    with pytest.raises(ValueError, match=r'no name in common, other\.weight for one'):
+        check_checkpoint(model, tmp_path / 'other.pth', whole=False)
+
+
+def test_configs_of_no_model(tmp_path):
+    (tmp_path / 'data.py').write_text('x = 1')
+    with pytest.raises(ValueError, match=r'data\.py: no config of a model'):
+        load_model(tmp_path / 'data.py')
+    (tmp_path / 'typo.py').write_text("model = dict(type='ReferringSegmentr')")
+    with pytest.raises(ValueError, match=r'typo\.py: ReferringSegmentr is not in the .* registry'):
+        load_model(tmp_path / 'typo.py')
+
+
 @pytest.mark.parametrize('device', ['cuda', 'cuda:1', torch.device('cuda')])
 def test_cuda_where_there_is_none(monkeypatch, device):
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)

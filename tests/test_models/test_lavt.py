@@ -217,3 +217,20 @@ def test_other_shapes_train_as_by_hand(size, changes):
     load(model, case['state_dict'])
     for step, (mine, theirs) in enumerate(zip(train(model, case), train_by_hand(case), strict=True)):
         assert mine == pytest.approx(theirs, rel=1e-6), step
+
+
+def test_full_shape_by_hand():
+    """Swin-B, window 12, words of BERT-base's width; float64, on a photo that nothing divides."""
+    shape = dict(embed_dim=128, depths=(2, 2, 18, 2), num_heads=(4, 8, 16, 32), window_size=12, text_dim=768)
+    config = {**SMALL, **shape}
+    state = by_hand.random_state(config, std=0.02)
+    model = lavt(config).eval()
+    load(model, state)
+    inputs = (torch.randn(1, 3, 97, 130).double(), torch.randn(1, 6, 768).double(), torch.tensor([[1, 1, 1, 1, 0, 0]]))
+    with torch.no_grad():
+        expected = by_hand.features(state, config, *inputs)
+        for mine, theirs in zip(features(model, *inputs), expected, strict=True):
+            torch.testing.assert_close(mine, theirs, rtol=1e-8, atol=1e-8)
+        torch.testing.assert_close(model.segment(*inputs), by_hand.logits(state, config, *inputs), rtol=1e-8, atol=1e-8)
+    back = to_lavt(from_lavt(state))['model']
+    assert all(torch.equal(back[name], value) for name, value in state.items())

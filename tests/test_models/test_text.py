@@ -308,3 +308,10 @@ def test_a_folder_without_weights_is_named_with_the_remedy(tmp_path):
     module = HFTextEncoder(pretrained=str(tmp_path))
     with pytest.raises(OSError, match=f'{tmp_path}.*text_encoder.pretrained=DIR'):
         module.init_weights()
+
+
+def test_a_folder_with_more_layers_than_config_is_refused(tmp_path):
+    BertModel(BertConfig(**{**SMALL, 'num_hidden_layers': 3})).save_pretrained(tmp_path)
+    module = HFTextEncoder(pretrained=str(tmp_path), config=dict(SMALL, model_type='bert', num_hidden_layers=2))
+    with pytest.raises(ValueError, match=r'has layers that config does not: .*encoder\.layer\.2\.'):
+        module.init_weights()

@@ -15,7 +15,8 @@ import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from mgfe_ris.apis import load_config, load_model, segment_photo
+from mgfe_ris.apis import load_config, load_model, read_weights, segment_photo
+from mgfe_ris.checkpoint_files import write_checkpoint
 from mgfe_ris.visualization import read_scalars
 
 REPO = Path(__file__).parents[2]
@@ -109,6 +110,24 @@ def test_training_leaves_a_model_and_its_numbers(trained, best, refshapes):
     assert {'loss', 'lr', 'oIoU', 'mIoU', 'P@0.5'} <= set(board.Tags()['scalars'])
     assert [event.step for event in board.Scalars('loss')] == [steps, 2 * steps]
     assert load_config(work_dir / TINY.name).train_cfg.max_epochs == 2
+
+
+@pytest.mark.parametrize('form', ['bare.pth', 'bare.safetensors', 'model.pth', 'part.pth'])
+def test_training_starts_from_the_weights_that_load_from_names(best, options, tmp_path, run_here, form):
+    """At a learning rate of 0 they are the weights that training ends with."""
+    state = read_weights(best)
+    if form == 'part.pth':
+        state = {name: value for name, value in state.items() if not name.startswith('decode_head')}
+        state['decode_head_of_another.weight'] = torch.zeros(3)
+    path = write_checkpoint(dict(model=state) if form == 'model.pth' else state, tmp_path / form)
+    rate = ['train_cfg.max_epochs=1', 'optim_wrapper.optimizer.lr=0.0']
+    run_here('train.py', TINY, '--work-dir', tmp_path / 'work', *options, *rate, f'load_from={path}')
+    ended = read_weights(tmp_path / 'work/epoch_1.pth')
+    moving = ('running_mean', 'running_var', 'num_batches_tracked')
+    fixed = [name for name in state if name in ended and not name.endswith(moving)]
+    assert len(fixed) > 50 and all(torch.equal(ended[name], state[name]) for name in fixed)
+    if form == 'part.pth':
+        assert not torch.equal(ended['decode_head.classify.weight'], read_weights(best)['decode_head.classify.weight'])
 
 
 def test_resuming_goes_on_where_training_stopped(trained, options, refshapes, tmp_path, run_here, capfd):
@@ -240,6 +259,12 @@ def test_training_on_data_that_is_not_there(refused, options, tmp_path):
     assert "no split 'valid'; there are ['testA', 'testB', 'train', 'val']" in line
     line = refused('train.py', TINY, *settings, f'load_from={tmp_path}/gone.pth')
     assert f'{tmp_path}/gone.pth: no such checkpoint' in line
+
+
+def test_resuming_from_weights_alone(refused, best, options, tmp_path):
+    path = write_checkpoint(read_weights(best), tmp_path / 'x.safetensors')
+    line = refused('train.py', TINY, '--work-dir', tmp_path / 'work', *options, f'load_from={path}', 'resume=True')
+    assert f'{path} holds weights only, and nothing to resume' in line
 
 
 def test_resuming_another_model(refused, trained, options, tmp_path):

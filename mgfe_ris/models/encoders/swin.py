@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..checkpoints import State, from_swin, resize_position_tables
 from ..fusion.neck import Fuse
+from .layout import to_map, to_tokens
 from .pretrained import load_pretrained
 
 
@@ -60,10 +61,10 @@ class SwinEncoder(SwinTransformer):
                 x = block(x, size)
             out = x
             if fuse is not None:
-                out, feedback = fuse(i, _to_map(x, size))
-                out = _to_tokens(out)
-                x = x + _to_tokens(feedback)
-            outs.append(_to_map(getattr(self, f'norm{i}')(out), size))
+                out, feedback = fuse(i, to_map(x, size))
+                out = to_tokens(out)
+                x = x + to_tokens(feedback)
+            outs.append(to_map(getattr(self, f'norm{i}')(out), size))
             if stage.downsample is not None:
                 x, size = stage.downsample(x, size)
         return outs
@@ -144,11 +145,3 @@ def _merge(windows: Tensor, ws: int, size: tuple[int, int]) -> Tensor:
     """(B * nW, ws * ws, C) -> (B, H, W, C)."""
     x = windows.unflatten(1, (ws, ws)).unflatten(0, (-1, size[0] // ws, size[1] // ws))
     return x.transpose(2, 3).flatten(3, 4).flatten(1, 2)
-
-
-def _to_map(tokens: Tensor, size: tuple[int, int]) -> Tensor:
-    return tokens.transpose(1, 2).unflatten(2, size)
-
-
-def _to_tokens(x: Tensor) -> Tensor:
-    return x.flatten(2).transpose(1, 2)

@@ -1,8 +1,9 @@
 """Sentences as word features: tokenizer and text encoder of Hugging Face transformers."""
 
 import json
+import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, BertTokenizerFast, PretrainedConfig, PreTrainedModel
 
-from ..checkpoints import from_text
+from ..checkpoints import State, from_text, state_dict_of
 from .pretrained import load_pretrained
 
 VOCABULARY = Path(__file__).with_name('vocabulary.txt')
@@ -119,7 +120,7 @@ class HFTextEncoder(BaseModule):
             layers[:trainable_layers].requires_grad_(True)
 
     def init_weights(self) -> None:
-        if load_pretrained(self, from_text, may_lack='$') or self.pretrained is None:
+        if load_pretrained(self, self._convert, may_lack='$') or self.pretrained is None:
             return
         ours, theirs = self.model.config, _of_text(_from_hub(AutoConfig, self.pretrained, 'text_encoder.pretrained'))
         if theirs.model_type != ours.model_type:
@@ -139,7 +140,22 @@ class HFTextEncoder(BaseModule):
                 f'{self.pretrained!r} lacks {len(missing)} of the weights of a {ours.model_type} of this '
                 f'architecture: {", ".join(missing)}. Pass the files of such a model, or the config that fits the files'
             )
+        layers = [k for k in info['unexpected_keys'] if re.search(r'(?<!vision_model\.)encoder\.layers?\.\d', k)]
+        if layers:
+            raise ValueError(
+                f'{self.pretrained!r} has layers that config does not: {", ".join(sorted(layers))}. Pass the config '
+                'that fits the files'
+            )
         self.model.load_state_dict(source.state_dict())
+
+    def _convert(self, checkpoint: Mapping[str, Any]) -> State:
+        ours = self.model.config.model_type
+        if ours in ('bert', 'roberta'):
+            # their names and shapes are the same, their positions count otherwise; a bare file does not say whose it is
+            other = 'roberta' if ours == 'bert' else 'bert'
+            if any(name.startswith(f'{other}.') for name in state_dict_of(checkpoint)):
+                raise ValueError(f'it is a {other}, but config says {ours}')
+        return from_text(checkpoint)
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """ids (B, T), mask (B, T) -> words (B, T, D). What stands at padded places has no meaning."""

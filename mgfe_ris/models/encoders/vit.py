@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..checkpoints import from_vit
 from ..fusion.neck import Fuse
+from .layout import to_map, to_tokens
 from .pretrained import load_pretrained
 
 STAGES = 4
@@ -72,10 +73,10 @@ class ViTEncoder(VisionTransformer):
             extra, patches = x[:, : self.num_extra_tokens], x[:, self.num_extra_tokens :]
             out = patches
             if fuse is not None:
-                fused, feedback = fuse(i, _to_map(patches, size))
-                out = _to_tokens(fused)
-                x = torch.cat([extra, patches + _to_tokens(feedback)], dim=1)
-            outs.append(_to_map(self.out_norms[i](out), size))
+                fused, feedback = fuse(i, to_map(patches, size))
+                out = to_tokens(fused)
+                x = torch.cat([extra, patches + to_tokens(feedback)], dim=1)
+            outs.append(to_map(self.out_norms[i](out), size))
         patch = self.patch_embed.projection.stride
         # the pyramid's first two levels are finer than a patch, so part of a padded patch can be left out
         return [
@@ -92,11 +93,3 @@ class ViTEncoder(VisionTransformer):
             self.pos_embed, self.patch_resolution, size, self.interpolate_mode, self.num_extra_tokens
         )
         return self.pre_norm(self.drop_after_pos(x)), size
-
-
-def _to_map(tokens: Tensor, size: tuple[int, int]) -> Tensor:
-    return tokens.transpose(1, 2).unflatten(2, size)
-
-
-def _to_tokens(x: Tensor) -> Tensor:
-    return x.flatten(2).transpose(1, 2)

@@ -1,0 +1,89 @@
+"""Draw samples of a data set as the model gets them: after the config's own pipeline, augmentations included.
+
+Example: python tools/analysis_tools/browse_dataset.py configs/mgfe_ris/mgfe-ris_tiny_refshapes.py --out samples.png
+"""
+
+import argparse
+import random
+from pathlib import Path
+
+import cv2
+import numpy as np
+from mmengine.config import Config, DictAction
+from mmengine.dataset import BaseDataset
+from mmengine.registry import init_default_scope
+from mmseg.registry import DATASETS
+from PIL import Image
+
+from mgfe_ris.apis import load_config, report_errors
+from mgfe_ris.visualization import caption, grid, overlay
+from mgfe_ris.visualization.draw import TRUTH
+
+WIDTH = 256  # of each photo, pixels
+COLUMNS, ROWS = 3, 4
+FONT = 14  # pixels
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config file, or the name of one of ours')
+    parser.add_argument('--split', default='train', help='default: train')
+    parser.add_argument('--samples', type=int, default=12, help='drawn at random; default: 12')
+    parser.add_argument('--seed', type=int, default=0, help='of the choice and of the augmentations')
+    parser.add_argument(
+        '--out',
+        type=Path,
+        default=Path('samples.png'),
+        help=f'one .png, or a folder for <split>_1.png, ... of {COLUMNS * ROWS} samples each; default: samples.png',
+    )
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='changes, e.g. data_root=data/x')
+    args = parser.parse_args()
+    if args.samples < 1:
+        parser.error(f'--samples {args.samples}: at least 1')
+    return args
+
+
+def build_dataset(cfg: Config, split: str) -> BaseDataset:
+    """With the training's pipeline for the split of the training, the test's for others."""
+    init_default_scope(cfg.default_scope)
+    train, test = cfg.train_dataloader.dataset, cfg.test_dataloader.dataset
+    return DATASETS.build({**(train if split == train.split else test), 'split': split})
+
+
+def draw(dataset: BaseDataset, i: int, bgr: bool) -> np.ndarray:
+    """Sample ``i``: the photo without, as colours are named, and with the mask; the sentence, and what it was."""
+    packed = dataset[i]
+    sample, photo = packed['data_samples'], packed['inputs'].numpy().transpose(1, 2, 0)
+    photo = np.ascontiguousarray(photo[..., ::-1] if bgr else photo)
+    enlarges = photo.shape[1] < WIDTH
+    size = (WIDTH, round(photo.shape[0] * WIDTH / photo.shape[1]))
+    picture = cv2.resize(photo, size, interpolation=cv2.INTER_CUBIC if enlarges else cv2.INTER_AREA)
+    mask = sample.gt_sem_seg.data[0].numpy() == 1
+    info = dataset.get_data_info(i)
+    written = info['sentences'][info['sent_ids'].index(sample.sent_id)]
+    text = sample.sentence if sample.sentence == written else f'{sample.sentence}\n(in the file: {written})'
+    pair = np.concatenate([picture, overlay(picture, mask, TRUTH)], axis=1)
+    return caption(pair, text if mask.any() else f'{text}\n(no target)', FONT)
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = load_config(args.config, args.cfg_options)
+    dataset = build_dataset(cfg, args.split)
+    chosen = random.Random(args.seed).sample(range(len(dataset)), min(args.samples, len(dataset)))
+    np.random.seed(args.seed)
+    bgr = cfg.model.data_preprocessor.get('bgr_to_rgb', True)
+    pictures = [draw(dataset, i, bgr) for i in chosen]
+    single = args.out.suffix == '.png'
+    (args.out.parent if single else args.out).mkdir(parents=True, exist_ok=True)
+    page = len(pictures) if single else COLUMNS * ROWS
+    for start in range(0, len(pictures), page):
+        path = args.out if single else args.out / f'{args.split}_{start // page + 1}.png'
+        shown = pictures[start : start + page]
+        Image.fromarray(grid(shown, min(COLUMNS, len(shown)), gap=12)).save(path)
+        print(f'wrote {path}')
+
+
+if __name__ == '__main__':
+    with report_errors():
+        main()
