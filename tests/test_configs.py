@@ -6,20 +6,25 @@ import pytest
 import torch
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
-from mmseg.registry import MODELS
+from mmseg.registry import DATASETS, MODELS
+from PIL import Image
 
 from mgfe_ris.apis import load_config
 
 ROOT = Path(__file__).parents[1] / 'configs'
 CONFIGS = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob('[!_]*/*.py'))
 AUGMENTED = 'mgfe_ris/mgfe-ris_swin-base_refcoco_augmented.py'
+GENERALIZED = 'mgfe_ris/mgfe-ris_swin-base_grefcoco.py'
+OWN = 'mgfe_ris/mgfe-ris_swin-base_own-data.py'
 PUBLISHED = [
     name
     for name in CONFIGS
     if ('_swin-base_re' in name or '_swin-base_gref' in name or 'table' in name) and name != AUGMENTED
 ]
 SMALL = [name for name in CONFIGS if 'ris_tiny' in name or 'lavt_tiny' in name]
-OTHER_ENCODERS = sorted(set(CONFIGS) - set(PUBLISHED) - set(SMALL) - {AUGMENTED})  # see test_encoder_configs.py
+OTHER_ENCODERS = sorted(
+    set(CONFIGS) - set(PUBLISHED) - set(SMALL) - {AUGMENTED, GENERALIZED, OWN}
+)  # see test_encoder_configs.py
 
 
 def build(name: str):
@@ -75,6 +80,38 @@ def test_published_config_reads_its_own_data(name, folder, split_by, splits):
         for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
             assert (loader.dataset.ann_folder, loader.dataset.split_by) == (folder, split_by)
         assert tuple(cfg.test_cfg.splits) == splits
+
+
+def test_grefcoco_is_refcoco_with_several_targets_or_none():
+    cfg, plain = load_config(ROOT / GENERALIZED), load_config('mgfe-ris_swin-base_refcoco')
+    assert cfg.model == plain.model and cfg.optim_wrapper == plain.optim_wrapper
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        assert (loader.dataset.ann_folder, loader.dataset.split_by, loader.dataset.no_target) == (
+            'grefcoco',
+            'unc',
+            True,
+        )
+    assert cfg.val_evaluator == cfg.test_evaluator == dict(type='GeneralizedRefSegMetric')
+    assert cfg.default_hooks.checkpoint.save_best == 'gIoU'
+
+
+def test_own_data_as_the_readme_lays_them_out(tmp_path):
+    init_default_scope('mmseg')
+    (tmp_path / 'photos').mkdir()
+    Image.new('RGB', (60, 40)).save(tmp_path / 'photos/a.jpg')
+    Image.new('L', (60, 40), 255).save(tmp_path / 'photos/a_cup.png')
+    lines = [
+        '{"image": "a.jpg", "sentences": ["left cup", "the red cup"], "mask": [[5, 5, 20, 5, 20, 30, 5, 30]]}',
+        '{"image": "a.jpg", "sentences": ["everything"], "mask": "a_cup.png"}',
+    ]
+    (tmp_path / 'train.jsonl').write_text('\n'.join(lines))
+    (tmp_path / 'val.jsonl').write_text(lines[0])
+    cfg = load_config(ROOT / OWN, data_root=str(tmp_path))
+    train, val = (DATASETS.build(loader.dataset) for loader in (cfg.train_dataloader, cfg.val_dataloader))
+    assert (len(train), len(val)) == (2, 2)
+    assert train[0]['data_samples'].gt_sem_seg.data.float().mean().item() == pytest.approx(375 / 2400, abs=0.03)
+    assert train[1]['data_samples'].gt_sem_seg.data.all() and train[1]['data_samples'].sentence == 'everything'
+    assert {val[i]['data_samples'].sentence for i in range(2)} == {'left cup', 'the red cup'}
 
 
 @pytest.mark.parametrize('size', ['swin-base_refcoco', 'tiny_refshapes'])

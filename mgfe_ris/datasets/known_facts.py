@@ -13,11 +13,12 @@ class SplitFacts(NamedTuple):
     """Each of them is right: sources differ."""
 
 
-# (data set, who split it) -> split -> facts. Images and objects: catalogue of TensorFlow Datasets (ref_coco), and, for
-# objects, cards of jxu124's data sets at the Hugging Face hub. Sentences: FlagEval's page on RefCOCO, rows of
-# evaluation lists made from the files; train of RefCOCO+, train of G-Ref (umd) and val of G-Ref (google) are what is
-# left of the totals 141,564 and 95,010. The totals agree with the papers, but for RefCOCO: its splits add up to
-# 142,210, the paper says 142,209; so a file with one sentence less in train is not called wrong.
+# (data set, who split it) -> split -> facts. Images and objects: as commonly published (the catalogue of TensorFlow
+# Datasets, seen for a part of them; for objects also cards of jxu124's data sets at the Hugging Face hub). Sentences:
+# FlagEval's page on RefCOCO, rows of evaluation lists made from the files; train of RefCOCO+, train of G-Ref (umd) and
+# val of G-Ref (google) are what is left of the totals 141,564 and 95,010. The totals agree with the papers, but for
+# RefCOCO: its splits add up to 142,210, the paper says 142,209; so a file with one sentence less in train is not
+# called wrong.
 KNOWN: dict[tuple[str, str], dict[str, SplitFacts]] = {
     ('refcoco', 'unc'): {
         'train': SplitFacts(16_994, 42_404, (120_624, 120_623)),

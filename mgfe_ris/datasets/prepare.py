@@ -29,7 +29,7 @@ from .known_facts import KNOWN, KNOWN_TOTALS, SHARED_PHOTOS, SplitFacts
 from .masks import check_parts
 from .plain_pickle import load_plain_pickle
 from .readers import check_name, read_refer
-from .referring import _photo_size
+from .referring import photo_size
 
 MAX_BYTES = {'photo': 2**25, 'annotations': 2**31, 'zip': 2**36}
 MAX_RATIO = 100  # unpacked to packed; annotations reach 10, photos 1.1
@@ -621,7 +621,7 @@ def _check_photos(
 def _photo_problem(task: tuple[str, tuple[int, int]], fast: bool) -> str | None:
     path, size = task
     try:
-        found = _photo_size(Path(path))
+        found = photo_size(Path(path))
         if not fast:
             with Image.open(path) as photo:
                 photo.load()

@@ -11,7 +11,7 @@ from mmseg.registry import DATASETS
 from PIL import Image
 
 from .index import Samples, SharedIndex, write_index
-from .masks import check_parts
+from .masks import Part, check_parts
 from .readers import Record, read_refer, read_rows
 
 
@@ -116,6 +116,7 @@ class ReferringDataset(BaseDataset):
     def get_data_info(self, idx: int) -> dict:
         """The sample of that number, before the pipeline."""
         info = super().get_data_info(idx)
+        info['segmentation'] = [self._found(part) for part in info['segmentation']]
         return {**info, 'img_path': str(self._photos() / info.pop('img_name')), 'score_at': self.score_at}
 
     def photo_of(self, idx: int) -> int:
@@ -128,6 +129,10 @@ class ReferringDataset(BaseDataset):
 
     def _photos(self) -> Path:
         return Path(self.data_root) / self.img_folder
+
+    def _found(self, part: Part) -> Part:
+        """PNGs of masks lie among the photos."""
+        return {'png': str(self._photos() / part['png'])} if isinstance(part, dict) and 'png' in part else part
 
     def _records(self) -> Iterator[Record]:
         """Of this split; sizes that the files do not say are the photos'."""
@@ -145,7 +150,7 @@ class ReferringDataset(BaseDataset):
             if record.split == self.split:
                 found = True
                 yield (
-                    record if any(record.size) else record._replace(size=_photo_size(self._photos() / record.file_name))
+                    record if any(record.size) else record._replace(size=photo_size(self._photos() / record.file_name))
                 )
         if not found:
             raise ValueError(f'{source}: no split {self.split!r}; there are {sorted(splits)}')
@@ -161,7 +166,9 @@ class ReferringDataset(BaseDataset):
                 check_parts(record.parts, *record.size)
             except ValueError as error:
                 raise ValueError(f'{self._source()}: the mask of ref_id {record.ref_id}: {error}') from error
-        _check_photos({str(self._photos() / r.file_name): r.size for r in records})
+        found = [(self._found(part), r.size) for r in records for part in r.parts]
+        files = {part['png']: size for part, size in found if isinstance(part, dict) and 'png' in part}
+        _check_photos({**files, **{str(self._photos() / r.file_name): r.size for r in records}})
 
 
 def _by_photo() -> Callable[[Record], int]:
@@ -205,14 +212,14 @@ def _check_photos(photos: dict[str, tuple[int, int]]) -> None:
 
 def _header_problem(path: str, size: tuple[int, int]) -> str | None:
     try:
-        found = _photo_size(Path(path))
+        found = photo_size(Path(path))
     except ValueError:
         return 'is not a readable image'
     says = f'{size[::-1]} (width, height)'
     return None if found == tuple(size) else f'is {found[::-1]}, its annotation says {says}'
 
 
-def _photo_size(path: Path) -> tuple[int, int]:
+def photo_size(path: Path) -> tuple[int, int]:
     """(height, width), as EXIF turns it."""
     try:
         with Image.open(path) as photo:

@@ -130,6 +130,56 @@ def test_the_pipeline_of_the_published_configs(sample):
     np.testing.assert_array_equal(packed['inputs'].permute(1, 2, 0).numpy(), theirs)
 
 
+# Photos of all kinds
+
+
+BLOCKS = np.kron(np.random.default_rng(3).integers(0, 256, (4, 5, 3), dtype=np.uint8), np.ones((8, 8, 1), np.uint8))
+
+
+def write_kind(path: Path, kind: str) -> np.ndarray:
+    """Write BLOCKS as that kind of file; returns what it shows, RGB."""
+    photo = Image.fromarray(BLOCKS)
+    grey = np.asarray(photo.convert('L'))
+    if kind in ('L', 'LA', 'P', '1', 'RGBA'):
+        converted = photo.convert(kind)
+        converted.save(path.with_suffix('.png'))
+        path.with_suffix('.png').rename(path)
+        return np.asarray(converted.convert('RGB'))
+    if kind == '16-bit grey':
+        assert cv2.imwrite(str(path.with_suffix('.png')), grey.astype(np.uint16) * 257)
+        path.with_suffix('.png').rename(path)
+        return np.repeat(grey[..., None], 3, axis=2)
+    if kind == '16-bit colour':
+        assert cv2.imwrite(str(path.with_suffix('.png')), BLOCKS[..., ::-1].astype(np.uint16) * 257)
+        path.with_suffix('.png').rename(path)
+        return BLOCKS
+    if kind == 'EXIF':
+        exif = photo.getexif()
+        exif[0x112] = 6  # on its side: to be turned by 90 degrees
+        photo.save(path, quality=100, subsampling=0, exif=exif.tobytes())
+        return np.rot90(BLOCKS, -1)
+    photo.convert('CMYK' if kind == 'CMYK' else 'L').save(path, quality=100)
+    return BLOCKS if kind == 'CMYK' else np.repeat(grey[..., None], 3, axis=2)
+
+
+@pytest.mark.parametrize(
+    'kind', ['L', 'LA', 'P', '1', 'RGBA', '16-bit grey', '16-bit colour', 'EXIF', 'CMYK', 'grey JPEG']
+)
+def test_photos_of_all_kinds_become_colour_of_eight_bits(tmp_path, kind):
+    shown = write_kind(tmp_path / 'photo.jpg', kind)
+    photo = LoadPhoto()(dict(img_path=str(tmp_path / 'photo.jpg')))['img']
+    assert photo.dtype == np.uint8
+    np.testing.assert_allclose(photo[..., ::-1].astype(int), shown, atol=6 if kind in ('EXIF', 'CMYK') else 1)
+
+
+def test_a_truncated_photo_is_refused_by_name(tmp_path):
+    data = io.BytesIO()
+    Image.fromarray(BLOCKS).save(data, 'JPEG')
+    (tmp_path / 'half.jpg').write_bytes(data.getvalue()[: len(data.getvalue()) * 2 // 3])
+    with pytest.raises(ValueError, match=r'half\.jpg: not a readable image'):
+        LoadPhoto()(dict(img_path=str(tmp_path / 'half.jpg')))
+
+
 # Once per photo, once per object
 
 

@@ -1,0 +1,7 @@
+_base_ = [
+    '../_base_/models/mgfe-ris_swin-base.py',
+    '../_base_/datasets/grefcoco.py',
+    '../_base_/schedules/paper_40e.py',
+    '../_base_/default_runtime.py',
+]
+default_hooks = dict(checkpoint=dict(save_best='gIoU'))
