@@ -6,6 +6,7 @@ import tempfile
 import weakref
 from array import array
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -42,8 +43,13 @@ class SharedIndex:
         self.folder = folder
         if owner:
             weakref.finalize(self, _remove, folder, os.getpid())
-        for name in (*_NUMBERS, *_ENDS, *_BYTES):
+        for name in (*_NUMBERS, *_ENDS):
             setattr(self, name, np.load(folder / f'{name}.npy', mmap_mode='r'))
+        for name in _BYTES:
+            path = folder / f'{name}.bin'
+            # an empty file cannot be mapped
+            empty = path.stat().st_size == 0
+            setattr(self, name, np.empty(0, np.uint8) if empty else np.memmap(path, np.uint8, 'r'))
 
     def __reduce__(self):
         return SharedIndex, (self.folder,)
@@ -113,31 +119,40 @@ def write_index(records: Iterable[Record], sentence_key: str) -> SharedIndex:
         records: every ``size`` known, at least one sentence each.
         sentence_key: ``raw`` or ``sent``, see :class:`Sentence`.
     """
-    numbers = {name: array('q') for name in (*_NUMBERS, *_ENDS)}
-    texts = {name: bytearray() for name in _BYTES}
-    photos: dict[str, int] = {}
-    for record in records:
-        if record.file_name not in photos:
-            photos[record.file_name] = len(photos)
-            for name, value in zip(('img_id', 'height', 'width'), (record.img_id, *record.size), strict=True):
-                numbers[name].append(value)
-            texts['names'] += record.file_name.encode()
-            numbers['name_end'].append(len(texts['names']))
-        numbers['photo'].append(photos[record.file_name])
-        numbers['ref_id'].append(record.ref_id)
-        texts['masks'] += record.mask
-        numbers['mask_end'].append(len(texts['masks']))
-        for item in record.sentences:
-            numbers['sent_id'].append(item.sent_id)
-            texts['texts'] += getattr(item, sentence_key).encode('utf-8', 'replace')
-            numbers['text_end'].append(len(texts['texts']))
-        numbers['sentence_end'].append(len(numbers['sent_id']))
     folder = Path(tempfile.mkdtemp(prefix='mgfe_ris_'))
+    try:
+        _write_columns(folder, records, sentence_key)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return SharedIndex(folder, owner=True)
+
+
+def _write_columns(folder: Path, records: Iterable[Record], sentence_key: str) -> None:
+    numbers = {name: array('q') for name in (*_NUMBERS, *_ENDS)}
+    photos: dict[str, int] = {}
+    name_end = mask_end = text_end = 0
+    with ExitStack() as stack:
+        # not kept in memory: the masks are most of it
+        names, masks, texts = (stack.enter_context(open(folder / f'{name}.bin', 'wb')) for name in _BYTES)
+        for record in records:
+            if record.file_name not in photos:
+                photos[record.file_name] = len(photos)
+                for name, value in zip(('img_id', 'height', 'width'), (record.img_id, *record.size), strict=True):
+                    numbers[name].append(value)
+                name_end += names.write(record.file_name.encode())
+                numbers['name_end'].append(name_end)
+            numbers['photo'].append(photos[record.file_name])
+            numbers['ref_id'].append(record.ref_id)
+            mask_end += masks.write(record.mask)
+            numbers['mask_end'].append(mask_end)
+            for item in record.sentences:
+                numbers['sent_id'].append(item.sent_id)
+                text_end += texts.write(getattr(item, sentence_key).encode('utf-8', 'replace'))
+                numbers['text_end'].append(text_end)
+            numbers['sentence_end'].append(len(numbers['sent_id']))
     for name, column in numbers.items():
         np.save(folder / f'{name}.npy', np.frombuffer(column, np.int64))
-    for name, text in texts.items():
-        np.save(folder / f'{name}.npy', np.frombuffer(text, np.uint8))
-    return SharedIndex(folder, owner=True)
 
 
 def _piece(data: np.ndarray, ends: np.ndarray, i: int) -> bytes:

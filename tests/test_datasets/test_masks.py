@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pycocotools.mask as coco
 import pytest
+from PIL import Image
 from pycocotools.coco import COCO
 
-from mgfe_ris.datasets.masks import decode_segmentation
+from mgfe_ris.datasets.masks import check_parts, decode_segmentation, mask_parts
 
 HEIGHT, WIDTH = 8, 11
 
@@ -76,3 +77,152 @@ def test_real_annotations_as_pycocotools_reads_them(coco_ref):
     for ann in runs + outlines[:100]:
         mask = decode_segmentation(ann['segmentation'], *size[ann['image_id']])
         np.testing.assert_array_equal(mask, theirs.annToMask(ann), err_msg=str(ann['id']))
+
+
+# At random, bit for bit
+
+
+def theirs_of(parts: list, height: int, width: int) -> np.ndarray:
+    """pycocotools' own union, of each part by itself."""
+    mask = np.zeros((height, width), np.uint8)
+    for part in parts:
+        if isinstance(part, list):
+            part = coco.merge(coco.frPyObjects([part], height, width))
+        elif isinstance(part['counts'], list):
+            part = coco.frPyObjects(part, height, width)
+        mask |= coco.decode(part)
+    return mask
+
+
+@pytest.mark.parametrize('seed', range(40))
+def test_random_parts_as_pycocotools_reads_them(seed):
+    rng = np.random.default_rng(seed)
+    height, width = map(int, rng.integers(1, 70, 2))
+    parts: list = []
+    for _ in range(rng.integers(1, 6)):
+        points = rng.uniform(-0.3, 1.3, (rng.integers(3, 20), 2)) * [width, height]
+        pixels = np.asfortranarray((rng.random((height, width)) < rng.random()).astype(np.uint8))
+        runs = np.diff([0, *(np.flatnonzero(np.diff(pixels.ravel(order='F'))) + 1), pixels.size]).tolist()
+        parts += [
+            points.ravel().round(2).tolist(),
+            points.ravel().astype(int).tolist(),
+            coco.encode(pixels),
+            dict(size=[height, width], counts=[0, *runs] if pixels[0, 0] else runs),
+        ][rng.integers(0, 4) :][:1]
+    np.testing.assert_array_equal(decode_segmentation(parts, height, width), theirs_of(parts, height, width))
+
+
+@pytest.mark.parametrize('size', [(1, 1), (3, 700), (700, 900), (1, 100_000), (5000, 1)])
+def test_compressed_runs_are_checked_as_pycocotools_decodes_them(size):
+    """The sum of the counts is the number of pixels, for each string that pycocotools writes."""
+    for density in (0, 1e-4, 0.1, 1):
+        pixels = np.asfortranarray((np.random.default_rng(0).random(size) < density).astype(np.uint8))
+        rle = coco.encode(pixels)
+        check_parts([rle], *size)
+        assert decode_segmentation(rle, *size).sum() == coco.area(rle) == pixels.sum()
+        if len(rle['counts']) > 1:
+            with pytest.raises(ValueError, match='counts of an RLE'):
+                check_parts([dict(rle, counts=rle['counts'][:-1])], *size)
+
+
+def test_strings_at_random_are_checked_as_pycocotools_decodes_them():
+    """Whatever passes fills the mask in pycocotools, too."""
+    rng = np.random.default_rng(0)
+    passed = 0
+    for _ in range(20_000):
+        rle = dict(size=[3, 3], counts=''.join(map(chr, rng.integers(48, 112 if rng.random() < 0.3 else 60, 3))))
+        try:
+            check_parts([rle], 3, 3)
+        except ValueError:
+            continue
+        passed += 1
+        theirs = coco.decode(rle)
+        np.testing.assert_array_equal(decode_segmentation(rle, 3, 3), theirs)
+        assert coco.area(rle) == theirs.sum()
+    assert passed > 50
+
+
+def test_a_flat_polygon_and_none():
+    assert mask_parts(polygon(1, 4, 2, 6)) == [polygon(1, 4, 2, 6)] and mask_parts(None) == []
+    np.testing.assert_array_equal(decode_segmentation(polygon(1, 4, 2, 6), HEIGHT, WIDTH), rectangle(1, 4, 2, 6))
+    assert not decode_segmentation(None, HEIGHT, WIDTH).any()
+
+
+# PNG
+
+
+@pytest.mark.parametrize('mode', ['1', 'L', 'P', 'I;16', 'RGB', 'RGBA', 'LA'])
+def test_png(tmp_path, speckled, mode):
+    path = tmp_path / 'mask.png'
+    pixels = speckled * 255
+    picture = Image.fromarray(pixels.astype(np.uint16)) if mode == 'I;16' else Image.fromarray(pixels).convert(mode)
+    picture.save(path)
+    np.testing.assert_array_equal(decode_segmentation({'png': str(path)}, HEIGHT, WIDTH), speckled)
+    both = decode_segmentation([{'png': str(path)}, polygon(1, 4, 2, 6)], HEIGHT, WIDTH)
+    np.testing.assert_array_equal(both, np.maximum(speckled, rectangle(1, 4, 2, 6)))
+
+
+def test_pngs_that_do_not_fit(tmp_path):
+    path = tmp_path / 'mask.png'
+    with pytest.raises(FileNotFoundError, match=r'mask\.png: no such mask'):
+        decode_segmentation({'png': str(path)}, HEIGHT, WIDTH)
+    for data in (b'', b'\x89PNG', b'no image'):
+        path.write_bytes(data)
+        with pytest.raises(ValueError, match=r'mask\.png: not a readable mask'):
+            decode_segmentation({'png': str(path)}, HEIGHT, WIDTH)
+    Image.new('L', (HEIGHT, WIDTH)).save(path)
+    with pytest.raises(ValueError, match=r'mask\.png is \(8, 11\), the photo is \(11, 8\)'):
+        decode_segmentation({'png': str(path)}, HEIGHT, WIDTH)
+
+
+# Parts that pycocotools would crash on, hang on or misread
+
+NAN, INF = float('nan'), float('inf')
+FULL = HEIGHT * WIDTH
+
+
+@pytest.mark.parametrize(
+    ('part', 'reason'),
+    [
+        ([], 'three points'),
+        ([1, 2, 3, 4], 'three points'),
+        ([1, 2, 3, 4, 5, 6, 7], 'three points'),
+        *(([1, 2, 3, 4, 5, bad], 'leaves the photo') for bad in (NAN, INF, -INF, 17, -9, 1e308, -1e30, 2**63)),
+        ([1, 2, 3, 4, 23, 6], 'leaves the photo: x'),
+        *(([1, 2, 3, 4, 5, bad], 'a polygon is made of numbers') for bad in ('6', None, {}, 10**400)),
+        ([[1, 2]] * 6, 'a polygon is made of numbers'),
+        ([True] * 6, 'a polygon is made of numbers'),
+        ([0, 0, WIDTH, HEIGHT] * 60_000, 'outline'),
+        *((dict(size=size, counts=[FULL]), 'RLE of size') for size in (
+            None, 8, 'ab', [8], [8, 11, 1], [11, 8], [8.0, 11.0], [True, 11], [-8, -11], {}, [10**30, 11], 'x' * 10_000,
+        )),
+        (dict(counts=[FULL]), 'RLE of size'),
+        *((dict(size=[8, 11], counts=counts), 'counts of an RLE') for counts in (
+            None, 7, [], '', b'', [FULL - 1], [FULL + 1], [-1, FULL + 1], [2**32 + FULL], [2**64], [NAN],
+            [1.0, FULL - 1], [True, FULL - 1], ['1'], [[FULL]], 'x', 'o' * 100, 'é', '\ud800', '\0', b'\xff',
+            'PPYo', {},
+        )),
+        ({}, 'made of polygons'),
+        ({'png': 7}, 'made of polygons'),
+        ('m.png', 'made of polygons'),
+        (None, 'made of polygons'),
+    ],
+)  # fmt: skip
+def test_broken_parts(part, reason):
+    for parts in ([part], [polygon(1, 4, 2, 6), part]):
+        with pytest.raises(ValueError, match=reason + '|surrogates') as error:
+            check_parts(parts, HEIGHT, WIDTH)
+        assert len(str(error.value)) < 200
+
+
+@pytest.mark.parametrize('segmentation', [7, 'abc', True, 1.5, ['a'], [None], [7, 'a']])
+def test_what_is_no_mask(segmentation):
+    with pytest.raises(ValueError, match=r'a mask is made of|three points'):
+        decode_segmentation(segmentation, HEIGHT, WIDTH)
+
+
+def test_a_number_of_seven_characters_is_refused():
+    """pycocotools would shift bits out of an int of C, and read another number."""
+    rle = dict(size=[8, 11], counts='h' + 'PPPPP' + '0')
+    with pytest.raises(ValueError, match='no COCO string'):
+        check_parts([rle], 8, 11)

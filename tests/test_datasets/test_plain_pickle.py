@@ -43,12 +43,10 @@ def write(folder: Path, refs: object = None, instances: object = None) -> Path:
 
 @pytest.mark.parametrize('protocol', range(6))
 def test_containers_strings_and_numbers_of_every_protocol(tmp_path, protocol):
-    value = [REF, dict(REF, raw='café', x=(1, -2.5, None, True, False, 2**70)), [], {}, ()]
+    value = [REF, dict(REF, raw='café', x=[1, -2.5, None, True, False, 2**70]), [], {}]
     value.append(value[0])  # an object met twice
     if protocol >= 3:
         value.append(b'bytes')
-    if protocol >= 4:
-        value.append({1, 2})
     path = tmp_path / 'refs.p'
     path.write_bytes(pickle.dumps(value, protocol))
     assert load_plain_pickle(path) == value
@@ -138,6 +136,21 @@ def test_objects_are_refused_even_if_harmless(tmp_path, value, asked, protocol):
         b'\x80\x02U\x01\xff.',
         b'}(K\x01K\x02b.',
         b'\x80\x04Ppersistent\n.',
+        b'}' + b')' + b'2\x86' * 60 + b'Ns.',  # a tuple of 2**60 empty tuples, to be hashed
+        b'}' + b')' + b'\x85' * 1_000_000 + b'Ns.',  # a tuple so deep that hashing it crashes Python
+        b'}(' + b''.join(b'(' + b't' * 9 for _ in range(9)) + b'u.',
+        b']r\xff\xff\xff\xff.',  # a place in the memo that needs 64 GB
+        b']p4294967295\n.',
+        b'X\xff\xff\xff\x7fa.',
+        b'\x80\x04\x8d\xff\xff\xff\xff\xff\xff\xff\x7fa.',
+        b'\x80\x04\x8e\xff\xff\xff\xff\x0f\0\0\0a.',
+        b'\x80\x02\x8b\xff\xff\xff\x7fa.',
+        b'\x80\x02\x8a\x10' + b'\x01' * 16 + b'.',
+        b'I' + b'9' * 3000 + b'\n.',
+        b'\x80\x04\x95\xff\xff\xff\xff\xff\xff\xff\x7f].',
+        b'K',
+        b'(' * 10_000,
+        b'\x80\x02\x82\x01.',
     ],
 )
 def test_what_is_no_whole_pickle_is_named(tmp_path, data):
@@ -146,3 +159,13 @@ def test_what_is_no_whole_pickle_is_named(tmp_path, data):
     with pytest.raises(UnsafePickleError, match='not a whole pickle') as error:
         load_plain_pickle(path)
     assert str(error.value).startswith(f'{path}: ')
+
+
+@pytest.mark.parametrize(
+    'data', [b']r\xff\xff\xff\xff.', b']p4294967295\n.', b'\x80\x02\x8a\x10' + b'\x01' * 16 + b'.']
+)
+def test_what_would_fill_the_memory_is_refused_before_it_is_tried(tmp_path, data):
+    path = tmp_path / 'refs(unc).p'
+    path.write_bytes(data)
+    with pytest.raises(UnsafePickleError, match='numbers that no refs file has'):
+        load_plain_pickle(path)

@@ -1,0 +1,405 @@
+"""Annotations of every form as records, and what is said of those that are none."""
+
+import json
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mgfe_ris.datasets.readers import Sentence, check_name, read_refer, read_rows
+
+REPO = Path(__file__).parents[2]
+POLYGON = [0, 0, 3, 0, 3, 3]
+RLE = dict(size=[4, 6], counts=[9, 3, 12])
+REF = dict(ref_id=3, ann_id=5, image_id=7, split='val', sentences=[dict(sent_id=1, raw='Left dog', sent='left dog')])
+INSTANCES = dict(
+    images=[dict(id=7, file_name='a.jpg', height=4, width=6)],
+    annotations=[
+        dict(id=5, image_id=7, segmentation=[POLYGON]),
+        dict(id=6, image_id=7, segmentation=RLE),
+        dict(id=8, image_id=7, segmentation='of no ref'),
+    ],
+)
+
+
+def write(folder: Path, refs: object = None, instances: object = None, name: str = 'refs(unc).p') -> Path:
+    refs = [REF] if refs is None else refs
+    instances = INSTANCES if instances is None else instances
+    if name.endswith('.json'):
+        refs = json.dumps(refs).encode()
+    (folder / name).write_bytes(refs if isinstance(refs, bytes) else pickle.dumps(refs, protocol=2))
+    data = instances if isinstance(instances, bytes) else json.dumps(instances).encode()
+    (folder / 'instances.json').write_bytes(data)
+    return folder
+
+
+def refer(folder: Path, split_by: str = 'unc') -> list:
+    return list(read_refer(folder, split_by))
+
+
+def instances_with(**annotation: object) -> dict:
+    return dict(INSTANCES, annotations=[dict(INSTANCES['annotations'][0], **annotation)])
+
+
+# The two files of a folder
+
+
+@pytest.mark.parametrize('name', ['refs(unc).p', 'refs(umd).p', 'refs(google).p', 'refs(berkeley).p', 'refs(unc).json'])
+def test_refer(tmp_path, name):
+    (record,) = refer(write(tmp_path, name=name), name[5:].split(')')[0])
+    assert record[:5] == ('val', 'a.jpg', (4, 6), 7, 3)
+    assert record.parts == [POLYGON] and record.sentences == [Sentence(1, 'Left dog', 'left dog')]
+
+
+def test_a_sentence_without_its_raw_form(tmp_path):
+    (record,) = refer(write(tmp_path, [dict(REF, sentences=[dict(sent_id=1, sent='dog')])]))
+    assert record.sentences == [Sentence(1, 'dog', 'dog')]
+
+
+def test_refclef_has_lists_of_rles(tmp_path):
+    rles = [dict(size=[4, 6], counts='PPYo0'), RLE]
+    (record,) = refer(write(tmp_path, instances=instances_with(segmentation=rles)))
+    assert record.parts == rles
+
+
+def test_grefcoco_has_several_targets_or_none(tmp_path):
+    refs = [
+        dict(REF, ref_id=1, ann_id=[5, 6], no_target=False),
+        dict(REF, ref_id=2, ann_id=[6]),
+        dict(REF, ref_id=3, ann_id=[-1]),
+        dict(REF, ref_id=4, ann_id=[], no_target=True),
+        dict(REF, ref_id=5, ann_id=[5], no_target=True),
+    ]
+    records = refer(write(tmp_path, refs, name='grefs(unc).json'))
+    assert [(r.ref_id, r.parts) for r in records] == [(1, [POLYGON, RLE]), (2, [RLE]), (3, []), (4, []), (5, [])]
+    write(tmp_path, refs[2:], dict(INSTANCES, annotations=[]), 'grefs(unc).json')
+    assert len(refer(tmp_path)) == 3
+
+
+def test_the_order_is_that_of_the_refs_and_all_splits_come(coco_ref):
+    with (coco_ref / 'refcoco/refs(unc).p').open('rb') as file:
+        refs = pickle.load(file)
+    instances = json.loads((coco_ref / 'refcoco/instances.json').read_text())
+    masks = {a['id']: a['segmentation'] for a in instances['annotations']}
+    names = {i['id']: i['file_name'] for i in instances['images']}
+    records = refer(coco_ref / 'refcoco')
+    assert [(r.ref_id, r.split, r.file_name) for r in records] == [
+        (r['ref_id'], r['split'], names[r['image_id']]) for r in refs
+    ]
+    for record, ref in zip(records, refs, strict=True):
+        mask = masks[ref['ann_id']]
+        assert record.parts == (mask if isinstance(mask, list) else [mask])
+        assert record.sentences == [(s['sent_id'], s['raw'], s['sent']) for s in ref['sentences']]
+
+
+def test_a_missing_folder(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'nowhere: no such folder\. Set data_root'):
+        refer(tmp_path / 'nowhere')
+
+
+def test_missing_files_with_what_there_is_instead(tmp_path):
+    write(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r'refs\(umd\)\.p: no such file.*refs\(unc\)\.p'):
+        refer(tmp_path, 'umd')
+    (tmp_path / 'instances.json').unlink()
+    with pytest.raises(FileNotFoundError, match=r'instances\.json: no such file.*refs\(unc\)\.p'):
+        refer(tmp_path)
+
+
+@pytest.mark.parametrize(
+    'data', [b'<html>', b'', b'{"images": [', '{"images": []}'.encode('utf-16'), b'{"images": "\xe9"}', b'[]', b'{}']
+)
+def test_instances_that_are_no_json(tmp_path, data):
+    with pytest.raises(ValueError, match=r'instances\.json: (not JSON|expected)') as error:
+        refer(write(tmp_path, instances=data))
+    assert str(tmp_path) in str(error.value)
+
+
+LONG = 'x' * 300
+
+
+@pytest.mark.parametrize(
+    ('instances', 'reason'),
+    [
+        ({}, 'found'),
+        (dict(INSTANCES, images=None), 'number as id'),
+        (dict(INSTANCES, images=[7]), 'number as id'),
+        (dict(INSTANCES, images=[dict(id='7')]), 'number as id'),
+        ({'images': INSTANCES['images']}, 'found'),
+        ({'annotations': INSTANCES['annotations']}, 'found'),
+        (dict(INSTANCES, annotations=[[]]), 'number as id'),
+        (dict(INSTANCES, annotations=[dict(id=5)]), "lacks 'segmentation'"),
+        (dict(INSTANCES, images=[dict(id=7, file_name='a.jpg')]), "lacks 'height'"),
+        *(
+            (dict(INSTANCES, images=[dict(id=7, file_name=name, height=4, width=6)]), 'file')
+            for name in ('../a', '/a', '//a', 'a/../../b', 'a\\..\\..\\b', 'C:\\a', 'a\0', '', '.', None, 7, [], LONG)
+        ),
+        *(
+            (dict(INSTANCES, images=[dict(id=7, file_name='a', height=h, width=6)]), 'pixels')
+            for h in (0, -1, 2**15, 10**30, 4.0, True, None, '4', float('nan'))
+        ),
+        *((instances_with(segmentation=mask), 'mask') for mask in (7, 'x', None, [], True)),
+        *((instances_with(segmentation={'png': name}), 'no file name') for name in ('../a.png', '/a.png', 7, None)),
+        (instances_with(segmentation=[POLYGON, {'png': '../a.png'}]), 'no file name'),
+    ],
+)
+def test_instances_of_another_form(tmp_path, instances, reason):
+    with pytest.raises(ValueError, match=rf'instances\.json: .*COCO instances.*{reason}') as error:
+        refer(write(tmp_path, instances=instances))
+    assert str(tmp_path) in str(error.value) and len(str(error.value)) < 600
+
+
+@pytest.mark.parametrize('name', ['refs(unc).p', 'refs(unc).json'])
+@pytest.mark.parametrize(
+    'refs',
+    [
+        [],
+        {'refs': [REF]},
+        'refs',
+        7,
+        [REF, 'x'],
+        [REF, {key: value for key, value in REF.items() if key != 'split'}],
+        *(
+            [REF, dict(REF, **{key: bad})]
+            for key in ('ref_id', 'image_id', 'ann_id', 'sentences', 'split')
+            for bad in (None, 1.5, {}, 2**70, True)
+        ),
+        [REF, dict(REF, ann_id=[5, '6'])],
+        [REF, dict(REF, sentences='left dog')],
+        [REF, dict(REF, sentences=['left dog'])],
+        [REF, dict(REF, sentences=[dict(sent_id=1)])],
+        [REF, dict(REF, sentences=[dict(sent_id='1', sent='dog')])],
+        [REF, dict(REF, sentences=[dict(sent_id=1, sent='dog', raw=None)])],
+    ],
+)
+def test_refs_of_another_form(tmp_path, refs, name):
+    with pytest.raises(ValueError, match=r"refs\(unc\)\..*: expected a list of refs with .*'split'") as error:
+        refer(write(tmp_path, refs=refs, name=name))
+    assert str(tmp_path) in str(error.value)
+
+
+@pytest.mark.parametrize('data', [b'', b'[', b'\xff', b'[' * 100_000, b'[' + b'9' * 5000 + b']'])
+def test_refs_that_are_no_json(tmp_path, data):
+    write(tmp_path)
+    (tmp_path / 'refs(b).json').write_bytes(data)
+    with pytest.raises(ValueError, match=r'refs\(b\)\.json: not JSON'):
+        refer(tmp_path, 'b')
+
+
+@pytest.mark.parametrize('key', ['image_id', 'ann_id'])
+def test_refs_to_what_is_not_there(tmp_path, key):
+    refs = [REF, dict(REF, ref_id=4, **{key: 99})]
+    with pytest.raises(ValueError, match=rf'1 refs .*instances\.json; the first is ref_id 4 with {key} 99') as error:
+        refer(write(tmp_path, refs))
+    assert str(tmp_path) in str(error.value)
+
+
+def test_a_pickle_that_grows_when_it_is_read(tmp_path):
+    """One list in many places: a hundred kilobytes that say millions of sentences."""
+    many = [REF['sentences'][0]] * 20_000
+    for refs in (
+        [dict(REF, sentences=many)] * 20_000,
+        [dict(REF, sentences=[dict(sent_id=1, sent='x' * 100_000)])] * 20_000,
+        [dict(REF, ann_id=[5] * 20_000)] * 20_000,
+    ):
+        with pytest.raises(ValueError, match=r'refs\(unc\)\.p: the refs repeat themselves'):
+            refer(write(tmp_path, refs))
+    with pytest.raises(ValueError, match=r'instances\.json: the refs repeat themselves'):
+        refer(write(tmp_path, [REF] * 2000, instances_with(segmentation=[POLYGON * 1000])))
+
+
+# A row per object
+
+ROW = dict(image='a.jpg', sentences=['dog', 'big dog'], mask=[POLYGON])
+
+
+def lines(tmp_path: Path, *rows: object, name: str = 'train.jsonl') -> list:
+    path = tmp_path / name
+    path.write_text('\n'.join(row if isinstance(row, str) else json.dumps(row) for row in rows))
+    return list(read_rows(path))
+
+
+def test_json_lines(tmp_path):
+    first, second, third = lines(
+        tmp_path,
+        ROW,
+        '',
+        dict(ROW, image='b.jpg', sentences='cat', mask='m/b.png', split='val', height=4, width=6),
+        dict(ROW, mask=None, image_id=70, ref_id='80', sent_ids=[90, '91']),
+    )
+    assert first[:5] == ('train', 'a.jpg', (0, 0), 0, 0) and first.parts == [POLYGON]
+    assert first.sentences == [Sentence(0, 'dog', 'dog'), Sentence(1, 'big dog', 'big dog')]
+    assert second[:5] == ('val', 'b.jpg', (4, 6), 1, 1) and second.parts == [{'png': 'm/b.png'}]
+    assert second.sentences == [Sentence(2, 'cat', 'cat')]
+    assert third[:5] == ('train', 'a.jpg', (0, 0), 70, 80) and third.parts == []
+    assert [s.sent_id for s in third.sentences] == [90, 91]
+
+
+@pytest.mark.parametrize(
+    ('mask', 'parts'),
+    [
+        (POLYGON, [POLYGON]),
+        ([POLYGON, POLYGON], [POLYGON, POLYGON]),
+        (RLE, [RLE]),
+        ([RLE, POLYGON], [RLE, POLYGON]),
+        ({'segmentation': [POLYGON], 'area': 3}, [POLYGON]),
+        (json.dumps(RLE), [RLE]),
+        (json.dumps([POLYGON]), [POLYGON]),
+        ({'png': 'm.png'}, [{'png': 'm.png'}]),
+    ],
+)
+@pytest.mark.parametrize('key', ['mask', 'segmentation', 'raw_anns'])
+def test_masks_of_rows(tmp_path, mask, parts, key):
+    row = {**ROW, key: mask}
+    if key != 'mask':
+        row['mask'] = None  # an empty column says nothing where another is full
+    assert lines(tmp_path, row)[0].parts == parts
+
+
+def test_the_split_of_a_file_in_pieces(tmp_path):
+    assert lines(tmp_path, ROW, name='testA-00003-of-00012.jsonl')[0].split == 'testA'
+
+
+@pytest.mark.parametrize(
+    ('row', 'reason'),
+    [
+        ([], 'object by name'),
+        ('7', 'object by name'),
+        ({}, 'none of file_name'),
+        (dict(image='a.jpg'), 'none of sentences'),
+        (dict(image='a.jpg', sentences=['x']), 'none of mask'),
+        (dict(ROW, sentences=[]), 'no sentence'),
+        (dict(ROW, sentences=[7]), 'must be a string'),
+        (dict(ROW, sentences=[{'text': 'x'}]), 'must be a string'),
+        (dict(ROW, sentences={'sent': 7}), 'must be a string'),
+        (dict(ROW, split=7), 'split must be a string'),
+        (dict(ROW, split=None), 'split must be a string'),
+        (dict(ROW, height=4), 'pixels'),
+        (dict(ROW, height='4', width=6), 'pixels'),
+        (dict(ROW, image_id=1.5), 'whole number'),
+        (dict(ROW, ref_id='x'), 'whole number'),
+        (dict(ROW, ref_id=2**70), 'whole number'),
+        (dict(ROW, sent_ids=[{}]), 'whole number'),
+        (dict(ROW, raw_image_info='[1]'), 'raw_image_info'),
+        (dict(ROW, mask='[1'), 'Expecting|delimiter'),
+        (dict(ROW, mask='[' * 100_000), 'recursion'),
+        *((dict(ROW, mask=mask), 'mask') for mask in ([], 7, True)),
+        *((dict(ROW, mask=mask), 'no file name') for mask in ('../m.png', '/m.png', {'png': '//m.png'}, {'png': 7})),
+        *(
+            (dict(ROW, image=name), 'no file name')
+            for name in ('../a', '/a', '//a', 'a/..', '..\\a', 'C:a', 'a\0', '.')
+        ),
+        (dict(ROW, image=LONG), 'too long'),
+        (dict(ROW, image='\ud800'), 'surrogates'),
+        (dict(ROW, image=7), 'must be a string'),
+    ],
+)
+def test_rows_of_another_form(tmp_path, row, reason):
+    with pytest.raises(ValueError, match=rf'train\.jsonl, row 2: .*({reason})') as error:
+        lines(tmp_path, ROW, row)
+    assert str(tmp_path) in str(error.value) and len(str(error.value)) < 600
+
+
+@pytest.mark.parametrize('line', ['{', 'x', '[' * 100_000, '{"a": ' + '9' * 5000 + '}'])
+def test_lines_that_are_no_json(tmp_path, line):
+    with pytest.raises(ValueError, match=r'train\.jsonl, line 2: not JSON'):
+        lines(tmp_path, ROW, line)
+
+
+@pytest.mark.parametrize('name', ['x.jsonl', 'x.parquet'])
+def test_missing_rows(tmp_path, name):
+    pytest.importorskip('pyarrow')
+    with pytest.raises(FileNotFoundError, match=rf'{name}: no such file'):
+        list(read_rows(tmp_path / name))
+    (tmp_path / name).mkdir()
+    with pytest.raises(FileNotFoundError, match=rf'{name}: no such file'):
+        list(read_rows(tmp_path / name))
+
+
+# Parquet
+
+
+def parquet(path: Path, rows: list[dict]) -> list:
+    pyarrow = pytest.importorskip('pyarrow')
+    pytest.importorskip('pyarrow.parquet').write_table(pyarrow.Table.from_pylist(rows), path)
+    return list(read_rows(path))
+
+
+def test_parquet_of_jxu124(tmp_path):
+    row = dict(
+        sent_ids=[11, 12], file_name='COCO_train2014_000000581857_16.jpg', ann_id=5, ref_id=3, image_id=581857,
+        split='testA', category='dog',
+        sentences=[dict(raw='Left dog', sent='left dog', sent_id=s, tokens=['left', 'dog']) for s in (11, 12)],
+        raw_anns=json.dumps(dict(segmentation=[POLYGON], area=1.5, iscrowd=0, id=5)),
+        raw_image_info=json.dumps(dict(height=427, width=640, id=581857)),
+        image_path='coco/train2014/COCO_train2014_000000581857.jpg', captions=['left dog', 'left dog'],
+    )  # fmt: skip
+    (record,) = parquet(tmp_path / 'train-00000-of-00001-abc.parquet', [row])
+    assert record[:5] == ('testA', 'COCO_train2014_000000581857.jpg', (427, 640), 581857, 3)
+    assert record.sentences == [Sentence(s, 'Left dog', 'left dog') for s in (11, 12)] and record.parts == [POLYGON]
+
+
+def test_parquet_of_lmms_lab(tmp_path):
+    row = dict(
+        question_id='469306', image=dict(bytes=b'\xff\xd8', path='x.jpg'), question='Describe the object',
+        answer=['left dog', 'dog'], segmentation=[0.5, *POLYGON[1:]], bbox=[0.0, 1.0, 2.0, 3.0], iscrowd=0,
+        file_name='COCO_train2014_000000581857_16.jpg',
+    )  # fmt: skip
+    records = parquet(tmp_path / 'val-00000-of-00001.parquet', [row, dict(row, answer=['cat'])])
+    assert records[0][:5] == ('val', 'COCO_train2014_000000581857.jpg', (0, 0), 0, 0)
+    assert records[0].parts == [[0.5, *POLYGON[1:]]]
+    assert [s for r in records for s in r.sentences] == [
+        (0, 'left dog', 'left dog'),
+        (1, 'dog', 'dog'),
+        (2, 'cat', 'cat'),
+    ]
+
+
+def test_parquet_with_rle(tmp_path):
+    (record,) = parquet(tmp_path / 'val.parquet', [dict(ROW, mask=dict(RLE, counts='PPYo0'))])
+    assert record.parts == [dict(size=[4, 6], counts='PPYo0')]
+    (record,) = parquet(tmp_path / 'val.parquet', [dict(ROW, mask=dict(RLE, counts=b'PPYo0'))])
+    assert record.parts == [dict(size=[4, 6], counts=b'PPYo0')]
+
+
+@pytest.mark.parametrize('data', [b'', b'PAR1', b'PAR1' + b'\0' * 100 + b'PAR1', b'{"image": "a.jpg"}'])
+def test_what_is_no_parquet(tmp_path, data):
+    pytest.importorskip('pyarrow')
+    path = tmp_path / 'val.parquet'
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r'val\.parquet: not a parquet file'):
+        list(read_rows(path))
+
+
+def test_parquet_without_what_is_needed(tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match=r'val\.parquet, row 1: none of sentences'):
+        parquet(tmp_path / 'val.parquet', [dict(image='a.jpg', mask=[POLYGON])])
+    monkeypatch.setitem(sys.modules, 'pyarrow', None)
+    with pytest.raises(ImportError, match=r'val\.parquet: reading parquet needs pyarrow: pip install pyarrow'):
+        list(read_rows(tmp_path / 'val.parquet'))
+
+
+# Names, and what is imported
+
+
+@pytest.mark.parametrize('name', ['a.jpg', 'a/b.jpg', './a.jpg', 'a..b', '...', 'é ü.png', 'a' * 255])
+def test_names_inside_of_a_folder(name):
+    assert check_name(name) == name
+
+
+def test_reading_needs_no_torch(coco_ref):
+    script = f"""
+import sys, types
+for name in ('torch', 'mmengine', 'mmcv', 'mmseg', 'pyarrow'):
+    sys.modules[name] = None
+for name in ('mgfe_ris', 'mgfe_ris.datasets'):
+    sys.modules[name] = types.ModuleType(name)
+    sys.modules[name].__path__ = [{str(REPO)!r} + '/' + name.replace('.', '/')]
+from mgfe_ris.datasets.readers import read_refer
+from mgfe_ris.datasets.index import write_index
+print(len(write_index(read_refer({str(coco_ref / 'refcoco')!r}, 'unc'), 'raw')))
+"""
+    done = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and int(done.stdout) > 100, done.stderr
