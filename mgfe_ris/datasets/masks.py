@@ -124,6 +124,8 @@ def _uncompress(text: bytes) -> list[int]:
 def _read_png(path: str, height: int, width: int) -> np.ndarray:
     try:
         with Image.open(path) as png:
+            if png.format != 'PNG':
+                raise ValueError(f'{path} is a {png.format}, which may change pixels; a mask must be a PNG')
             if png.size != (width, height):
                 raise ValueError(f'{path} is {png.size}, the photo is {(width, height)} (width, height)')
             pixels = np.asarray(png)

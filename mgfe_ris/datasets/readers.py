@@ -89,8 +89,10 @@ def read_refer(folder: str | Path, split_by: str) -> Iterator[Record]:
         )
 
 
-def read_rows(path: str | Path) -> Iterator[Record]:
+def read_rows(*paths: str | Path) -> Iterator[Record]:
     """A row per object: JSON lines (``.jsonl``), or parquet as data set hubs export it (``.parquet``).
+
+    Ids that the rows do not say are counted on from file to file.
 
     A row has ``image`` (also ``file_name``, ``image_path``), ``sentences`` (also ``captions``, ``answer``,
     ``sentence``; one or several) and ``mask`` (also ``segmentation``, ``raw_anns``: polygons, RLE, or the name of a PNG
@@ -102,20 +104,21 @@ def read_rows(path: str | Path) -> Iterator[Record]:
         ValueError: a file or row that is not of that form; the row is named.
         ImportError: parquet without pyarrow.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f'{path}: no such file')
-    rows = _parquet_rows(path) if path.suffix == '.parquet' else _json_lines(path)
-    split = re.sub(r'-\d+-of-\d+$', '', path.stem)
     photos: dict[str, int] = {}
-    sent_id = 0
-    for number, row in enumerate(rows):
-        try:
-            record = _row_record(row, split, number, photos, sent_id)
-        except (ValueError, TypeError, RecursionError) as error:
-            raise ValueError(f'{path}, row {number + 1}: {error}') from error
-        sent_id += len(record.sentences)
-        yield record
+    ref_id = sent_id = 0
+    for path in map(Path, paths):
+        if not path.is_file():
+            raise FileNotFoundError(f'{path}: no such file')
+        rows = _parquet_rows(path) if path.suffix == '.parquet' else _json_lines(path)
+        split = re.sub(r'-\d+-of-\d+(-[0-9a-f]+)?$', '', path.stem)
+        for number, row in enumerate(rows):
+            try:
+                record = _row_record(row, split, ref_id, photos, sent_id)
+            except (ValueError, TypeError, RecursionError) as error:
+                raise ValueError(f'{path}, row {number + 1}: {error}') from error
+            ref_id += 1
+            sent_id += len(record.sentences)
+            yield record
 
 
 def check_name(name: Any) -> str:
@@ -320,13 +323,14 @@ def _row_record(row: Any, split: str, number: int, photos: dict[str, int], sent_
         raise ValueError(f'raw_image_info must be an object by name; got {str(info)[:80]}')
     name = check_name(_coco_name(_first(row, _IMAGE)))
     height, width = (row.get(key, info.get(key)) for key in ('height', 'width'))
-    sentences = list(_sentences(_first(row, _SENTENCES), row.get('sent_ids'), sent_id))
+    sentences = list(_sentences(_unpacked(_first(row, _SENTENCES)), row.get('sent_ids'), sent_id))
     if not sentences:
         raise ValueError('no sentence')
-    if not isinstance(row.get('split', split), str):
-        raise ValueError(f'split must be a string; got {row["split"]!r}')
+    split = split if row.get('split') is None else row['split']
+    if not isinstance(split, str):
+        raise ValueError(f'split must be a string; got {split!r}')
     return Record(
-        split=row.get('split', split),
+        split=split,
         file_name=name,
         size=(0, 0) if height is None and width is None else _size(height, width),
         img_id=_integer(row.get('image_id'), photos.setdefault(name, len(photos))),

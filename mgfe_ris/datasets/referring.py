@@ -1,7 +1,6 @@
 """Referring expressions of any form as a data set of mmengine."""
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -143,7 +142,7 @@ class ReferringDataset(BaseDataset):
             files = sorted(source.parent.glob(source.name))
             if not files:
                 raise FileNotFoundError(f'{source}: no such file. Set data_root and ann_file to where it lies')
-            records = chain.from_iterable(map(read_rows, files))
+            records = read_rows(*files)
         splits, found = set(), False
         for record in records:
             splits.add(record.split)

@@ -73,17 +73,19 @@ class LoadReferringMask(BaseTransform):
     def transform(self, results: dict) -> dict:
         if 'segmentation' not in results:
             return results
-        own = results.get('score_at') == 'photo' or 'img' not in results
-        key = (results['img_path'], results['ref_id'], None if own else results['img'].shape[:2])
+        for_scoring = results.get('score_at') == 'photo'
+        size = None if for_scoring or 'img' not in results else results['img'].shape[:2]
+        # the mask itself, not ref_id: ids of one's own data need not be unique
+        key = (results['img_path'], results['segmentation'], size)
         if key != self.key:
             self.key = None
             mask = self._decode(results)
-            if key[-1] is not None and mask.shape != key[-1]:
-                mask = mmcv.imresize(mask, key[-1][::-1], interpolation='nearest', backend='pillow')
+            if size is not None and mask.shape != size:
+                mask = mmcv.imresize(mask, size[::-1], interpolation='nearest', backend='pillow')
             self.key, self.mask = key, mask
         # a copy: what follows may change it, and the photo's next sentence wants it as it was
         results['gt_seg_map'] = self.mask.copy()
-        results['seg_fields'] = ['gt_seg_map']
+        results['seg_fields'] = [] if for_scoring else ['gt_seg_map']  # what a Resize behind takes along
         return results
 
     def _decode(self, results: dict) -> np.ndarray:

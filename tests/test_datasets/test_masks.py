@@ -226,3 +226,10 @@ def test_a_number_of_seven_characters_is_refused():
     rle = dict(size=[8, 11], counts='h' + 'PPPPP' + '0')
     with pytest.raises(ValueError, match='no COCO string'):
         check_parts([rle], 8, 11)
+
+
+def test_a_jpeg_is_no_mask(tmp_path):
+    """Its pixels near an edge are not 0 any more."""
+    Image.fromarray(np.zeros((HEIGHT, WIDTH), np.uint8)).save(tmp_path / 'm.jpg')
+    with pytest.raises(ValueError, match=r'm\.jpg is a JPEG'):
+        decode_segmentation({'png': str(tmp_path / 'm.jpg')}, HEIGHT, WIDTH)

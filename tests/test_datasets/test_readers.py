@@ -275,7 +275,6 @@ def test_the_split_of_a_file_in_pieces(tmp_path):
         (dict(ROW, sentences=[{'text': 'x'}]), 'must be a string'),
         (dict(ROW, sentences={'sent': 7}), 'must be a string'),
         (dict(ROW, split=7), 'split must be a string'),
-        (dict(ROW, split=None), 'split must be a string'),
         (dict(ROW, height=4), 'pixels'),
         (dict(ROW, height='4', width=6), 'pixels'),
         (dict(ROW, image_id=1.5), 'whole number'),
@@ -403,3 +402,30 @@ print(len(write_index(read_refer({str(coco_ref / 'refcoco')!r}, 'unc'), 'raw')))
 """
     done = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0 and int(done.stdout) > 100, done.stderr
+
+
+# Rows in several files
+
+
+def write_rows(path: Path, *rows: dict) -> Path:
+    path.write_text('\n'.join(map(json.dumps, rows)))
+    return path
+
+
+def test_ids_are_counted_on_from_file_to_file(tmp_path):
+    def row(name: str) -> dict:
+        return dict(image=name, sentences=['a', 'b'], mask=[[1, 1, 9, 1, 9, 9]])
+
+    first = write_rows(tmp_path / 'train-00000-of-00002.jsonl', row('a.jpg'), row('b.jpg'))
+    second = write_rows(tmp_path / 'train-00001-of-00002-1db09ff3ec2a2e4b.jsonl', row('b.jpg'), row('c.jpg'))
+    records = list(read_rows(first, second))
+    assert [r.ref_id for r in records] == [0, 1, 2, 3]
+    assert [r.img_id for r in records] == [0, 1, 1, 2]
+    assert [s.sent_id for r in records for s in r.sentences] == list(range(8))
+    assert {r.split for r in records} == {'train'}
+
+
+def test_a_split_of_null_is_the_files_and_sentences_may_be_json(tmp_path):
+    row = dict(image='a.jpg', sentences='["a", "b"]', mask=[[1, 1, 9, 1, 9, 9]], split=None)
+    (record,) = read_rows(write_rows(tmp_path / 'val.jsonl', row))
+    assert record.split == 'val' and [s.raw for s in record.sentences] == ['a', 'b']

@@ -233,8 +233,10 @@ def test_a_mask_is_decoded_once_an_object_and_handed_out_as_a_copy(sample, monke
     first[:] = 9
     np.testing.assert_array_equal(transform(dict(loaded))['gt_seg_map'], before)
     assert len(calls) == 1
-    transform(dict(loaded, ref_id=sample['ref_id'] + 1))
-    transform(dict(loaded, img_path='elsewhere'))
+    other = [[3, 2, 12, 2, 12, 9]]
+    smaller = transform(dict(loaded, segmentation=other))['gt_seg_map']
+    assert smaller.sum() < before.sum(), 'the same ref_id, another mask'
+    transform(dict(loaded, segmentation=other, img_path='elsewhere'))
     assert len(calls) == 3
 
 
@@ -247,7 +249,10 @@ def test_behind_resize_the_mask_is_what_resize_makes_of_it(sample):
     assert behind['gt_seg_map'].shape == (9, 11)
 
 
-def test_a_mask_to_score_at_the_photos_size_stays_as_it_is(sample):
-    kept = Compose([once(), LoadReferringMask()])(dict(sample, score_at='photo'))
+@pytest.mark.parametrize('order', ['behind Resize', 'ahead of Resize'])
+def test_a_mask_to_score_at_the_photos_size_stays_as_it_is(sample, order):
+    resize = dict(type='Resize', scale=(11, 9), backend='pillow')
+    pipeline = [once(), LoadReferringMask()] if order == 'behind Resize' else [LoadPhoto(), LoadReferringMask(), resize]
+    kept = Compose(pipeline)(dict(sample, score_at='photo'))
     assert kept['img'].shape[:2] == (9, 11)
     np.testing.assert_array_equal(kept['gt_seg_map'], LoadReferringMask()(dict(sample))['gt_seg_map'])
