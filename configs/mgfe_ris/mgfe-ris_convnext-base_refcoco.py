@@ -1,4 +1,4 @@
-_base_ = ['./mgfe-ris_swin-base_refcoco.py']
+_base_ = './mgfe-ris_swin-base_refcoco.py'
 
 # 128 to 1024 channels, as Swin-B
 model = dict(

@@ -1,4 +1,4 @@
-_base_ = ['./mgfe-ris_swin-base_refcoco.py']
+_base_ = './mgfe-ris_swin-base_refcoco.py'
 
 channels = (256, 512, 1024, 2048)
 

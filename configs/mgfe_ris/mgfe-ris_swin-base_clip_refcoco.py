@@ -1,4 +1,4 @@
-_base_ = ['./mgfe-ris_swin-base_refcoco.py']
+_base_ = './mgfe-ris_swin-base_refcoco.py'
 
 # The text tower alone; its defaults in transformers are those of ViT-B/32's, words of width 512
 model = dict(

@@ -1,4 +1,4 @@
-_base_ = ['./mgfe-ris_swin-base_refcoco.py']
+_base_ = './mgfe-ris_swin-base_refcoco.py'
 
 # The architecture of roberta-base, spelt out so that building needs no network
 model = dict(

@@ -1,4 +1,4 @@
-_base_ = ['./mgfe-ris_swin-base_refcoco.py']
+_base_ = './mgfe-ris_swin-base_refcoco.py'
 
 channels = (96, 192, 384, 768)
 

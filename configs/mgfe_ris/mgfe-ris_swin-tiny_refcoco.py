@@ -1,19 +1,11 @@
-_base_ = ['./mgfe-ris_swin-base_refcoco.py']
-
-channels = (96, 192, 384, 768)
+_base_ = './mgfe-ris_swin-small_refcoco.py'
 
 model = dict(
     encoder=dict(
-        pretrain_img_size=224,
-        embed_dims=96,
         depths=(2, 2, 6, 2),
-        num_heads=(3, 6, 12, 24),
-        window_size=7,
         init_cfg=dict(
             checkpoint='https://download.openmmlab.com/mmsegmentation/v0.5/pretrain/swin/'
             'swin_tiny_patch4_window7_224_20220317-1cdeb081.pth',
         ),
     ),
-    neck=dict(channels=channels),
-    decode_head=dict(channels=channels),
 )
