@@ -22,7 +22,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    checkpoint = weights_in(args.checkpoint) if args.checkpoint.is_dir() else args.checkpoint
+    checkpoint = Path(weights_in(args.checkpoint))
     model = load_model(args.config or checkpoint.parent, checkpoint, args.device)
     mask = segment_photo(model, args.photo, args.text)
     for path in save_result(args.out, args.photo, args.text, mask):

@@ -11,9 +11,10 @@ import torch
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner, find_latest_checkpoint
 
-from mgfe_ris.apis import check_checkpoint, load_config, report_errors, unwrap, use_mixed_precision
-from mgfe_ris.checkpoint_files import read_checkpoint
+from mgfe_ris.apis import check_checkpoint, check_weights, load_config, report_errors, unwrap, use_mixed_precision
+from mgfe_ris.checkpoint_files import convert_checkpoint
 from mgfe_ris.hooks import StartFromHook
+from mgfe_ris.models.checkpoints import state_dict_of
 
 
 def parse_args() -> argparse.Namespace:
@@ -63,8 +64,9 @@ def prepare(args: argparse.Namespace) -> Runner:
         runner.logger.info(f'{start}: {len(common)} weights to start from, {len(state) - len(common)} left out')
         runner.register_hook(StartFromHook({name: state[name] for name in common}))
     elif cfg.resume and (newest := cfg.load_from or find_latest_checkpoint(runner.work_dir)):
-        check_checkpoint(runner.model, newest)
-        if not {'meta', 'optimizer'} <= set(read_checkpoint(newest)):
+        state, parts = convert_checkpoint(newest, lambda checkpoint: (state_dict_of(checkpoint), set(checkpoint)))
+        check_weights(runner.model, state, newest)
+        if not {'meta', 'optimizer'} <= parts:
             raise ValueError(f'{newest} holds weights only, and nothing to resume; start from it, without resume')
     for loop in filter(None, (runner.train_loop, runner.val_loop)):  # reads the data sets
         runner.logger.info(f'{type(loop).__name__}: {len(loop.dataloader.dataset)} samples')

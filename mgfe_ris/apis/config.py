@@ -71,13 +71,13 @@ def config_in(folder: str | Path) -> Path:
     return _only_file(folder, CONFIG, '*.py' if trained and not (folder / WEIGHTS).is_file() else None)
 
 
-def weights_in(folder: str | Path) -> Path:
-    """The weights that ``save_folder``, or training (the best), left in a folder.
+def weights_in(path: str | Path) -> str | Path:
+    """The weights that ``save_folder``, or training (the best), left in a folder; what is no folder is given back.
 
     Raises:
-        FileNotFoundError: there are none, or several.
+        FileNotFoundError: there are none in the folder, or several.
     """
-    return _only_file(Path(folder), WEIGHTS, 'best_*.pth')
+    return _only_file(Path(path), WEIGHTS, 'best_*.pth') if Path(path).is_dir() else path
 
 
 def _only_file(folder: Path, exported: str, trained: str | None) -> Path:

@@ -84,7 +84,7 @@ def check_checkpoint(model: nn.Module, path: str | Path, whole: bool = True) -> 
         ValueError: not a checkpoint, one of another model (the first differences are listed), or one that was
             trained with another tokenizer.
     """
-    path = weights_in(path) if Path(path).is_dir() else path
+    path = weights_in(path)
     return check_weights(model, read_weights(path), path, whole)
 
 

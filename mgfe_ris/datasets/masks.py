@@ -53,7 +53,8 @@ def decode_segmentation(segmentation: list | dict | None, height: int, width: in
     """
     parts = mask_parts(segmentation)
     check_parts(parts, height, width)
-    rles = coco.frPyObjects([p for p in parts if isinstance(p, list)], height, width) if _polygons(parts) else []
+    polygons = [part for part in parts if isinstance(part, list)]
+    rles = coco.frPyObjects(polygons, height, width) if polygons else []
     for part in parts:
         if isinstance(part, dict) and 'counts' in part:
             rles.append(coco.frPyObjects(part, height, width) if isinstance(part['counts'], list) else part)
@@ -62,10 +63,6 @@ def decode_segmentation(segmentation: list | dict | None, height: int, width: in
         if isinstance(part, dict) and 'png' in part:
             mask |= _read_png(part['png'], height, width)
     return mask
-
-
-def _polygons(parts: Sequence[Part]) -> bool:
-    return any(isinstance(part, list) for part in parts)
 
 
 def _check_polygon(polygon: list, height: int, width: int) -> None:

@@ -155,19 +155,22 @@ class ReferringDataset(BaseDataset):
             raise ValueError(f'{source}: no split {self.split!r}; there are {sorted(splits)}')
 
     def _check(self, records: list[Record]) -> None:
+        photos = {str(self._photos() / r.file_name): r.size for r in records}
+        masks: dict[str, tuple[int, int]] = {}  # of the photo's size, too
         for record in records:
-            if not record.parts and not self.no_target:
+            parts = record.parts
+            if not parts and not self.no_target:
                 raise ValueError(
                     f'{self._source()}: ref_id {record.ref_id} has no mask. Set no_target=True if its sentences mean '
                     'nothing in the photo, as in gRefCOCO'
                 )
             try:
-                check_parts(record.parts, *record.size)
+                check_parts(parts, *record.size)
             except ValueError as error:
                 raise ValueError(f'{self._source()}: the mask of ref_id {record.ref_id}: {error}') from error
-        found = [(self._found(part), r.size) for r in records for part in r.parts]
-        files = {part['png']: size for part, size in found if isinstance(part, dict) and 'png' in part}
-        _check_photos({**files, **{str(self._photos() / r.file_name): r.size for r in records}})
+            pngs = [part['png'] for part in parts if isinstance(part, dict) and 'png' in part]
+            masks |= {str(self._photos() / png): record.size for png in pngs}
+        _check_photos(masks | photos)
 
 
 def _by_photo() -> Callable[[Record], int]:

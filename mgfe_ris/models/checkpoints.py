@@ -97,7 +97,7 @@ def from_text(checkpoint: Mapping[str, Any]) -> State:
         return _rename(state, _CLIP, left_out=[_UNUSED_TEXT, r'(vision_model|visual_projection|text_projection)\.'])
     heads = [_UNUSED_TEXT, r'(cls|lm_head|classifier|qa_outputs)\.']
     state = {_todays_name(name): value for name, value in state.items() if not _any(heads, name)}
-    return _rename(_without_prefix(_without_prefix(state, 'bert.'), 'roberta.'), _BERT, left_out=heads)
+    return _rename(_without_prefix(_without_prefix(state, 'bert.'), 'roberta.'), _BERT, left_out=[])
 
 
 def resize_position_tables(state: State, window_size: int) -> State:

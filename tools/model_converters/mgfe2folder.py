@@ -20,7 +20,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     require_empty(args.out)
-    checkpoint = weights_in(args.checkpoint) if args.checkpoint.is_dir() else args.checkpoint
+    checkpoint = Path(weights_in(args.checkpoint))
     model = load_model(args.config or checkpoint.parent, checkpoint, 'cpu')
     print(f'wrote {save_folder(model, args.out)}')
 

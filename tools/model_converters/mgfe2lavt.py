@@ -24,8 +24,7 @@ def main() -> None:
     if args.out.suffix == '.safetensors':
         raise ValueError(f'{args.out}: the official code reads .pth files')
     require_new(args.out)
-    checkpoint = weights_in(args.checkpoint) if args.checkpoint.is_dir() else args.checkpoint
-    state = convert_checkpoint(checkpoint, lambda c: to_lavt(state_dict_of(c), args.single_model))
+    state = convert_checkpoint(weights_in(args.checkpoint), lambda c: to_lavt(state_dict_of(c), args.single_model))
     print(f'wrote {write_checkpoint(state, args.out)}')
 
 
