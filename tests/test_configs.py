@@ -113,6 +113,13 @@ def test_own_data_as_the_readme_lays_them_out(tmp_path):
     assert train[1]['data_samples'].gt_sem_seg.data.all() and train[1]['data_samples'].sentence == 'everything'
     assert {val[i]['data_samples'].sentence for i in range(2)} == {'left cup', 'the red cup'}
 
+    Image.new('L', (30, 20), 255).save(tmp_path / 'photos/a_cup.png')
+    with pytest.raises(ValueError, match=r'a_cup\.png is \(30, 20\), its annotation says \(60, 40\)'):
+        DATASETS.build(cfg.train_dataloader.dataset)
+    (tmp_path / 'photos/a_cup.png').unlink()
+    with pytest.raises(FileNotFoundError, match=r'a_cup\.png'):
+        DATASETS.build(cfg.train_dataloader.dataset)
+
 
 @pytest.mark.parametrize('size', ['swin-base_refcoco', 'tiny_refshapes'])
 def test_lavt_has_the_papers_parts(size):
