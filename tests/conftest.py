@@ -12,6 +12,14 @@ os.environ['HF_HUB_OFFLINE'] = '1'
 REPO = Path(__file__).parents[1]
 
 
+@pytest.fixture(scope='session', autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Indexes of the tests' data go with the tests; commands that they start see it, too."""
+    folder = tmp_path_factory.mktemp('cache')
+    os.environ['MGFE_RIS_CACHE'] = str(folder)
+    return folder
+
+
 @pytest.fixture(scope='session')
 def shared() -> Path:
     """The folder beside the repository with real photos and recorded numbers."""

@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mgfe_ris.datasets.index import write_index
+from mgfe_ris.datasets.index import Samples, SharedIndex, write_index
 from mgfe_ris.datasets.masks import check_parts, decode_segmentation
 from mgfe_ris.datasets.readers import Record, read_refer, read_rows
 
@@ -183,9 +184,18 @@ class Reading:
             self._decode(item)
         if records:
             self.outcomes['read'] += 1
-            index = write_index(records, 'raw')
-            for i, item in enumerate(records):
-                told = index.sample(i, i, -1)
+            self._write(records)
+
+    def _write(self, records: list[Record]) -> None:
+        with TemporaryDirectory() as folder:
+            try:
+                write_index(Path(folder), Path('source'), records, lambda name: (HEIGHT, WIDTH))
+            except ValueError:
+                self.outcomes['index refused'] += 1
+                return
+            index = SharedIndex(Path(folder))
+            samples = Samples(index, np.array([(i, i, -1) for i in range(len(records))]), 'raw')
+            for told, item in zip(samples, records, strict=True):
                 if (told['ref_id'], told['img_name']) != (item.ref_id, item.file_name) or repr(
                     told['segmentation']
                 ) != repr(item.parts):

@@ -91,7 +91,7 @@ def test_grefcoco_is_refcoco_with_several_targets_or_none():
             'unc',
             True,
         )
-    assert cfg.val_evaluator == cfg.test_evaluator == dict(type='GeneralizedRefSegMetric')
+    assert cfg.val_evaluator == cfg.test_evaluator == dict(type='GeneralizedRefSegMetric', min_pixels=50)
     assert cfg.default_hooks.checkpoint.save_best == 'gIoU'
 
 

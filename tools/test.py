@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mmengine.config import DictAction
 from mmengine.runner import Runner
+from mmseg.registry import DATASETS
 
 from mgfe_ris.apis import check_checkpoint, load_config, report_errors, unwrap
 from mgfe_ris.visualization import PictureHook
@@ -59,11 +60,14 @@ def main() -> None:
 
 
 def write_metrics(path: Path, metrics: dict, args: argparse.Namespace, runner: Runner) -> None:
+    cfg = runner.cfg
     report = dict(
         config=args.config,
         checkpoint=args.checkpoint,
         metrics=metrics,
-        protocol=runner.test_loop.dataloader.dataset.metainfo['protocol'],
+        protocol={name: loop.dataloader.dataset.metainfo['protocol'] for name, loop in runner.test_loop.loops.items()},
+        train_protocol=DATASETS.build({**cfg.train_dataloader.dataset, 'lazy_init': True}).metainfo['protocol'],
+        evaluator={key: value for key, value in cfg.test_evaluator.items() if key != 'per_sample'},
         truncated_sentences=unwrap(runner.model).data_preprocessor.tokenizer.num_truncated,
     )
     path.write_text(json.dumps(report, indent=2) + '\n')

@@ -65,6 +65,11 @@ def decode_segmentation(segmentation: list | dict | None, height: int, width: in
     return mask
 
 
+def is_empty(parts: Sequence[Part]) -> bool:
+    """Whether there is no part but RLEs without a pixel; of parts that passed :func:`check_parts`."""
+    return all(isinstance(part, dict) and 'counts' in part and not any(_counts(part)[1::2]) for part in parts)
+
+
 def _check_polygon(polygon: list, height: int, width: int) -> None:
     if len(polygon) < 6 or len(polygon) % 2:
         raise ValueError(f'a polygon needs x and y of three points or more; got {len(polygon)} numbers')
@@ -87,13 +92,18 @@ def _check_rle(rle: dict[str, Any], height: int, width: int) -> None:
     size = rle.get('size')
     if not isinstance(size, (list, tuple)) or list(size) != [height, width] or any(type(x) is not int for x in size):
         raise ValueError(f'RLE of size {str(size)[:80]} for a photo of {[height, width]} (height, width)')
-    counts = rle['counts']
-    if isinstance(counts, (str, bytes)):
-        counts = _uncompress(counts.encode() if isinstance(counts, str) else counts)
+    counts = _counts(rle)
     if not isinstance(counts, list) or not all(type(c) is int and 0 <= c <= height * width for c in counts):
         raise ValueError('the counts of an RLE are a string, or numbers from 0 to the number of pixels')
     if sum(counts) != height * width:
         raise ValueError(f'the counts of an RLE add up to {sum(counts)}, the photo has {height * width} pixels')
+
+
+def _counts(rle: dict[str, Any]) -> Any:
+    counts = rle['counts']
+    if isinstance(counts, (str, bytes)):
+        counts = _uncompress(counts.encode() if isinstance(counts, str) else counts)
+    return counts
 
 
 def _uncompress(text: bytes) -> list[int]:

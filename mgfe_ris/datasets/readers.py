@@ -52,20 +52,28 @@ def unpack_parts(mask: bytes) -> list[Part]:
     return marshal.loads(mask)
 
 
-def read_refer(folder: str | Path, split_by: str) -> Iterator[Record]:
-    """RefCOCO, RefCOCO+, G-Ref, RefCLEF and gRefCOCO: ``refs(<split_by>).p`` or ``.json`` (or ``grefs(...)``) with
-    ``instances.json`` beside it.
+def refer_files(folder: str | Path, split_by: str) -> tuple[Path, Path]:
+    """The refs and the instances of a folder, see :func:`read_refer`.
 
     Raises:
         FileNotFoundError: the folder or one of the files is missing; the message lists what is there.
-        ValueError: a file that is not of that form or not safe to read, a ref to what is not there.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f'{folder}: no such folder. Set data_root to where the annotations lie')
     names = [f'{kind}({split_by}).{suffix}' for kind in ('refs', 'grefs') for suffix in ('p', 'json')]
-    refs_file = _first_file(folder, names)
-    instances_file = _first_file(folder, ['instances.json'])
+    return _first_file(folder, names), _first_file(folder, ['instances.json'])
+
+
+def read_refer(folder: str | Path, split_by: str) -> Iterator[Record]:
+    """RefCOCO, RefCOCO+, G-Ref, RefCLEF and gRefCOCO: ``refs(<split_by>).p`` or ``.json`` (or ``grefs(...)``) with
+    ``instances.json`` beside it.
+
+    Raises:
+        FileNotFoundError: see :func:`refer_files`.
+        ValueError: a file that is not of that form or not safe to read, a ref to what is not there.
+    """
+    refs_file, instances_file = refer_files(folder, split_by)
     refs = load_plain_pickle(refs_file) if refs_file.suffix == '.p' else _load_json(refs_file)
     _check_refs(refs_file, refs)
     with no_garbage():
@@ -119,6 +127,11 @@ def read_rows(*paths: str | Path) -> Iterator[Record]:
             ref_id += 1
             sent_id += len(record.sentences)
             yield record
+
+
+def cleaned(raw: str) -> str:
+    """As RefCOCO's ``sent`` is made of its ``raw``: lower case, without punctuation."""
+    return ' '.join(re.sub(r'[^\w\s]', ' ', raw.lower()).split())
 
 
 def check_name(name: Any) -> str:
@@ -373,9 +386,10 @@ def _row_mask(mask: Any) -> bytes:
 def _sentences(value: Any, ids: Any, first_id: int) -> Iterator[Sentence]:
     for i, item in enumerate(value if isinstance(value, list) else [value]):
         given = ids[i] if isinstance(ids, list) and i < len(ids) else None
-        item = {'sent': item} if isinstance(item, str) else item
+        item = {'raw': item} if isinstance(item, str) else item
         texts = item if isinstance(item, dict) else {}
-        raw, sent = texts.get('raw', texts.get('sent')), texts.get('sent', texts.get('raw'))
+        raw = texts.get('raw', texts.get('sent'))
+        sent = texts['sent'] if 'sent' in texts else cleaned(raw) if isinstance(raw, str) else None
         if not isinstance(raw, str) or not isinstance(sent, str):
             raise ValueError(f'a sentence must be a string, or have one under sent or raw; got {str(item)[:80]}')
         yield Sentence(_integer(item.get('sent_id', given), first_id + i), raw, sent)

@@ -1,6 +1,6 @@
 """Referring expressions of any form as a data set of mmengine."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +9,9 @@ from mmengine.logging import MMLogger
 from mmseg.registry import DATASETS
 from PIL import Image
 
-from .index import Samples, SharedIndex, write_index
-from .masks import Part, check_parts
-from .readers import Record, read_refer, read_rows
+from .index import Samples, SharedIndex, open_index
+from .masks import Part
+from .readers import read_refer, read_rows, refer_files
 
 
 @DATASETS.register_module()
@@ -34,6 +34,8 @@ class ReferringDataset(BaseDataset):
         sentence_key: ``raw`` as the official baseline reads it, or ``sent``, cleaned.
         score_at: ``input``: masks are resized with the photo, as the published protocol has it; ``photo``: for
             evaluation, they keep the photo's own size, and the metric resizes the prediction.
+        apart_from: splits whose photos are left out here: those that train and val of G-Ref ``google`` share. How many
+            photos are shared with which other split is said in ``metainfo['protocol']``, and so in a test's report.
         no_target: admit sentences without a target, as gRefCOCO has them; their mask is empty.
         shuffle_sentences: a control, not a data set: hand every object of a photo the sentences of another.
             A photo with a single object is left out. What a model scores here, it scores without listening.
@@ -60,6 +62,7 @@ class ReferringDataset(BaseDataset):
         per_sentence: bool = False,
         sentence_key: str = 'raw',
         score_at: str = 'input',
+        apart_from: Sequence[str] = (),
         no_target: bool = False,
         shuffle_sentences: bool = False,
         lazy_init: bool = False,
@@ -82,8 +85,16 @@ class ReferringDataset(BaseDataset):
         self.per_sentence = per_sentence
         self.sentence_key = sentence_key
         self.score_at = score_at
+        self.apart_from = tuple(apart_from)
         self.no_target = no_target
         self.shuffle_sentences = shuffle_sentences
+        self.protocol: dict = dict(
+            sentence_key=sentence_key,
+            score_at=score_at,
+            per_sentence=per_sentence,
+            no_target=no_target,
+            apart_from=list(apart_from),
+        )
         metainfo = dict(metainfo or {})
         # not through mmengine: it takes a string for a file name and reads ./val, or fails where that is a folder
         split_name = metainfo.pop('split', split)
@@ -95,28 +106,31 @@ class ReferringDataset(BaseDataset):
             lazy_init=lazy_init,
         )
         self._metainfo['split'] = split_name
-        self._metainfo['protocol'] = dict(
-            sentence_key=sentence_key, score_at=score_at, per_sentence=per_sentence, no_target=no_target
-        )
+        self._metainfo['protocol'] = self.protocol
 
     def load_data_list(self) -> Sequence[dict]:
         """Read and check the files; see the class for the samples' keys."""
-        records = sorted(self._records(), key=_by_photo())
-        self._check(records)
-        index = write_index(_without_empty_sentences(records, self.sentence_key), self.sentence_key)
-        rows = _exchanged(index) if self.shuffle_sentences else _straight(index)
+        index = self._open()
+        chosen = self._of_split(index)
+        self._check(index, chosen)
+        rows = _exchanged(index, chosen) if self.shuffle_sentences else np.stack([chosen, chosen], 1)
+        sentences = [index.sentences(int(j), self.sentence_key) for _, j in rows]
+        self._warn_of_empty(index, chosen)
         if self.per_sentence:
-            rows = [(i, j, s) for i, j, _ in rows for s in range(index.num_sentences(j))]
-        if not rows:
+            triples = [(i, j, s) for (i, j), own in zip(rows, sentences, strict=True) for s in own]
+        else:
+            triples = [(i, j, -1) for (i, j), own in zip(rows, sentences, strict=True) if own]
+        if not triples:
             lack = 'photo with two objects' if self.shuffle_sentences else 'sentence that is not empty'
             raise ValueError(f'{self._source()}: split {self.split!r} has no {lack}')
-        return Samples(index, np.array(rows))
+        return Samples(index, np.array(triples), self.sentence_key)
 
     def get_data_info(self, idx: int) -> dict:
         """The sample of that number, before the pipeline."""
         info = super().get_data_info(idx)
         info['segmentation'] = [self._found(part) for part in info['segmentation']]
-        return {**info, 'img_path': str(self._photos() / info.pop('img_name')), 'score_at': self.score_at}
+        info['img_path'] = str(self._photos() / info.pop('img_name'))
+        return {**info, 'score_at': self.score_at, 'no_target': self.no_target}
 
     def photo_of(self, idx: int) -> int:
         """A number that the samples of one photo share."""
@@ -133,67 +147,81 @@ class ReferringDataset(BaseDataset):
         """PNGs of masks lie among the photos."""
         return {'png': str(self._photos() / part['png'])} if isinstance(part, dict) and 'png' in part else part
 
-    def _records(self) -> Iterator[Record]:
-        """Of this split; sizes that the files do not say are the photos'."""
+    def _open(self) -> SharedIndex:
+        """All splits of the annotation files."""
         source = self._source()
         if self.split_by is not None:
-            records = read_refer(source, self.split_by)
-        else:
-            files = sorted(source.parent.glob(source.name))
-            if not files:
-                raise FileNotFoundError(f'{source}: no such file. Set data_root and ann_file to where it lies')
-            records = read_rows(*files)
-        splits, found = set(), False
-        for record in records:
-            splits.add(record.split)
-            if record.split == self.split:
-                found = True
-                yield (
-                    record if any(record.size) else record._replace(size=photo_size(self._photos() / record.file_name))
-                )
-        if not found:
-            raise ValueError(f'{source}: no split {self.split!r}; there are {sorted(splits)}')
+            split_by = self.split_by
+            pair = refer_files(source, split_by)
+            return open_index(source, pair, lambda: read_refer(source, split_by), self._photo_size)
+        files = sorted(source.parent.glob(source.name))
+        if not files:
+            raise FileNotFoundError(f'{source}: no such file. Set data_root and ann_file to where it lies')
+        return open_index(source, files, lambda: read_rows(*files), self._photo_size)
 
-    def _check(self, records: list[Record]) -> None:
-        photos = {str(self._photos() / r.file_name): r.size for r in records}
-        masks: dict[str, tuple[int, int]] = {}  # of the photo's size, too
-        for record in records:
-            parts = record.parts
-            if not parts and not self.no_target:
-                raise ValueError(
-                    f'{self._source()}: ref_id {record.ref_id} has no mask. Set no_target=True if its sentences mean '
-                    'nothing in the photo, as in gRefCOCO'
-                )
-            try:
-                check_parts(parts, *record.size)
-            except ValueError as error:
-                raise ValueError(f'{self._source()}: the mask of ref_id {record.ref_id}: {error}') from error
-            pngs = [part['png'] for part in parts if isinstance(part, dict) and 'png' in part]
-            masks |= {str(self._photos() / png): record.size for png in pngs}
-        _check_photos(masks | photos)
+    def _photo_size(self, name: str) -> tuple[int, int]:
+        path = self._photos() / name
+        return photo_size(path) if path.is_file() else (0, 0)  # if it is of this split, it will be missed below
+
+    def _of_split(self, index: SharedIndex) -> np.ndarray:
+        """Numbers of this split's objects, photo by photo, in the order in which photos first come."""
+        for split in (self.split, *self.apart_from):
+            if split not in index.splits:
+                raise ValueError(f'{self._source()}: no split {split!r}; there are {sorted(index.splits)}')
+        photos = {name: np.unique(index.photo[index.split == i]) for i, name in enumerate(index.splits)}
+        chosen = np.flatnonzero(index.split == index.splits.index(self.split))
+        for split in self.apart_from:
+            chosen = chosen[~np.isin(index.photo[chosen], photos[split])]
+        _, first, photo = np.unique(index.photo[chosen], return_index=True, return_inverse=True)
+        own = index.photo[chosen[first]]
+        shared = {name: int(np.isin(own, theirs).sum()) for name, theirs in photos.items() if name != self.split}
+        self.protocol['shared_photos'] = {name: count for name, count in shared.items() if count}
+        if self.protocol['shared_photos']:
+            MMLogger.get_current_instance().warning(
+                f'{self._source()}: photos of {self.split} that other splits have, too: '
+                f'{self.protocol["shared_photos"]}. Set apart_from to leave them out'
+            )
+        return chosen[np.argsort(first[photo], kind='stable')]
+
+    def _warn_of_empty(self, index: SharedIndex, speakers: np.ndarray) -> None:
+        kept = [set(index.sentences(int(i), self.sentence_key)) for i in speakers]
+        empty = [
+            (index.ref_id[i], index.sent_id[s])
+            for i, own in zip(speakers, kept, strict=True)
+            if len(own) < len(index.spoken(i))
+            for s in index.spoken(i)
+            if s not in own
+        ]
+        if empty:
+            MMLogger.get_current_instance().warning(
+                f'{len(empty)} empty sentences are left out; the first is sent_id {empty[0][1]} of ref_id {empty[0][0]}'
+            )
+
+    def _check(self, index: SharedIndex, chosen: np.ndarray) -> None:
+        """What the photos say, and what this split must not hold."""
+        if not self.no_target and (without := index.without_mask()[chosen]).any():
+            raise ValueError(
+                f'{self._source()}: ref_id {index.ref_id[chosen[without][0]]} has no mask. Set no_target=True if its '
+                'sentences mean nothing in the photo, as in gRefCOCO'
+            )
+        files: dict[str, tuple[int, int]] = {}
+        for i in np.intersect1d(chosen, index.pngs):
+            pngs = [part['png'] for part in index.parts(i) if isinstance(part, dict) and 'png' in part]
+            files |= {str(self._photos() / png): index.size(int(index.photo[i])) for png in pngs}
+        for photo in np.unique(index.photo[chosen]).tolist():
+            files[str(self._photos() / index.photo_name(photo))] = index.size(photo)
+        _check_photos(files)
 
 
-def _by_photo() -> Callable[[Record], int]:
-    """Key to sort records by photo, in the order in which photos first come."""
-    order: dict[str, int] = {}
-    return lambda record: order.setdefault(record.file_name, len(order))
-
-
-def _straight(index: SharedIndex) -> list[tuple[int, int, int]]:
-    return [(i, i, -1) for i in range(len(index))]
-
-
-def _exchanged(index: SharedIndex) -> list[tuple[int, int, int]]:
+def _exchanged(index: SharedIndex, chosen: np.ndarray) -> np.ndarray:
     """Every object gets the sentences of the next object of its photo."""
     photos: dict[int, list[int]] = {}
-    for i in range(len(index)):
-        photos.setdefault(int(index.photo[i]), []).append(i)
-    return [
-        (i, j, -1)
-        for group in photos.values()
-        if len(group) > 1
-        for i, j in zip(group, group[1:] + group[:1], strict=True)
+    for i in chosen:
+        photos.setdefault(int(index.photo[i]), []).append(int(i))
+    pairs = [
+        (i, j) for group in photos.values() if len(group) > 1 for i, j in zip(group, group[1:] + group[:1], strict=True)
     ]
+    return np.array(pairs, int).reshape(-1, 2)
 
 
 def _check_photos(photos: dict[str, tuple[int, int]]) -> None:
@@ -233,15 +261,3 @@ def photo_size(path: Path) -> tuple[int, int]:
         ) from None
     except (OSError, Image.DecompressionBombError) as error:
         raise ValueError(f'{path}: not a readable image ({error})') from error
-
-
-def _without_empty_sentences(records: list[Record], key: str) -> Iterator[Record]:
-    empty = [(r.ref_id, s.sent_id) for r in records for s in r.sentences if not getattr(s, key).strip()]
-    if empty:
-        MMLogger.get_current_instance().warning(
-            f'{len(empty)} empty sentences are left out; the first is sent_id {empty[0][1]} of ref_id {empty[0][0]}'
-        )
-    for record in records:
-        kept = [s for s in record.sentences if getattr(s, key).strip()] if empty else record.sentences
-        if kept:
-            yield record._replace(sentences=kept)

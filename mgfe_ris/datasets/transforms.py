@@ -63,7 +63,8 @@ class LoadReferringMask(BaseTransform):
     ``segmentation``, a user's own photo, passes unchanged. The last object's mask is kept for its next sentence.
 
     Raises:
-        ValueError: if the photo is of another size than its annotation says, or the mask is broken or empty.
+        ValueError: if the photo is of another size than its annotation says, or the mask is broken, or empty where
+            the data set does not say ``no_target``.
     """
 
     def __init__(self) -> None:
@@ -101,8 +102,7 @@ class LoadReferringMask(BaseTransform):
                 f'ref_id {results["ref_id"]} of {results["img_path"]}: its segmentation does not decode '
                 f'({type(error).__name__}: {error})'
             ) from error
-        # a sample without any part is one without a target, which the data set admitted
-        if results['segmentation'] and not mask.any():
+        if not results.get('no_target') and not mask.any():
             raise ValueError(f'ref_id {results["ref_id"]} of {results["img_path"]} has an empty mask')
         return mask
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mgfe_ris.datasets.readers import Sentence, check_name, read_refer, read_rows
+from mgfe_ris.datasets.readers import Sentence, check_name, cleaned, read_refer, read_rows
 
 REPO = Path(__file__).parents[2]
 POLYGON = [0, 0, 3, 0, 3, 3]
@@ -388,7 +388,7 @@ def test_names_inside_of_a_folder(name):
     assert check_name(name) == name
 
 
-def test_reading_needs_no_torch(coco_ref):
+def test_reading_needs_no_torch(coco_ref, tmp_path):
     script = f"""
 import sys, types
 for name in ('torch', 'mmengine', 'mmcv', 'mmseg', 'pyarrow'):
@@ -397,8 +397,10 @@ for name in ('mgfe_ris', 'mgfe_ris.datasets'):
     sys.modules[name] = types.ModuleType(name)
     sys.modules[name].__path__ = [{str(REPO)!r} + '/' + name.replace('.', '/')]
 from mgfe_ris.datasets.readers import read_refer
-from mgfe_ris.datasets.index import write_index
-print(len(write_index(read_refer({str(coco_ref / 'refcoco')!r}, 'unc'), 'raw')))
+from mgfe_ris.datasets.index import SharedIndex, write_index
+from pathlib import Path
+write_index(Path({str(tmp_path)!r}), '', read_refer({str(coco_ref / 'refcoco')!r}, 'unc'), None)
+print(len(SharedIndex(Path({str(tmp_path)!r}))))
 """
     done = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0 and int(done.stdout) > 100, done.stderr
@@ -429,3 +431,18 @@ def test_a_split_of_null_is_the_files_and_sentences_may_be_json(tmp_path):
     row = dict(image='a.jpg', sentences='["a", "b"]', mask=[[1, 1, 9, 1, 9, 9]], split=None)
     (record,) = read_rows(write_rows(tmp_path / 'val.jsonl', row))
     assert record.split == 'val' and [s.raw for s in record.sentences] == ['a', 'b']
+
+
+@pytest.mark.parametrize(
+    ('raw', 'sent'),
+    [('The Left Cup!', 'the left cup'), ("man's  hat,blue", 'man s hat blue'), ('Ünten', 'ünten'), ('...', '')],
+)
+@pytest.mark.parametrize('form', [lambda raw: raw, lambda raw: {'raw': raw}])
+def test_a_sentence_that_comes_raw_is_cleaned(tmp_path, raw, sent, form):
+    path = write_rows(tmp_path / 'train.jsonl', dict(ROW, sentences=[form(raw)]))
+    assert [tuple(s) for r in read_rows(path) for s in r.sentences] == [(0, raw, sent)]
+
+
+def test_it_is_cleaned_as_the_real_data_are(coco_ref):
+    sentences = [s for r in read_refer(coco_ref / 'refcoco', 'unc') for s in r.sentences]
+    assert len(sentences) > 500 and all(cleaned(s.raw) == s.sent for s in sentences)

@@ -205,13 +205,86 @@ def test_metainfo(root, tmp_path, monkeypatch):
     (tmp_path / 'train').write_text('mmengine would read this file, were it asked')
     (tmp_path / 'val').mkdir()
     monkeypatch.chdir(tmp_path)
-    protocol = dict(sentence_key='raw', score_at='input', per_sentence=False, no_target=False)
+    protocol = dict(
+        sentence_key='raw', score_at='input', per_sentence=False, no_target=False, apart_from=[], shared_photos={}
+    )
     assert read(root).metainfo == dict(classes=('background', 'target'), split='train', protocol=protocol)
     assert read(root, score_at='photo', sentence_key='sent').metainfo['protocol'] == {
         **protocol, 'score_at': 'photo', 'sentence_key': 'sent'
     }  # fmt: skip
     assert read(root, 'val').metainfo['split'] == 'val'
     assert read(root, 'val', metainfo=dict(split='val-shuffled')).metainfo['split'] == 'val-shuffled'
+
+
+@pytest.fixture
+def overlapping(tmp_path) -> Path:
+    """Photo 2 is of train and val, photo 3 of train and test."""
+    refs = [ref(1, 1, ['a']), ref(2, 2, ['b'], 'val'), ref(3, 3, ['c'], 'test'), ref(4, 3, ['d']), ref(5, 2, ['e'])]
+    return write_set(tmp_path / 'data', refs)
+
+
+@pytest.mark.parametrize(
+    ('apart_from', 'ids', 'shared'),
+    [
+        ((), [1, 4, 5], dict(val=1, test=1)),
+        (['val'], [1, 4], dict(test=1)),
+        (('test', 'val'), [1], {}),
+    ],
+)
+def test_photos_that_splits_share(overlapping, apart_from, ids, shared, monkeypatch):
+    warnings = []
+    monkeypatch.setattr('mmengine.logging.MMLogger.warning', lambda self, text, *_: warnings.append(text))
+    dataset = read(overlapping, apart_from=apart_from)
+    assert [s['ref_id'] for s in samples(dataset)] == ids
+    assert dataset.metainfo['protocol']['shared_photos'] == shared
+    assert dataset.metainfo['protocol']['apart_from'] == list(apart_from)
+    if shared:
+        assert len(warnings) == 1 and f'photos of train that other splits have, too: {shared}' in warnings[0]
+    else:
+        assert not warnings
+
+
+def test_apart_from_a_split_that_is_not_there(overlapping):
+    with pytest.raises(ValueError, match=r"no split 'testA'; there are \['test', 'train', 'val'\]"):
+        read(overlapping, apart_from=['testA'])
+
+
+def test_apart_from_all_photos(overlapping):
+    with pytest.raises(ValueError, match="split 'val' has no sentence"):
+        read(overlapping, 'val', apart_from=['train'])
+
+
+def set_without_target(root: Path, segmentation: list | dict) -> Path:
+    refs = [ref(1, 1, ['dog']), ref(2, 2, ['unicorn'])]
+    write_set(root, refs)
+    masks = [[[1, 2, 6, 2, 6, 9]], segmentation]
+    edit_instances(
+        root,
+        annotations=[
+            dict(id=r['ann_id'], image_id=r['image_id'], segmentation=mask) for r, mask in zip(refs, masks, strict=True)
+        ],
+    )
+    return root
+
+
+# Found when it is read, and only when it is decoded: a polygon smaller than a pixel
+EMPTY = [dict(size=[HEIGHT, WIDTH], counts=[HEIGHT * WIDTH]), [[3.1, 3.1, 3.2, 3.1, 3.2, 3.2]]]
+
+
+@pytest.mark.parametrize('segmentation', EMPTY)
+def test_an_empty_mask_where_it_may_be(tmp_path, segmentation):
+    pipeline = [dict(type='LoadPhoto'), dict(type='LoadReferringMask')]
+    dataset = read(set_without_target(tmp_path / 'data', segmentation), no_target=True, pipeline=pipeline)
+    assert dataset[0]['gt_seg_map'].any() and not dataset[1]['gt_seg_map'].any()
+    assert dataset[1]['gt_seg_map'].shape == (HEIGHT, WIDTH)
+
+
+@pytest.mark.parametrize(('segmentation', 'message'), zip(EMPTY, ['has no mask', 'has an empty mask'], strict=True))
+def test_an_empty_mask_where_it_may_not_be(tmp_path, segmentation, message):
+    pipeline = [dict(type='LoadPhoto'), dict(type='LoadReferringMask')]
+    root = set_without_target(tmp_path / 'data', segmentation)
+    with pytest.raises(ValueError, match=f'ref_id 2 .*{message}'):
+        read(root, pipeline=pipeline)[1]
 
 
 # Files that do not fit

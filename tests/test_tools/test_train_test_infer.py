@@ -161,6 +161,10 @@ def test_metrics_of_every_split(trained, results, best):
     names = ('oIoU', 'mIoU', 'P@0.5', 'P@0.6', 'P@0.7', 'P@0.8', 'P@0.9')
     assert list(report['metrics']) == [f'{split}/{name}' for split in SPLITS for name in names]
     assert report['config'] == str(TINY) and report['checkpoint'] == str(best) and report['truncated_sentences'] == 0
+    same = dict(sentence_key='raw', score_at='input', no_target=False, apart_from=[])
+    assert report['protocol'] == {name: dict(same, per_sentence=True, shared_photos={}) for name in SPLITS}
+    assert report['train_protocol'] == dict(same, per_sentence=False)
+    assert report['evaluator'] == dict(type='RefSegMetric')
     in_training = max(row['oIoU'] for row in read_scalars(trained[0]) if 'oIoU' in row)
     assert report['metrics']['val/oIoU'] == pytest.approx(in_training, abs=0.01)
 
