@@ -14,8 +14,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mgfe_ris.datasets import ReferringDataset, known_facts, prepare
-from mgfe_ris.datasets.known_facts import KNOWN, SplitFacts
+from mgfe_ris.datasets import ReferringDataset
+from mgfe_ris.datasets.prepare import disk, prepare, verify_photos
+from mgfe_ris.datasets.prepare.findings import Findings
+from mgfe_ris.datasets.prepare.known_facts import KNOWN, SHARED_PHOTOS, SplitFacts
+from mgfe_ris.datasets.prepare.names import alias
+from mgfe_ris.datasets.prepare.survey import Split, Survey
+from mgfe_ris.datasets.prepare.verify import judge
 
 REPO = Path(__file__).parents[2]
 TOOL = REPO / 'tools/dataset_converters/prepare_refcoco.py'
@@ -61,7 +66,7 @@ def counted(refs: Path) -> dict[str, tuple[int, int, int]]:
 
 
 def go(out: Path, *sources: Path, **options) -> dict:
-    return prepare.prepare(sources, out, progress=False, **options)
+    return prepare(sources, out, progress=False, **options)
 
 
 def kinds(report: dict) -> dict[str, int]:
@@ -224,12 +229,19 @@ def test_an_own_data_set_keeps_its_name_and_has_no_counts_to_fail(refshapes, tmp
     ReferringDataset(str(tmp_path / 'out'), 'refshapes', 'unc', 'val')
 
 
+def test_an_own_data_set_without_a_folder_around_it_is_asked_for_one(refshapes, tmp_path):
+    files = [refshapes / 'refshapes/refs(unc).p', refshapes / 'refshapes/instances.json']
+    report = go(tmp_path / 'data', *files)
+    assert not report['ok']
+    assert 'Put it into a folder of its name' in json.dumps(report)
+
+
 @pytest.mark.parametrize(
     ('name', 'dataset'),
     [('refcoco+', 'refcoco+'), ('RefCOCOplus.zip', 'refcoco+'), ('refcocog (2).zip', 'refcocog'), ('photos', None)],
 )
 def test_folder_names(name, dataset):
-    assert prepare._alias(name) == dataset
+    assert alias(name) == dataset
 
 
 # Again, and interrupted
@@ -238,7 +250,7 @@ def test_folder_names(name, dataset):
 @pytest.mark.parametrize('nesting', [nested, two_zips])
 def test_an_interrupted_run_goes_on(nesting, drawn, facts, tmp_path, monkeypatch):
     sources = nesting(drawn, tmp_path / 'mirror')
-    real, done = prepare.os.replace, []
+    real, done = os.replace, []
 
     def replace(a, b):
         if len(done) == 20:
@@ -246,13 +258,13 @@ def test_an_interrupted_run_goes_on(nesting, drawn, facts, tmp_path, monkeypatch
         done.append(Path(b).name)
         real(a, b)
 
-    monkeypatch.setattr(prepare.os, 'replace', replace)
+    monkeypatch.setattr(os, 'replace', replace)
     with pytest.raises(KeyboardInterrupt):
         go(tmp_path / 'out', *sources)
     made = {p: p.stat().st_mtime_ns for p in (tmp_path / 'out').rglob('*.jpg')}
     assert 10 < len(made) < 20 and not list(tmp_path.rglob('*.part'))
     done.clear()
-    monkeypatch.setattr(prepare.os, 'replace', lambda a, b: (done.append(Path(b).name), real(a, b)))
+    monkeypatch.setattr(os, 'replace', lambda a, b: (done.append(Path(b).name), real(a, b)))
     assert go(tmp_path / 'out', *sources)['ok']
     assert {p: p.stat().st_mtime_ns for p in made} == made
     assert sum(name.endswith('.jpg') for name in done) == 40 - len(made)
@@ -374,7 +386,7 @@ def test_missing_and_unreadable_photos_are_counted_and_named(copy, facts, tmp_pa
 
 
 def test_processes_find_the_same(copy, facts, tmp_path, monkeypatch):
-    monkeypatch.setattr(prepare, 'PHOTOS_PER_PROCESS', 20)
+    monkeypatch.setattr(verify_photos, 'PHOTOS_PER_PROCESS', 20)
     (copy / 'train2014/COCO_train2014_000000000003.jpg').write_bytes(b'')
     assert go(tmp_path / 'out', copy, jobs=2) == go(tmp_path / 'out', copy, jobs=1)
 
@@ -487,7 +499,7 @@ def test_bombs_are_bounded(declared, drawn, facts, tmp_path, monkeypatch):
         real(source, target, length)
         written.append(target.tell())
 
-    monkeypatch.setattr(prepare.shutil, 'copyfileobj', count)
+    monkeypatch.setattr(shutil, 'copyfileobj', count)
     report = go(tmp_path / 'out', drawn / 'refcoco', bomb(tmp_path / 'a.zip', drawn, declared))
     assert kinds(report) == {'refused members': 1, 'missing photos': 40}
     assert sum(written) <= 1000
@@ -501,7 +513,7 @@ def test_large_members_and_deep_zips_are_refused(drawn, facts, tmp_path, monkeyp
     report = go(tmp_path / 'out', drawn / 'refcoco', target)
     assert kinds(report) == {'refused members': 1, 'missing photos': 40}
     assert go(tmp_path / 'out', drawn / 'refcoco', tmp_path / '2.zip')['ok']
-    monkeypatch.setitem(prepare.MAX_BYTES, 'photo', 100)
+    monkeypatch.setitem(disk.MAX_BYTES, 'photo', 100)
     assert kinds(go(tmp_path / 'out2', drawn / 'refcoco', tmp_path / '0.zip'))['refused members'] == 40
 
 
@@ -557,7 +569,7 @@ def test_too_little_space_is_said_before_anything_is_unpacked(drawn, facts, tmp_
     """Enough for any photo, not for all."""
     packed = zipped(tmp_path / 'a.zip', photos(drawn, ''))
     free = packed.stat().st_size // 2
-    monkeypatch.setattr(prepare.shutil, 'disk_usage', lambda _: shutil._ntuple_diskusage(2 * free, free, free))
+    monkeypatch.setattr(shutil, 'disk_usage', lambda _: shutil._ntuple_diskusage(2 * free, free, free))
     assert run(drawn / 'refcoco', packed, '--out', tmp_path / 'out') == 2
     assert 'are free' in capsys.readouterr().err and not list((tmp_path / 'out/images').iterdir())
 
@@ -579,17 +591,17 @@ def test_the_table_adds_up_to_the_published_totals():
         assert (total(('refcocog', by), 'objects'), total(('refcocog', by), 'sentences')) == (49_822, 95_010)
     assert total(('refcocog', 'umd'), 'images') == 25_799 < total(('refcocog', 'google'), 'images')
     assert total(('refcoco', 'google'), 'objects') == 50_000
-    assert {key for key in KNOWN if key[1] == 'google'} == known_facts.SHARED_PHOTOS
+    assert {key for key in KNOWN if key[1] == 'google'} == SHARED_PHOTOS
 
 
 @pytest.mark.parametrize(('sentences', 'verdict'), [(259_859, 'ok'), (278_232, 'ok'), (259_858, 'wrong')])
 def test_grefcoco_is_known_by_its_total(sentences, verdict):
-    splits = {name: prepare.Split({name}, [1], [0]) for name in SPLITS}
-    splits['train'] = prepare.Split({'a'}, [1], list(range(sentences - 3)))
-    survey = prepare.Survey('grefcoco', 'unc', splits, {})
-    assert prepare._judged(survey, False, prepare.Findings())['verdict'] == verdict
+    splits = {name: Split({name}, [1], [0]) for name in SPLITS}
+    splits['train'] = Split({'a'}, [1], list(range(sentences - 3)))
+    survey = Survey('grefcoco', 'unc', splits, {})
+    assert judge(survey, False, Findings())['verdict'] == verdict
     del splits['testA']
-    assert prepare._judged(survey, False, prepare.Findings())['verdict'] == 'not a published set'
+    assert judge(survey, False, Findings())['verdict'] == 'not a published set'
 
 
 # Real photos
