@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mgfe_ris.datasets.index import Samples, SharedIndex, write_index
+from mgfe_ris.datasets.index import SharedIndex, write_index
 from mgfe_ris.datasets.masks import check_parts, decode_segmentation, is_empty
 from mgfe_ris.datasets.readers import Record, read_refer, read_rows
 
@@ -189,16 +189,15 @@ class Reading:
     def _write(self, records: list[Record]) -> None:
         with TemporaryDirectory() as folder:
             try:
-                write_index(Path(folder), Path('source'), records, lambda name: (HEIGHT, WIDTH))
+                write_index(Path(folder), Path('source'), records)
             except ValueError:
                 self.outcomes['index refused'] += 1
                 return
             index = SharedIndex(Path(folder))
-            samples = Samples(index, np.array([(i, i, -1) for i in range(len(records))]), 'raw')
-            for told, item in zip(samples, records, strict=True):
-                if (told['ref_id'], told['img_name']) != (item.ref_id, item.file_name) or repr(
-                    told['segmentation']
-                ) != repr([] if is_empty(item.parts) else item.parts):
+            for i, item in enumerate(records):
+                told = int(index.ref_id[i]), index.photo_name(int(index.photo[i])), repr(index.parts(i))
+                empty = any(index.size(int(index.photo[i]))) and is_empty(item.parts, HEIGHT, WIDTH)
+                if told != (item.ref_id, item.file_name, repr([] if empty else item.parts)):
                     raise AssertionError(f'{told} is not {item}')
 
     def _decode(self, item: Record) -> None:

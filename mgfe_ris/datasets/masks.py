@@ -65,9 +65,20 @@ def decode_segmentation(segmentation: list | dict | None, height: int, width: in
     return mask
 
 
-def is_empty(parts: Sequence[Part]) -> bool:
-    """Whether there is no part but RLEs without a pixel; of parts that passed :func:`check_parts`."""
-    return all(isinstance(part, dict) and 'counts' in part and not any(_counts(part)[1::2]) for part in parts)
+def is_empty(parts: Sequence[Part], height: int, width: int) -> bool:
+    """Whether no pixel is inside; of parts that passed :func:`check_parts`. A PNG is not opened: False."""
+    if not all(_may_be_empty(part, height, width) for part in parts):
+        return False
+    return not decode_segmentation(list(parts), height, width).any()
+
+
+def _may_be_empty(part: Part, height: int, width: int) -> bool:
+    """What is seen at once; the rest is decoded."""
+    if isinstance(part, dict):
+        return 'counts' in part and not any(_counts(part)[1::2])
+    x, y = np.asarray(part, float).reshape(-1, 2).T
+    area = abs((x * np.roll(y, 1) - y * np.roll(x, 1)).sum()) / 2
+    return area < 4 or x.max() <= 1 or y.max() <= 1 or x.min() >= width - 1 or y.min() >= height - 1
 
 
 def _check_polygon(polygon: list, height: int, width: int) -> None:

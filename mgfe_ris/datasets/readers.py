@@ -7,6 +7,7 @@ import json
 import marshal
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -36,6 +37,8 @@ class Record(NamedTuple):
     mask: bytes
     """``parts``, packed: as lists of numbers, those of a large data set fill the memory."""
     sentences: list[Sentence]
+    where: str = ''
+    """Where it stands in the files, for errors."""
 
     @property
     def parts(self) -> list[Part]:
@@ -94,6 +97,7 @@ def read_refer(folder: str | Path, split_by: str) -> Iterator[Record]:
             ref_id=ref['ref_id'],
             mask=_joined([annotations[i] for i in _ann_ids(ref)]),
             sentences=[Sentence(s['sent_id'], s.get('raw', s['sent']), s['sent']) for s in ref['sentences']],
+            where=f'ref_id {ref["ref_id"]}',
         )
 
 
@@ -126,7 +130,7 @@ def read_rows(*paths: str | Path) -> Iterator[Record]:
                 raise ValueError(f'{path}, row {number + 1}: {error}') from error
             ref_id += 1
             sent_id += len(record.sentences)
-            yield record
+            yield record._replace(where=f'{path.name}, row {number + 1}')
 
 
 def cleaned(raw: str) -> str:
@@ -135,14 +139,15 @@ def cleaned(raw: str) -> str:
 
 
 def check_name(name: Any) -> str:
-    """The name of a file inside of a folder; raises ValueError for one that climbs out of it, or that no disk takes."""
+    """The name of a file inside of a folder, in one spelling; raises ValueError for one that climbs out of it, or that
+    no disk takes."""
     path = PurePosixPath(name.replace('\\', '/') if isinstance(name, str) else '')
     parts = path.parts
     if not parts or path.is_absolute() or '\0' in name or '..' in parts or ':' in parts[0]:
         raise ValueError(f'{str(name)[:80]!r} is no file name inside of a folder')
     if len(name.encode()) > 1024 or max(len(part.encode()) for part in parts) > 255:
         raise ValueError(f'{name[:80]!r} is too long for the name of a file')
-    return name
+    return str(PurePosixPath(name))
 
 
 # RefCOCO's own form
@@ -336,7 +341,10 @@ def _row_record(row: Any, split: str, number: int, photos: dict[str, int], sent_
         raise ValueError(f'raw_image_info must be an object by name; got {str(info)[:80]}')
     name = check_name(_coco_name(_first(row, _IMAGE)))
     height, width = (row.get(key, info.get(key)) for key in ('height', 'width'))
-    sentences = list(_sentences(_unpacked(_first(row, _SENTENCES)), row.get('sent_ids'), sent_id))
+    told = _first(row, _SENTENCES)
+    with suppress(ValueError):  # a sentence may begin as JSON does
+        told = _unpacked(told)
+    sentences = list(_sentences(told, row.get('sent_ids'), sent_id))
     if not sentences:
         raise ValueError('no sentence')
     split = split if row.get('split') is None else row['split']
@@ -371,7 +379,7 @@ def _coco_name(name: Any) -> str:
 
 
 def _unpacked(value: Any) -> Any:
-    """JSON inside of a string."""
+    """JSON inside of a string, as exports have it."""
     return json.loads(value) if isinstance(value, str) and value.lstrip()[:1] in ('{', '[') else value
 
 

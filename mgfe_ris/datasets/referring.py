@@ -9,9 +9,11 @@ from mmengine.logging import MMLogger
 from mmseg.registry import DATASETS
 from PIL import Image
 
-from .index import Samples, SharedIndex, open_index
-from .masks import Part
+from .cache import open_index
+from .index import SharedIndex, check_mask
+from .masks import Part, is_empty
 from .readers import read_refer, read_rows, refer_files
+from .selection import Samples, Selection, empty_sentences, select_objects, shared_photos
 
 
 @DATASETS.register_module()
@@ -77,6 +79,8 @@ class ReferringDataset(BaseDataset):
                 'name either ann_folder and split_by, or ann_file; got '
                 f'ann_folder={ann_folder!r}, split_by={split_by!r}, ann_file={ann_file!r}'
             )
+        if isinstance(apart_from, str):
+            raise ValueError(f'apart_from must be a list of splits; got {apart_from!r}')
         self.ann_folder = ann_folder
         self.split_by = split_by
         self.rows_file = ann_file  # mmengine joins its own ann_file to data_root
@@ -111,19 +115,20 @@ class ReferringDataset(BaseDataset):
     def load_data_list(self) -> Sequence[dict]:
         """Read and check the files; see the class for the samples' keys."""
         index = self._open()
-        chosen = self._of_split(index)
-        self._check(index, chosen)
-        rows = _exchanged(index, chosen) if self.shuffle_sentences else np.stack([chosen, chosen], 1)
-        sentences = [index.sentences(int(j), self.sentence_key) for _, j in rows]
-        self._warn_of_empty(index, chosen)
-        if self.per_sentence:
-            triples = [(i, j, s) for (i, j), own in zip(rows, sentences, strict=True) for s in own]
-        else:
-            triples = [(i, j, -1) for (i, j), own in zip(rows, sentences, strict=True) if own]
-        if not triples:
+        selection = Selection(
+            self.split, self.sentence_key, self.apart_from, self.per_sentence, exchanged=self.shuffle_sentences
+        )
+        for split in (self.split, *self.apart_from):
+            if split not in index.splits:
+                raise ValueError(f'{self._source()}: no split {split!r}; there are {sorted(index.splits)}')
+        self.protocol['shared_photos'] = shared_photos(index, selection)
+        self._warn(index, selection)
+        samples = Samples(index, selection, self._check(index, select_objects(index, selection)))
+        if not samples:
             lack = 'photo with two objects' if self.shuffle_sentences else 'sentence that is not empty'
+            lack += f', apart from the photos of {self.apart_from}' if self.apart_from else ''
             raise ValueError(f'{self._source()}: split {self.split!r} has no {lack}')
-        return Samples(index, np.array(triples), self.sentence_key)
+        return samples
 
     def get_data_info(self, idx: int) -> dict:
         """The sample of that number, before the pipeline."""
@@ -152,107 +157,92 @@ class ReferringDataset(BaseDataset):
         source = self._source()
         if self.split_by is not None:
             split_by = self.split_by
-            pair = refer_files(source, split_by)
-            return open_index(source, pair, lambda: read_refer(source, split_by), self._photo_size)
+            return open_index(source, refer_files(source, split_by), lambda: read_refer(source, split_by))
         files = sorted(source.parent.glob(source.name))
         if not files:
             raise FileNotFoundError(f'{source}: no such file. Set data_root and ann_file to where it lies')
-        return open_index(source, files, lambda: read_rows(*files), self._photo_size)
+        return open_index(source, files, lambda: read_rows(*files))
 
-    def _photo_size(self, name: str) -> tuple[int, int]:
-        path = self._photos() / name
-        return photo_size(path) if path.is_file() else (0, 0)  # if it is of this split, it will be missed below
-
-    def _of_split(self, index: SharedIndex) -> np.ndarray:
-        """Numbers of this split's objects, photo by photo, in the order in which photos first come."""
-        for split in (self.split, *self.apart_from):
-            if split not in index.splits:
-                raise ValueError(f'{self._source()}: no split {split!r}; there are {sorted(index.splits)}')
-        photos = {name: np.unique(index.photo[index.split == i]) for i, name in enumerate(index.splits)}
-        chosen = np.flatnonzero(index.split == index.splits.index(self.split))
-        for split in self.apart_from:
-            chosen = chosen[~np.isin(index.photo[chosen], photos[split])]
-        _, first, photo = np.unique(index.photo[chosen], return_index=True, return_inverse=True)
-        own = index.photo[chosen[first]]
-        shared = {name: int(np.isin(own, theirs).sum()) for name, theirs in photos.items() if name != self.split}
-        self.protocol['shared_photos'] = {name: count for name, count in shared.items() if count}
-        if self.protocol['shared_photos']:
-            MMLogger.get_current_instance().warning(
-                f'{self._source()}: photos of {self.split} that other splits have, too: '
-                f'{self.protocol["shared_photos"]}. Set apart_from to leave them out'
+    def _warn(self, index: SharedIndex, selection: Selection) -> None:
+        log = MMLogger.get_current_instance()
+        if len(empty := empty_sentences(index, selection)):
+            sentence, owner = empty[0]
+            log.warning(
+                f'{len(empty)} empty sentences are left out; the first is sent_id {index.sent_id[sentence]} of '
+                f'ref_id {index.ref_id[owner]}'
             )
-        return chosen[np.argsort(first[photo], kind='stable')]
-
-    def _warn_of_empty(self, index: SharedIndex, speakers: np.ndarray) -> None:
-        kept = [set(index.sentences(int(i), self.sentence_key)) for i in speakers]
-        empty = [
-            (index.ref_id[i], index.sent_id[s])
-            for i, own in zip(speakers, kept, strict=True)
-            if len(own) < len(index.spoken(i))
-            for s in index.spoken(i)
-            if s not in own
-        ]
-        if empty:
-            MMLogger.get_current_instance().warning(
-                f'{len(empty)} empty sentences are left out; the first is sent_id {empty[0][1]} of ref_id {empty[0][0]}'
+        if shared := self.protocol['shared_photos']:
+            log.warning(
+                f'{self._source()}: photos of {self.split} that other splits have, too: {shared}. Set apart_from to '
+                'leave them out'
             )
 
-    def _check(self, index: SharedIndex, chosen: np.ndarray) -> None:
-        """What the photos say, and what this split must not hold."""
+    def _check(self, index: SharedIndex, chosen: np.ndarray) -> dict[int, tuple[int, int]]:
+        """What this split must not hold, and what its photos say -> sizes of photos that the files do not say."""
         if not self.no_target and (without := index.without_mask()[chosen]).any():
             raise ValueError(
-                f'{self._source()}: ref_id {index.ref_id[chosen[without][0]]} has no mask. Set no_target=True if its '
-                'sentences mean nothing in the photo, as in gRefCOCO'
+                f'{self._source()}, {index.place(chosen[without][0])}: no mask, or an empty one. Set no_target=True if '
+                'such sentences mean nothing in the photo, as in gRefCOCO'
             )
-        files: dict[str, tuple[int, int]] = {}
+        photos = np.unique(index.photo[chosen]).tolist()
+        names = {photo: str(self._photos() / index.photo_name(photo)) for photo in photos}
+        found = _check_files({names[photo]: index.size(photo) for photo in photos})
+        sizes = {photo: found[name] for photo, name in names.items() if not any(index.size(photo))}
+        for i in chosen[np.isin(index.photo[chosen], list(sizes))]:
+            self._check_mask(index, i, sizes[int(index.photo[i])])
+        pngs: dict[str, tuple[int, int]] = {}
         for i in np.intersect1d(chosen, index.pngs):
-            pngs = [part['png'] for part in index.parts(i) if isinstance(part, dict) and 'png' in part]
-            files |= {str(self._photos() / png): index.size(int(index.photo[i])) for png in pngs}
-        for photo in np.unique(index.photo[chosen]).tolist():
-            files[str(self._photos() / index.photo_name(photo))] = index.size(photo)
-        _check_photos(files)
+            size = sizes.get(int(index.photo[i]), index.size(int(index.photo[i])))
+            parts = [part for part in map(self._found, index.parts(i)) if isinstance(part, dict) and 'png' in part]
+            pngs |= {part['png']: size for part in parts}
+        _check_files(pngs, 'PNG')
+        return sizes
+
+    def _check_mask(self, index: SharedIndex, i: int, size: tuple[int, int]) -> None:
+        place = f'{self._source()}, {index.place(i)}'
+        check_mask(parts := index.parts(i), size, place)
+        if not self.no_target and is_empty(parts, *size):
+            raise ValueError(f'{place}: the mask is empty')
 
 
-def _exchanged(index: SharedIndex, chosen: np.ndarray) -> np.ndarray:
-    """Every object gets the sentences of the next object of its photo."""
-    photos: dict[int, list[int]] = {}
-    for i in chosen:
-        photos.setdefault(int(index.photo[i]), []).append(int(i))
-    pairs = [
-        (i, j) for group in photos.values() if len(group) > 1 for i, j in zip(group, group[1:] + group[:1], strict=True)
-    ]
-    return np.array(pairs, int).reshape(-1, 2)
+def _check_files(files: dict[str, tuple[int, int]], form: str | None = None) -> dict[str, tuple[int, int]]:
+    """Only the headers are read, some 50 us a photo: one that does not fit must not end a training hours later.
 
+    Args:
+        files: (height, width) that is expected by path; (0, 0): any.
+        form: as Pillow names it; None: any.
 
-def _check_photos(photos: dict[str, tuple[int, int]]) -> None:
-    """Only the headers are read, some 50 us a photo: a photo that does not fit must not end a training hours later."""
-    missing = sorted(path for path in photos if not Path(path).is_file())
+    Returns:
+        (height, width) by path.
+    """
+    what = 'masks' if form else 'photos'
+    missing = sorted(path for path in files if not Path(path).is_file())
     if missing:
         raise FileNotFoundError(
-            f'{len(missing)} photos are missing; the first is {missing[0]}. Set data_root and img_folder to where '
-            'the photos lie'
+            f'{len(missing)} {what} are missing; the first is {missing[0]}. Set data_root and img_folder to where '
+            f'the {what} lie'
         )
-    wrong = [f'{path} {problem}' for path, size in sorted(photos.items()) if (problem := _header_problem(path, size))]
+    found, wrong = {}, []
+    for path, size in sorted(files.items()):
+        try:
+            found[path] = photo_size(Path(path), form)
+        except ValueError:
+            wrong.append(f'{path} is not a readable {form or "image"}')
+            continue
+        if any(size) and found[path] != size:
+            wrong.append(f'{path} is {found[path][::-1]}, its annotation says {size[::-1]} (width, height)')
     if wrong:
         raise ValueError(
-            f'{len(wrong)} photos do not fit their annotation; the first: {wrong[0]}. Download them again, or set '
-            'img_folder to the photos of this data set'
+            f'{len(wrong)} {what} do not fit their annotation; the first: {wrong[0]}. Download them again, or set '
+            f'img_folder to the {what} of this data set'
         )
+    return found
 
 
-def _header_problem(path: str, size: tuple[int, int]) -> str | None:
-    try:
-        found = photo_size(Path(path))
-    except ValueError:
-        return 'is not a readable image'
-    says = f'{size[::-1]} (width, height)'
-    return None if found == tuple(size) else f'is {found[::-1]}, its annotation says {says}'
-
-
-def photo_size(path: Path) -> tuple[int, int]:
+def photo_size(path: Path, form: str | None = None) -> tuple[int, int]:
     """(height, width), as EXIF turns it."""
     try:
-        with Image.open(path) as photo:
+        with Image.open(path, formats=[form] if form else None) as photo:
             turned = photo.getexif().get(0x112, 1) >= 5  # the tag Orientation: on its side
             return photo.size if turned else photo.size[::-1]
     except FileNotFoundError:

@@ -10,7 +10,9 @@ from torch.utils.data import Sampler
 class PhotoBatchSampler(Sampler[list[int]]):
     """Cuts what ``sampler`` yields into batches whose samples follow one another on one photo.
 
-    So one worker decodes a photo once, and a model may compute once what does not depend on the sentence.
+    So a photo is decoded once, and a model may compute once what does not depend on the sentence. Once again where a
+    photo has more sentences than a batch and another worker gets the rest, and in each process of a distributed test,
+    among which mmengine's samplers deal out sentences.
 
     Args:
         sampler: with the data set as ``sampler.dataset``, as mmengine's have; in the order of the data set.

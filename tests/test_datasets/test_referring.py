@@ -250,7 +250,7 @@ def test_apart_from_a_split_that_is_not_there(overlapping):
 
 
 def test_apart_from_all_photos(overlapping):
-    with pytest.raises(ValueError, match="split 'val' has no sentence"):
+    with pytest.raises(ValueError, match="split 'val' has no sentence that is not empty, apart from the photos of"):
         read(overlapping, 'val', apart_from=['train'])
 
 
@@ -267,7 +267,7 @@ def set_without_target(root: Path, segmentation: list | dict) -> Path:
     return root
 
 
-# Found when it is read, and only when it is decoded: a polygon smaller than a pixel
+# The last: a polygon smaller than a pixel
 EMPTY = [dict(size=[HEIGHT, WIDTH], counts=[HEIGHT * WIDTH]), [[3.1, 3.1, 3.2, 3.1, 3.2, 3.2]]]
 
 
@@ -279,12 +279,66 @@ def test_an_empty_mask_where_it_may_be(tmp_path, segmentation):
     assert dataset[1]['gt_seg_map'].shape == (HEIGHT, WIDTH)
 
 
-@pytest.mark.parametrize(('segmentation', 'message'), zip(EMPTY, ['has no mask', 'has an empty mask'], strict=True))
-def test_an_empty_mask_where_it_may_not_be(tmp_path, segmentation, message):
-    pipeline = [dict(type='LoadPhoto'), dict(type='LoadReferringMask')]
+@pytest.mark.parametrize('segmentation', EMPTY)
+def test_an_empty_mask_where_it_may_not_be(tmp_path, segmentation):
     root = set_without_target(tmp_path / 'data', segmentation)
-    with pytest.raises(ValueError, match=f'ref_id 2 .*{message}'):
-        read(root, pipeline=pipeline)[1]
+    with pytest.raises(ValueError, match='ref_id 2: no mask, or an empty one'):
+        read(root)
+
+
+def write_own(root: Path, *rows: dict) -> Path:
+    (root / 'images').mkdir(parents=True, exist_ok=True)
+    Image.new('RGB', (WIDTH, HEIGHT)).save(root / 'images/a.png')
+    (root / 'train.jsonl').write_text('\n'.join(json.dumps(dict(image='a.png', sentences='x', **row)) for row in rows))
+    return root
+
+
+def read_own(root: Path, **kwargs) -> ReferringDataset:
+    return read(root, ann_folder=None, split_by=None, ann_file='*.jsonl', **kwargs)
+
+
+@pytest.mark.parametrize('said', [{}, dict(height=HEIGHT, width=WIDTH)])
+@pytest.mark.parametrize(
+    ('mask', 'message'),
+    [
+        ([0, 0, 9], 'a polygon needs'),
+        (dict(size=[3, 3], counts=[9]), 'RLE of size'),
+        ([[5.1, 5.1, 5.2, 5.1, 5.2, 5.2]], 'empty'),
+    ],
+)
+def test_a_wrong_mask_of_a_row_is_named_before_training(tmp_path, said, mask, message):
+    root = write_own(tmp_path, dict(mask=[0, 0, 9, 0, 9, 9]), dict(mask=mask, **said))
+    with pytest.raises(ValueError, match=f'train.jsonl, row 2: .*{message}'):
+        read_own(root)
+
+
+def test_photos_that_change_behind_rows_without_sizes(tmp_path):
+    root = write_own(tmp_path, dict(mask=[0, 0, 9, 0, 9, 9]))
+    assert samples(read_own(root))[0]['height'] == HEIGHT
+    Image.new('RGB', (50, 40)).save(root / 'images/a.png')
+    assert [samples(read_own(root))[0][key] for key in ('height', 'width')] == [40, 50]
+
+
+def test_a_mask_that_is_no_png(tmp_path):
+    root = write_own(tmp_path, dict(mask='b.png'))
+    with pytest.raises(FileNotFoundError, match=r'1 masks are missing; the first is .*b\.png'):
+        read_own(root)
+    Image.new('L', (WIDTH, HEIGHT)).save(root / 'images/b.png', format='JPEG')
+    with pytest.raises(ValueError, match=r'1 masks do not fit .*b\.png is not a readable PNG'):
+        read_own(root)
+
+
+def test_a_photo_has_one_name(tmp_path):
+    rows = [dict(split='train'), dict(split='val')]
+    root = write_own(tmp_path, *(dict(row, mask=[0, 0, 9, 0, 9, 9]) for row in rows))
+    text = (root / 'train.jsonl').read_text().replace('"a.png"', '"./a.png"', 1)
+    (root / 'train.jsonl').write_text(text)
+    assert read_own(root).metainfo['protocol']['shared_photos'] == dict(val=1)
+
+
+def test_apart_from_is_a_list(root):
+    with pytest.raises(ValueError, match="must be a list of splits; got 'val'"):
+        read(root, apart_from='val')
 
 
 # Files that do not fit

@@ -27,7 +27,7 @@ train_dataloader = dict(
     dataset=dict(**dataset, split='train', pipeline=train_pipeline),
 )
 val_dataloader = dict(
-    batch_size=8,
+    batch_size=16,  # sentences of one photo, which share its decoding and what comes before the first fusion
     batch_sampler=dict(type='PhotoBatchSampler'),
     num_workers=4,
     persistent_workers=True,

@@ -58,7 +58,9 @@ def _lay_folder(files: dict[str, Found], out: Path, unpacked: Path, findings: Fi
     around = first.names[:-1]
     name = next(filter(None, map(alias, reversed(around))), None) or _name_by_counts([paths[ref] for ref in refs])
     if name is None and not around:
-        findings.add('annotations', f'{first}: of no data set that is known by counts. Put it into a folder of its name')
+        findings.add(
+            'annotations', f'{first}: of no data set that is known by counts. Put it into a folder of its name'
+        )
         return
     if name is None:
         name = PurePosixPath(around[-1]).with_suffix('').name

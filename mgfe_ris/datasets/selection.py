@@ -1,0 +1,124 @@
+"""Which objects and sentences of an index a data set holds, and in which order."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from .index import SharedIndex
+
+
+class Selection(NamedTuple):
+    """What a data set was asked for; see :class:`mgfe_ris.datasets.ReferringDataset`."""
+
+    split: str
+    key: str
+    apart_from: tuple[str, ...] = ()
+    per_sentence: bool = False
+    exchanged: bool = False
+    """Hand every object of a photo the sentences of the photo's next object."""
+
+
+def select_objects(index: SharedIndex, selection: Selection) -> np.ndarray:
+    """Numbers of the objects, photo by photo, in the order in which photos first come."""
+    chosen = np.flatnonzero(index.split == index.splits.index(selection.split))
+    for split in selection.apart_from:
+        chosen = chosen[~np.isin(index.photo[chosen], photos_of(index, split))]
+    _, first, photo = np.unique(index.photo[chosen], return_index=True, return_inverse=True)
+    return chosen[np.argsort(first[photo], kind='stable')]
+
+
+def photos_of(index: SharedIndex, split: str) -> np.ndarray:
+    """Numbers of a split's photos."""
+    return np.unique(index.photo[index.split == index.splits.index(split)])
+
+
+def shared_photos(index: SharedIndex, selection: Selection) -> dict[str, int]:
+    """How many photos of the selection other splits have, too, by split."""
+    own = np.unique(index.photo[select_objects(index, selection)])
+    others = (split for split in index.splits if split != selection.split)
+    counts = {split: int(np.isin(own, photos_of(index, split)).sum()) for split in others}
+    return {split: count for split, count in counts.items() if count}
+
+
+def select_rows(index: SharedIndex, selection: Selection) -> np.ndarray:
+    """(object, object that its sentences are of, number of the sentence or -1 for all): (samples, 3) int64.
+
+    Empty sentences are left out, and objects that no other is left of.
+    """
+    target = select_objects(index, selection)
+    target, speaker = _exchange(index, target) if selection.exchanged else (target, target)
+    spoken = index.spoken(selection.key)
+    start, end = index.sentence_start[speaker], index.sentence_end[speaker]
+    if not selection.per_sentence:
+        before = np.concatenate([[0], spoken.cumsum()])
+        some = before[end] > before[start]
+        return np.stack([target[some], speaker[some], np.full(some.sum(), -1)], 1)
+    row = np.repeat(np.arange(len(target)), end - start)
+    # 0, 1, ... within each object
+    place = np.arange(len(row)) - np.repeat((end - start).cumsum() - (end - start), end - start)
+    sentence = start[row] + place
+    row, sentence = row[spoken[sentence]], sentence[spoken[sentence]]
+    return np.stack([target[row], speaker[row], sentence], 1)
+
+
+def empty_sentences(index: SharedIndex, selection: Selection) -> np.ndarray:
+    """Numbers of the selection's sentences that say nothing, and their objects': (n, 2)."""
+    chosen = select_objects(index, selection)
+    empty = np.flatnonzero(~index.spoken(selection.key))
+    owner = np.searchsorted(index.sentence_end, empty, side='right')
+    mine = np.isin(owner, chosen)
+    return np.stack([empty[mine], owner[mine]], 1)
+
+
+def _exchange(index: SharedIndex, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Objects of photos that have others, and the next object of each one's photo; ``chosen`` comes photo by photo."""
+    _, photo, count = np.unique(index.photo[chosen], return_inverse=True, return_counts=True)
+    chosen, photo = chosen[count[photo] > 1], photo[count[photo] > 1]
+    last = np.append(photo[1:] != photo[:-1], True)[: len(photo)]
+    first = np.flatnonzero(np.append(True, last[:-1])[: len(photo)])
+    following = np.arange(len(chosen)) + 1
+    following[last] = first
+    return chosen, chosen[following]
+
+
+class Samples(Sequence):
+    """The samples of a selection as a sequence of dicts, read when asked for; small to pickle.
+
+    Args:
+        index: of the annotation files.
+        selection: which of them.
+        sizes: (height, width) in pixels of photos, by number, whose size the files do not say.
+    """
+
+    def __init__(self, index: SharedIndex, selection: Selection, sizes: dict[int, tuple[int, int]] | None = None):
+        self.shared, self.selection, self.sizes = index, selection, sizes or {}
+        self.rows = select_rows(index, selection)
+
+    def __reduce__(self):
+        return Samples, (self.shared, self.selection, self.sizes)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, i):
+        if isinstance(i, slice):
+            return [self[j] for j in range(*i.indices(len(self)))]
+        index, key = self.shared, self.selection.key
+        target, speaker, sentence = map(int, self.rows[i])
+        photo = int(index.photo[target])
+        height, width = self.sizes.get(photo, index.size(photo))
+        chosen = index.sentences(speaker, key) if sentence < 0 else [sentence]
+        return dict(
+            img_name=index.photo_name(photo),
+            img_id=int(index.img_id[photo]),
+            ref_id=int(index.ref_id[target]),
+            height=height,
+            width=width,
+            segmentation=index.parts(target),
+            sentences=[index.text(s, key) for s in chosen],
+            sent_ids=[int(index.sent_id[s]) for s in chosen],
+        )
+
+    def __iter__(self):
+        return (self[i] for i in range(len(self)))
