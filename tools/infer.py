@@ -6,8 +6,6 @@ Example: python tools/infer.py photo.jpg --text "the dog on the left" --checkpoi
 import argparse
 from pathlib import Path
 
-from mgfe_ris.apis import load_model, report_errors, save_result, segment_photo, weights_in
-
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -22,13 +20,16 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    checkpoint = Path(weights_in(args.checkpoint))
-    model = load_model(args.config or checkpoint.parent, checkpoint, args.device)
-    mask = segment_photo(model, args.photo, args.text)
-    for path in save_result(args.out, args.photo, args.text, mask):
-        print(f'wrote {path}')
+    # behind the arguments: --help and wrong options need not wait for what takes seconds to import
+    from mgfe_ris.apis import load_model, report_errors, save_result, segment_photo, weights_in
+
+    with report_errors():
+        checkpoint = Path(weights_in(args.checkpoint))
+        model = load_model(args.config or checkpoint.parent, checkpoint, args.device)
+        mask = segment_photo(model, args.photo, args.text)
+        for path in save_result(args.out, args.photo, args.text, mask):
+            print(f'wrote {path}')
 
 
 if __name__ == '__main__':
-    with report_errors():
-        main()
+    main()

@@ -3,17 +3,18 @@
 Example: python tools/test.py configs/mgfe_ris/mgfe-ris_tiny_refshapes.py work_dirs/.../best.pth --out results
 """
 
+from __future__ import annotations
+
 import argparse
 import json
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mmengine.config import DictAction
-from mmengine.runner import Runner
-from mmseg.registry import DATASETS
-
-from mgfe_ris.apis import check_checkpoint, load_config, report_errors, unwrap
-from mgfe_ris.visualization import PictureHook
+# What takes seconds is imported inside the functions: --help and wrong options need not wait for it
+if TYPE_CHECKING:
+    from mmengine.config import Config
+    from mmengine.runner import Runner
 
 
 def parse_args() -> argparse.Namespace:
@@ -24,7 +25,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out', type=Path, help='folder for metrics.json and a JSON line per sample and split')
     parser.add_argument('--show-dir', help='folder for pictures: photo, sentence, truth and prediction')
     parser.add_argument('--from-scratch', action='store_true', help='for a checkpoint trained so: built-in vocabulary')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='changes, e.g. data_root=data/x')
+    parser.add_argument('--cfg-options', nargs='+', action='extend', help='changes, e.g. data_root=data/x')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument('--local-rank', '--local_rank', type=int, default=0)
     args = parser.parse_args()
@@ -34,42 +35,78 @@ def parse_args() -> argparse.Namespace:
 
 def prepare(args: argparse.Namespace) -> Runner:
     """Read and check everything, so that what is wrong with the input shows before the test starts."""
+    from mmengine.runner import Runner
+
+    from mgfe_ris.apis import check_checkpoint, load_config, unwrap
+    from mgfe_ris.visualization import PictureHook
+
     cfg = load_config(args.config, args.cfg_options, args.from_scratch)
     cfg.launcher = args.launcher
     # a folder of its own: the runner writes its config there, and that of the training must stay
     cfg.work_dir = args.work_dir or f'{cfg.get("work_dir") or f"work_dirs/{Path(args.config).stem}"}/test'
     # the checkpoint is loaded below: mmengine's loader would run code that a file holds
     cfg.load_from, cfg.resume = None, False
-    if args.out:
-        cfg.test_evaluator.per_sample = str(args.out)
+    for metric in _metrics_of(cfg) if args.out else ():
+        metric.per_sample = str(args.out)
     runner = Runner.from_cfg(cfg)
     if args.show_dir:
         runner.register_hook(PictureHook(args.show_dir))
     unwrap(runner.model).load_state_dict(check_checkpoint(runner.model, args.checkpoint))
-    runner.test_loop  # noqa: B018 - building it reads the data sets
     return runner
+
+
+def _metrics_of(cfg: Config) -> list[dict]:
+    """Ours: those that write a line per sample."""
+    from mmseg.registry import METRICS
+
+    from mgfe_ris.evaluation import RefSegMetric
+
+    return [metric for metric in _evaluators(cfg) if issubclass(METRICS.get(metric.type), RefSegMetric)]
+
+
+def _evaluators(cfg: Config) -> list[dict]:
+    return cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
+
+
+def describe(runner: Runner) -> dict:
+    """What was asked of the data and the metrics that changes a result; reads the data sets."""
+    from mmseg.registry import DATASETS
+
+    from mgfe_ris.evaluation import SplitsTestLoop
+
+    loop, cfg = runner.test_loop, runner.cfg
+    loops = loop.loops if isinstance(loop, SplitsTestLoop) else {'test': loop}
+    datasets = {name: part.dataloader.dataset for name, part in loops.items()}
+    report = dict(
+        protocol={name: dataset.metainfo.get('protocol') for name, dataset in datasets.items()},
+        input_size=list(next(iter(datasets.values()))[0]['inputs'].shape[1:]),
+        evaluator=[
+            {key: value for key, value in metric.items() if key != 'per_sample'} for metric in _evaluators(cfg)
+        ],
+    )
+    if 'train_dataloader' in cfg:
+        train = DATASETS.build({**cfg.train_dataloader.dataset, 'lazy_init': True})
+        report['train_protocol'] = train.metainfo.get('protocol')
+    return report
 
 
 def main() -> None:
     args = parse_args()
+    from mgfe_ris.apis import report_errors
+
     with report_errors():
         runner = prepare(args)
+        asked = describe(runner)
     metrics = runner.test()
     if args.out and runner.rank == 0:
-        write_metrics(args.out / 'metrics.json', metrics, args, runner)
+        write_metrics(args.out / 'metrics.json', args, metrics, asked, runner)
 
 
-def write_metrics(path: Path, metrics: dict, args: argparse.Namespace, runner: Runner) -> None:
-    cfg = runner.cfg
-    report = dict(
-        config=args.config,
-        checkpoint=args.checkpoint,
-        metrics=metrics,
-        protocol={name: loop.dataloader.dataset.metainfo['protocol'] for name, loop in runner.test_loop.loops.items()},
-        train_protocol=DATASETS.build({**cfg.train_dataloader.dataset, 'lazy_init': True}).metainfo['protocol'],
-        evaluator={key: value for key, value in cfg.test_evaluator.items() if key != 'per_sample'},
-        truncated_sentences=unwrap(runner.model).data_preprocessor.tokenizer.num_truncated,
-    )
+def write_metrics(path: Path, args: argparse.Namespace, metrics: dict, asked: dict, runner: Runner) -> None:
+    from mgfe_ris.apis import unwrap
+
+    cut = unwrap(runner.model).data_preprocessor.tokenizer.num_truncated
+    report = dict(config=args.config, checkpoint=args.checkpoint, metrics=metrics, **asked, truncated_sentences=cut)
     path.write_text(json.dumps(report, indent=2) + '\n')
     print(f'wrote {path}')
 

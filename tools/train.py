@@ -3,18 +3,17 @@
 Example: python tools/train.py configs/mgfe_ris/mgfe-ris_tiny_refshapes.py
 """
 
+from __future__ import annotations
+
 import argparse
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from mmengine.config import Config, DictAction
-from mmengine.runner import Runner, find_latest_checkpoint
-
-from mgfe_ris.apis import check_checkpoint, check_weights, load_config, report_errors, unwrap, use_mixed_precision
-from mgfe_ris.checkpoint_files import convert_checkpoint
-from mgfe_ris.hooks import StartFromHook
-from mgfe_ris.models.checkpoints import state_dict_of
+# What takes seconds is imported inside the functions: --help and wrong options need not wait for it
+if TYPE_CHECKING:
+    from mmengine.config import Config
+    from mmengine.runner import Runner
 
 
 def parse_args() -> argparse.Namespace:
@@ -29,7 +28,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--from-scratch', action='store_true', help='random weights, built-in vocabulary: needs no network'
     )
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='changes, e.g. data_root=data/x')
+    parser.add_argument('--cfg-options', nargs='+', action='extend', help='changes, e.g. data_root=data/x')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument('--local-rank', '--local_rank', type=int, default=0)
     args = parser.parse_args()
@@ -38,6 +37,8 @@ def parse_args() -> argparse.Namespace:
 
 
 def build_config(args: argparse.Namespace) -> Config:
+    from mgfe_ris.apis import load_config, use_mixed_precision
+
     cfg = load_config(args.config, args.cfg_options, args.from_scratch)
     cfg.launcher = args.launcher
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(args.config).stem}'
@@ -53,6 +54,13 @@ def build_config(args: argparse.Namespace) -> Config:
 
 def prepare(args: argparse.Namespace) -> Runner:
     """Read and check everything, so that what is wrong with the input shows before the training starts."""
+    from mmengine.runner import Runner, find_latest_checkpoint
+
+    from mgfe_ris.apis import check_checkpoint, check_weights, unwrap
+    from mgfe_ris.checkpoint_files import convert_checkpoint
+    from mgfe_ris.hooks import StartFromHook
+    from mgfe_ris.models.checkpoints import state_dict_of
+
     cfg = build_config(args)
     start = None if cfg.resume else cfg.load_from
     if start:
@@ -76,9 +84,13 @@ def prepare(args: argparse.Namespace) -> Runner:
 
 
 def main() -> None:
+    args = parse_args()
+    import torch
+
+    from mgfe_ris.apis import report_errors
+
     # numbers too small for a normal float make a CPU's arithmetic several times slower, and serve nothing here
     torch.set_flush_denormal(True)
-    args = parse_args()
     with report_errors():
         runner = prepare(args)
     runner.train()

@@ -2,12 +2,12 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import mmseg.registry
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 from mmengine.registry import Registry
 
 CONFIG_ROOT = Path(__file__).parents[1] / '.mim' / 'configs'
@@ -19,30 +19,47 @@ HERE = '{{ fileDirname }}'
 
 
 def load_config(
-    config: str | Path, options: dict | None = None, from_scratch: bool = False, data_root: str | None = None
+    config: str | Path,
+    options: dict | Sequence[str] | None = None,
+    from_scratch: bool = False,
+    data_root: str | None = None,
 ) -> Config:
     """Read a config file.
 
     Args:
         config: a path, the name of one of ours (``mgfe-ris_tiny_refshapes``), or a folder with a model.
-        options: changes by dotted key, as ``--cfg-options`` gives them. ``data_root`` reaches every data set
-            of the config, not only the variable of that name.
+        options: changes by dotted key; or texts ``key=value``, as ``--cfg-options`` gives them. ``data_root`` reaches
+            every data set of the config, not only the variable of that name.
         from_scratch: name no weights and no tokenizer of a hub: random weights, built-in vocabulary.
         data_root: short for ``options['data_root']``.
 
     Raises:
         FileNotFoundError: no such file or name; the message lists the names there are.
-        ValueError: a JSON config that is broken, or that names anything but our parts.
+        ValueError: a text that is no ``key=value``; a JSON config that is broken, or that names anything but our parts.
     """
+    options = dict(options) if isinstance(options, dict) else _parse_options(options or ())
     path = find_config(config)
     cfg = _read_json(path) if path.suffix == '.json' else Config.fromfile(path)
-    options = dict(options or {})
     if data_root is not None:
         options['data_root'] = data_root
     cfg.merge_from_dict(options)
     if 'data_root' in options:
         set_everywhere(cfg._cfg_dict, 'data_root', options['data_root'])
     return without_pretrained(cfg) if from_scratch else cfg
+
+
+def _parse_options(texts: Sequence[str]) -> dict:
+    """``key=value`` texts with mmengine's rules: 1, 0.5, True, None, words; 1,2 and [1,2] are lists, (1,2) a tuple."""
+    options = {}
+    for text in texts:
+        key, equals, value = text.partition('=')
+        if not key or not equals:
+            raise ValueError(f'--cfg-options {text}: expected key=value')
+        try:
+            options[key] = DictAction._parse_iterable(value)
+        except AssertionError as error:  # brackets without their other half
+            raise ValueError(f'--cfg-options {text}: {error}') from error
+    return options
 
 
 def find_config(name: str | Path) -> Path:

@@ -3,9 +3,6 @@
 import json
 from pathlib import Path
 
-from matplotlib.figure import Figure  # without pyplot, which would need a screen or change the user's backend
-from matplotlib.ticker import MaxNLocator
-
 
 def read_scalars(work_dir: str | Path) -> list[dict]:
     """All scalars that the runs in ``work_dir`` logged, resumed ones included, oldest first.
@@ -22,6 +19,10 @@ def read_scalars(work_dir: str | Path) -> list[dict]:
 
 def plot_curves(work_dir: str | Path, out: str | Path) -> None:
     """Losses and learning rate over steps, metrics over epochs, as a PNG."""
+    # half a second, for drawing alone; without pyplot, which would need a screen or change the user's backend
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
     scalars = read_scalars(work_dir)
     training = [row for row in scalars if 'loss' in row]
     validation = [row for row in scalars if 'oIoU' in row]

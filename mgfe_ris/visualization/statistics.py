@@ -1,18 +1,22 @@
 """What a data set holds: counts, sentences, words, and how large its targets are and where they lie."""
 
+from __future__ import annotations
+
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure, SubFigure  # without pyplot, which would change the user's backend
 
 from .draw import PREDICTION, TRUTH
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import SubFigure
 
 CELLS = 32  # of the heat map, along each side
 LONGEST = 15  # words: longer sentences share the last place of the histogram
@@ -103,6 +107,9 @@ def statistics_table(splits: Mapping[str, SplitStatistics]) -> str:
 
 def plot_statistics(splits: Mapping[str, SplitStatistics], out: str | Path, title: str = '') -> None:
     """Histograms, frequent words and, per split, where the targets lie, as a PNG."""
+    # half a second, for drawing alone; without pyplot, which would change the user's backend
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(15, 10), layout='constrained')
     figure.suptitle(title, fontsize=14)
     rows = figure.add_gridspec(2, 1, height_ratios=(1.35, 1))

@@ -1,5 +1,6 @@
 """Configs as tools read them."""
 
+import argparse
 import json
 import sys
 import types
@@ -7,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from mmengine.config import DictAction
 
 from mgfe_ris.apis import find_config, load_config
 from mgfe_ris.apis.config import CONFIG_ROOT
@@ -64,6 +66,24 @@ def test_options_are_left_as_they_are():
     options = {'train_cfg.max_epochs': 3}
     load_config(TINY, options, data_root='x')
     assert options == {'train_cfg.max_epochs': 3}
+
+
+def test_options_as_texts_are_read_as_mmengine_reads_them():
+    texts = ['model.loss.ratio=0.5', 'a=1', 'b=1,2', 'c=[(1, x), None]', 'd=(true,)', 'e=x=y', 'f=', 'g="h"', 'a=2']
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
+    expected = parser.parse_args(['--cfg-options', *texts]).cfg_options
+    assert expected['a'] == 2 and expected['d'] == (True,)
+    assert load_config(TINY, texts).to_dict() == load_config(TINY, expected).to_dict()
+
+
+@pytest.mark.parametrize(
+    ('text', 'reason'), [('data_root', 'expected key=value'), ('=1', 'expected key=value'), ('a=[1,2', 'Imbalanced')]
+)
+def test_a_text_that_is_no_option_is_named(text, reason):
+    with pytest.raises(ValueError) as error:
+        load_config(TINY, ['x=1', text])
+    assert str(error.value).startswith(f'--cfg-options {text}: {reason}')
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)

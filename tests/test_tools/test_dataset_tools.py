@@ -115,7 +115,7 @@ def test_augmented_photos_are_shown_with_both_sentences(refshapes, monkeypatch):
         if transform.type == 'WordDropout':
             transform.prob = 0
     texts = []
-    monkeypatch.setitem(tool['draw'].__globals__, 'caption', lambda picture, text, _: texts.append(text) or picture)
+    monkeypatch.setattr('mgfe_ris.visualization.caption', lambda picture, text, _: texts.append(text) or picture)
     dataset = tool['build_dataset'](cfg, 'train')
     for i in range(20):
         tool['draw'](dataset, i, bgr=True)
@@ -140,7 +140,7 @@ def test_a_sample_without_a_target_says_so(refshapes, monkeypatch):
             return packed
 
     texts = []
-    monkeypatch.setitem(tool['draw'].__globals__, 'caption', lambda picture, text, _: texts.append(text) or picture)
+    monkeypatch.setattr('mgfe_ris.visualization.caption', lambda picture, text, _: texts.append(text) or picture)
     pair = tool['draw'](Empty(), 0, bgr=True)
     assert texts[0].endswith('\n(no target)')
     np.testing.assert_array_equal(pair[:, :256], pair[:, 256:])

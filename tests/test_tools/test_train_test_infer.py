@@ -164,7 +164,7 @@ def test_metrics_of_every_split(trained, results, best):
     same = dict(sentence_key='raw', score_at='input', no_target=False, apart_from=[])
     assert report['protocol'] == {name: dict(same, per_sentence=True, shared_photos={}) for name in SPLITS}
     assert report['train_protocol'] == dict(same, per_sentence=False)
-    assert report['evaluator'] == dict(type='RefSegMetric')
+    assert report['evaluator'] == [dict(type='RefSegMetric')] and report['input_size'] == [64, 64]
     in_training = max(row['oIoU'] for row in read_scalars(trained[0]) if 'oIoU' in row)
     assert report['metrics']['val/oIoU'] == pytest.approx(in_training, abs=0.01)
 
@@ -234,6 +234,14 @@ def test_flags_of_training(tmp_path, monkeypatch):
     assert cfg.model.text_encoder.pretrained is None and cfg.optim_wrapper.type == 'OptimWrapper'
 
 
+def test_cfg_options_may_be_given_more_than_once(monkeypatch):
+    tool = runpy.run_path(str(REPO / 'tools/train.py'), run_name='train')
+    options = ['--cfg-options', 'a=1', 'train_cfg.max_epochs=2', '--cfg-options', 'train_cfg.max_epochs=3']
+    monkeypatch.setattr(sys, 'argv', ['train.py', str(TINY), *options])
+    cfg = tool['build_config'](tool['parse_args']())
+    assert cfg.a == 1 and cfg.train_cfg.max_epochs == 3
+
+
 # What they say of bad input
 
 
@@ -263,6 +271,10 @@ def test_training_on_data_that_is_not_there(refused, options, tmp_path):
     assert "no split 'valid'; there are ['testA', 'testB', 'train', 'val']" in line
     line = refused('train.py', TINY, *settings, f'load_from={tmp_path}/gone.pth')
     assert f'{tmp_path}/gone.pth: no such checkpoint' in line
+
+
+def test_an_option_without_a_value(refused):
+    assert refused('train.py', TINY, '--cfg-options', 'data_root').endswith('data_root: expected key=value')
 
 
 def test_resuming_from_weights_alone(refused, best, options, tmp_path):

@@ -3,9 +3,10 @@
 import json
 
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
-from mgfe_ris.visualization import curves, plot_curves, read_scalars
+from mgfe_ris.visualization import plot_curves, read_scalars
 
 
 def write_run(work_dir, time: str, *rows: dict) -> None:
@@ -37,7 +38,7 @@ def test_scalars_of_all_runs_oldest_first(work_dir):
 
 def test_the_later_run_holds_where_steps_were_repeated(work_dir, monkeypatch, tmp_path):
     figures = []
-    monkeypatch.setattr(curves.Figure, 'savefig', lambda figure, *_, **__: figures.append(figure))
+    monkeypatch.setattr(Figure, 'savefig', lambda figure, *_, **__: figures.append(figure))
     plot_curves(work_dir, tmp_path / 'curves.png')
     (figure,) = figures
     loss, metrics, rate = figure.axes

@@ -5,6 +5,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from mgfe_ris.visualization import SplitStatistics, count_samples, plot_statistics, statistics, statistics_table
@@ -95,7 +96,7 @@ def draw(monkeypatch, tmp_path):
 
     def draw_splits(splits):
         figures = []
-        monkeypatch.setattr(statistics.Figure, 'savefig', lambda figure, *_, **__: figures.append(figure))
+        monkeypatch.setattr(Figure, 'savefig', lambda figure, *_, **__: figures.append(figure))
         plot_statistics(splits, tmp_path / 'stats.png')
         return {axes.get_title(): axes for axes in figures[0].axes}
 

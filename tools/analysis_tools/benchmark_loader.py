@@ -6,25 +6,25 @@ over the same samples, in turn.
 Example: python tools/analysis_tools/benchmark_loader.py configs/mgfe_ris/mgfe-ris_swin-base_refcoco.py --split val
 """
 
+from __future__ import annotations
+
 import argparse
 import resource
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pycocotools.mask as coco
-import torch
-from mmengine.config import DictAction
-from mmengine.registry import init_default_scope
-from mmengine.runner import Runner
-from mmseg.registry import DATASETS
 from PIL import Image
 
-from mgfe_ris.apis import load_config, report_errors
-from mgfe_ris.datasets import LoadPhoto, LoadReferringMask, ReferringDataset
+# What takes seconds is imported inside the functions: --help and wrong options need not wait for it
+if TYPE_CHECKING:
+    from torch.utils.data import DataLoader
+
+    from mgfe_ris.datasets import ReferringDataset
 
 
 def parse_args() -> argparse.Namespace:
@@ -34,11 +34,17 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--loader', choices=['train', 'val', 'test'], default='test', help='whose pipeline and batches')
     parser.add_argument('--workers', type=int, default=0, help='processes; 0: this one, which tells where time goes')
     parser.add_argument('--repeats', type=int, default=5)
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='changes, e.g. data_root=data/x')
+    parser.add_argument('--cfg-options', nargs='+', action='extend', help='changes, e.g. data_root=data/x')
     return parser.parse_args()
 
 
-def build_loader(args: argparse.Namespace) -> torch.utils.data.DataLoader:
+def build_loader(args: argparse.Namespace) -> DataLoader:
+    from mmengine.registry import init_default_scope
+    from mmengine.runner import Runner
+    from mmseg.registry import DATASETS
+
+    from mgfe_ris.apis import load_config
+
     cfg = load_config(args.config, args.cfg_options)
     init_default_scope(cfg.default_scope)
     loader = cfg[f'{args.loader}_dataloader']
@@ -50,12 +56,14 @@ def build_loader(args: argparse.Namespace) -> torch.utils.data.DataLoader:
     return Runner.build_dataloader({**loader, 'dataset': dataset})
 
 
-def run_ours(loader: torch.utils.data.DataLoader) -> int:
+def run_ours(loader: DataLoader) -> int:
     return sum(len(batch['inputs']) for batch in loader)
 
 
 def run_plain(dataset: ReferringDataset, size: tuple[int, int]) -> int:
     """size: (width, height) of the input."""
+    import torch
+
     for i in range(len(dataset)):
         sample = dataset.get_data_info(i)
         with Image.open(sample['img_path']) as file:
@@ -72,6 +80,8 @@ def run_plain(dataset: ReferringDataset, size: tuple[int, int]) -> int:
 @contextmanager
 def timed(spent: dict[str, float]) -> Iterator[None]:
     """Add up the seconds inside of the two loading transforms; of this process only."""
+    from mgfe_ris.datasets import LoadPhoto, LoadReferringMask
+
     methods = {'photos': (LoadPhoto, 'transform'), 'masks': (LoadReferringMask, '_decode')}
     originals = {name: getattr(*place) for name, place in methods.items()}
 
@@ -102,6 +112,8 @@ def seconds(run: Callable[[], int]) -> float:
 
 def main() -> None:
     args = parse_args()
+    from mgfe_ris.apis import report_errors
+
     with report_errors():
         if args.repeats < 1:
             raise ValueError(f'--repeats must be 1 or more; got {args.repeats}')

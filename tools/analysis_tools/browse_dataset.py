@@ -3,21 +3,21 @@
 Example: python tools/analysis_tools/browse_dataset.py configs/mgfe_ris/mgfe-ris_tiny_refshapes.py --out samples.png
 """
 
+from __future__ import annotations
+
 import argparse
 import random
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-from mmengine.config import Config, DictAction
-from mmengine.dataset import BaseDataset
-from mmengine.registry import init_default_scope
-from mmseg.registry import DATASETS
 from PIL import Image
 
-from mgfe_ris.apis import load_config, report_errors
-from mgfe_ris.visualization import caption, grid, overlay
-from mgfe_ris.visualization.draw import TRUTH
+# What takes seconds is imported inside the functions: --help and wrong options need not wait for it
+if TYPE_CHECKING:
+    from mmengine.config import Config
+    from mmengine.dataset import BaseDataset
 
 WIDTH = 256  # of each photo, pixels
 COLUMNS, ROWS = 3, 4
@@ -36,7 +36,7 @@ def parse_args() -> argparse.Namespace:
         default=Path('samples.png'),
         help=f'one .png, or a folder for <split>_1.png, ... of {COLUMNS * ROWS} samples each; default: samples.png',
     )
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='changes, e.g. data_root=data/x')
+    parser.add_argument('--cfg-options', nargs='+', action='extend', help='changes, e.g. data_root=data/x')
     args = parser.parse_args()
     if args.samples < 1:
         parser.error(f'--samples {args.samples}: at least 1')
@@ -45,6 +45,9 @@ def parse_args() -> argparse.Namespace:
 
 def build_dataset(cfg: Config, split: str) -> BaseDataset:
     """With the training's pipeline for the split of the training, the test's for others."""
+    from mmengine.registry import init_default_scope
+    from mmseg.registry import DATASETS
+
     init_default_scope(cfg.default_scope)
     train, test = cfg.train_dataloader.dataset, cfg.test_dataloader.dataset
     return DATASETS.build({**(train if split == train.split else test), 'split': split})
@@ -52,6 +55,9 @@ def build_dataset(cfg: Config, split: str) -> BaseDataset:
 
 def draw(dataset: BaseDataset, i: int, bgr: bool) -> np.ndarray:
     """Sample ``i``: the photo without, as colours are named, and with the mask; the sentence, and what it was."""
+    from mgfe_ris.visualization import caption, overlay
+    from mgfe_ris.visualization.draw import TRUTH
+
     packed = dataset[i]
     sample, photo = packed['data_samples'], packed['inputs'].numpy().transpose(1, 2, 0)
     photo = np.ascontiguousarray(photo[..., ::-1] if bgr else photo)
@@ -68,22 +74,25 @@ def draw(dataset: BaseDataset, i: int, bgr: bool) -> np.ndarray:
 
 def main() -> None:
     args = parse_args()
-    cfg = load_config(args.config, args.cfg_options)
-    dataset = build_dataset(cfg, args.split)
-    chosen = random.Random(args.seed).sample(range(len(dataset)), min(args.samples, len(dataset)))
-    np.random.seed(args.seed)
-    bgr = cfg.model.data_preprocessor.get('bgr_to_rgb', True)
-    pictures = [draw(dataset, i, bgr) for i in chosen]
-    single = args.out.suffix == '.png'
-    (args.out.parent if single else args.out).mkdir(parents=True, exist_ok=True)
-    page = len(pictures) if single else COLUMNS * ROWS
-    for start in range(0, len(pictures), page):
-        path = args.out if single else args.out / f'{args.split}_{start // page + 1}.png'
-        shown = pictures[start : start + page]
-        Image.fromarray(grid(shown, min(COLUMNS, len(shown)), gap=12)).save(path)
-        print(f'wrote {path}')
+    from mgfe_ris.apis import load_config, report_errors
+    from mgfe_ris.visualization import grid
+
+    with report_errors():
+        cfg = load_config(args.config, args.cfg_options)
+        dataset = build_dataset(cfg, args.split)
+        chosen = random.Random(args.seed).sample(range(len(dataset)), min(args.samples, len(dataset)))
+        np.random.seed(args.seed)
+        bgr = cfg.model.data_preprocessor.get('bgr_to_rgb', True)
+        pictures = [draw(dataset, i, bgr) for i in chosen]
+        single = args.out.suffix == '.png'
+        (args.out.parent if single else args.out).mkdir(parents=True, exist_ok=True)
+        page = len(pictures) if single else COLUMNS * ROWS
+        for start in range(0, len(pictures), page):
+            path = args.out if single else args.out / f'{args.split}_{start // page + 1}.png'
+            shown = pictures[start : start + page]
+            Image.fromarray(grid(shown, min(COLUMNS, len(shown)), gap=12)).save(path)
+            print(f'wrote {path}')
 
 
 if __name__ == '__main__':
-    with report_errors():
-        main()
+    main()

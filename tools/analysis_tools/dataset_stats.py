@@ -3,17 +3,17 @@
 Example: python tools/analysis_tools/dataset_stats.py configs/mgfe_ris/mgfe-ris_swin-base_refcoco.py --out stats.png
 """
 
+from __future__ import annotations
+
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mmengine.config import Config, DictAction
-from mmengine.dataset import BaseDataset
-from mmengine.registry import init_default_scope
-from mmseg.registry import DATASETS
-
-from mgfe_ris.apis import load_config, report_errors
-from mgfe_ris.visualization import count_samples, plot_statistics, statistics_table
+# What takes seconds is imported inside the functions: --help and wrong options need not wait for it
+if TYPE_CHECKING:
+    from mmengine.config import Config
+    from mmengine.dataset import BaseDataset
 
 
 def parse_args() -> argparse.Namespace:
@@ -22,7 +22,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--splits', nargs='+', help='default: those that the config trains and tests on')
     parser.add_argument('--out', type=Path, default=Path('stats.png'), help='picture, .png; default: stats.png')
     parser.add_argument('--json', type=Path, help='file for the numbers')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='changes, e.g. data_root=data/x')
+    parser.add_argument('--cfg-options', nargs='+', action='extend', help='changes, e.g. data_root=data/x')
     args = parser.parse_args()
     if args.out.suffix != '.png':
         parser.error(f'--out {args.out}: the picture is a .png')
@@ -31,6 +31,9 @@ def parse_args() -> argparse.Namespace:
 
 def build_datasets(cfg: Config, splits: list[str] | None) -> dict[str, BaseDataset]:
     """One sample per object, the mask decoded, no photo read."""
+    from mmengine.registry import init_default_scope
+    from mmseg.registry import DATASETS
+
     init_default_scope(cfg.default_scope)
     train, test = cfg.train_dataloader.dataset, cfg.test_dataloader.dataset
     changes = dict(per_sentence=False, pipeline=[dict(type='LoadReferringMask')])
@@ -42,17 +45,20 @@ def build_datasets(cfg: Config, splits: list[str] | None) -> dict[str, BaseDatas
 
 def main() -> None:
     args = parse_args()
-    datasets = build_datasets(load_config(args.config, args.cfg_options), args.splits)
-    counted = {split: count_samples(dataset[i] for i in range(len(dataset))) for split, dataset in datasets.items()}
-    print(statistics_table(counted))
-    plot_statistics(counted, args.out, title=f'{Path(args.config).stem}: the data set by split')
-    print(f'wrote {args.out}')
-    if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps({name: split.report() for name, split in counted.items()}, indent=2) + '\n')
-        print(f'wrote {args.json}')
+    from mgfe_ris.apis import load_config, report_errors
+    from mgfe_ris.visualization import count_samples, plot_statistics, statistics_table
+
+    with report_errors():
+        datasets = build_datasets(load_config(args.config, args.cfg_options), args.splits)
+        counted = {split: count_samples(dataset[i] for i in range(len(dataset))) for split, dataset in datasets.items()}
+        print(statistics_table(counted))
+        plot_statistics(counted, args.out, title=f'{Path(args.config).stem}: the data set by split')
+        print(f'wrote {args.out}')
+        if args.json:
+            args.json.parent.mkdir(parents=True, exist_ok=True)
+            args.json.write_text(json.dumps({name: split.report() for name, split in counted.items()}, indent=2) + '\n')
+            print(f'wrote {args.json}')
 
 
 if __name__ == '__main__':
-    with report_errors():
-        main()
+    main()

@@ -5,40 +5,43 @@ Example: python tools/analysis_tools/get_flops.py configs/mgfe_ris/mgfe-ris_swin
 
 import argparse
 
-from mmengine.config import DictAction
-from mmengine.registry import init_default_scope
-from mmseg.registry import MODELS
 
-from mgfe_ris.apis import load_config, report_errors
-from mgfe_ris.evaluation import count_complexity
-
-
-def main() -> None:
+def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file, or the name of one of ours')
     parser.add_argument('--size', type=int, nargs=2, default=(480, 480), metavar=('HEIGHT', 'WIDTH'))
     parser.add_argument('--words', type=int, default=30, help="tokens of the sentence; the paper's tables: 30")
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
-    args = parser.parse_args()
+    parser.add_argument('--cfg-options', nargs='+', action='extend', help='changes, e.g. model.loss.ratio=0.5')
+    return parser.parse_args()
 
-    cfg = load_config(args.config, args.cfg_options, from_scratch=True)
-    init_default_scope('mmseg')
-    c = count_complexity(MODELS.build(cfg.model), tuple(args.size), args.words)
-    rows = [
-        ('Params (M), as in the paper', c.image_params + c.text_params),
-        ('  image side', c.image_params),
-        ('  text encoder', c.text_params),
-        ('GFLOPs, as in the paper', c.image_modules),
-        ('  + attention products', c.image_modules + c.image_attention),
-        ('  + attention products + text encoder', c.image_modules + c.image_attention + c.text),
-    ]
-    print(f'{args.config}: one photo of {args.size[0]}x{args.size[1]}, {args.words} words')
-    for label, value in rows:
-        print(f'{label:40}{value:10.2f}')
-    print('GFLOPs: giga multiply-accumulates. As in the paper: convolutions, linear layers, normalisations and the')
-    print("softmax of Swin's windows; no matrix products of attention, no text encoder.")
+
+def main() -> None:
+    args = parse_args()
+    # behind the arguments: --help and wrong options need not wait for what takes seconds to import
+    from mmengine.registry import init_default_scope
+    from mmseg.registry import MODELS
+
+    from mgfe_ris.apis import load_config, report_errors
+    from mgfe_ris.evaluation import count_complexity
+
+    with report_errors():
+        cfg = load_config(args.config, args.cfg_options, from_scratch=True)
+        init_default_scope('mmseg')
+        c = count_complexity(MODELS.build(cfg.model), tuple(args.size), args.words)
+        rows = [
+            ('Params (M), as in the paper', c.image_params + c.text_params),
+            ('  image side', c.image_params),
+            ('  text encoder', c.text_params),
+            ('GFLOPs, as in the paper', c.image_modules),
+            ('  + attention products', c.image_modules + c.image_attention),
+            ('  + attention products + text encoder', c.image_modules + c.image_attention + c.text),
+        ]
+        print(f'{args.config}: one photo of {args.size[0]}x{args.size[1]}, {args.words} words')
+        for label, value in rows:
+            print(f'{label:40}{value:10.2f}')
+        print('GFLOPs: giga multiply-accumulates. As in the paper: convolutions, linear layers, normalisations and the')
+        print("softmax of Swin's windows; no matrix products of attention, no text encoder.")
 
 
 if __name__ == '__main__':
-    with report_errors():
-        main()
+    main()

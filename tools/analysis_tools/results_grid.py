@@ -11,9 +11,6 @@ from pathlib import Path
 import pycocotools.mask as coco_mask
 from PIL import Image
 
-from mgfe_ris.apis import report_errors
-from mgfe_ris.visualization import compare, grid, read_photo
-
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -27,24 +24,28 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    records = [json.loads(line) for line in args.results.read_text(encoding='utf-8').splitlines()]
-    if not records:
-        raise ValueError(f'{args.results}: no samples')
-    chosen = random.Random(args.seed).sample(records, min(args.samples, len(records)))
-    pictures = [
-        compare(
-            read_photo(record['img_path']),
-            record['sentence'],
-            coco_mask.decode(record['truth']) > 0,
-            coco_mask.decode(record['pred']) > 0,
-            record['iou'],
-        )
-        for record in chosen
-    ]
-    Image.fromarray(grid(pictures, args.columns, gap=12)).save(args.out)
-    print(f'wrote {args.out}')
+    # behind the arguments: --help and wrong options need not wait for what takes seconds to import
+    from mgfe_ris.apis import report_errors
+    from mgfe_ris.visualization import compare, grid, read_photo
+
+    with report_errors():
+        records = [json.loads(line) for line in args.results.read_text(encoding='utf-8').splitlines()]
+        if not records:
+            raise ValueError(f'{args.results}: no samples')
+        chosen = random.Random(args.seed).sample(records, min(args.samples, len(records)))
+        pictures = [
+            compare(
+                read_photo(record['img_path']),
+                record['sentence'],
+                coco_mask.decode(record['truth']) > 0,
+                coco_mask.decode(record['pred']) > 0,
+                record['iou'],
+            )
+            for record in chosen
+        ]
+        Image.fromarray(grid(pictures, args.columns, gap=12)).save(args.out)
+        print(f'wrote {args.out}')
 
 
 if __name__ == '__main__':
-    with report_errors():
-        main()
+    main()

@@ -9,8 +9,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from mgfe_ris.apis import report_errors
-from mgfe_ris.datasets.synthetic import FLAVOURS, write_refshapes
+FLAVOURS = ('refshapes', 'refshapes+', 'refshapesg')  # those of mgfe_ris.datasets.synthetic
 
 
 def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -42,6 +41,10 @@ def report(out: Path, summary: dict) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     args = parse_args(arguments)
+    # behind the arguments: --help and wrong options need not wait for what takes seconds to import
+    from mgfe_ris.apis import report_errors
+    from mgfe_ris.datasets.synthetic import write_refshapes
+
     for flavour in FLAVOURS if args.flavour == 'all' else [args.flavour]:
         with report_errors():
             summary = write_refshapes(

@@ -12,9 +12,6 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from mgfe_ris.apis import report_errors
-from mgfe_ris.datasets.prepare import prepare
-
 
 def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -58,6 +55,10 @@ def save(report: dict, path: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     args = parse_args(arguments)
+    # behind the arguments: --help and wrong options need not wait for what takes seconds to import
+    from mgfe_ris.apis import report_errors
+    from mgfe_ris.datasets.prepare import prepare
+
     with report_errors():
         report = prepare(args.sources, args.out, args.check, args.subset, args.fast, args.jobs)
         path = args.report or (None if args.check else args.out / 'report.json')

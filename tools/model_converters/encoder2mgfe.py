@@ -7,15 +7,11 @@ Example: python tools/model_converters/encoder2mgfe.py swin swin_base_patch4_win
 
 import argparse
 
-from mgfe_ris.apis import report_errors
-from mgfe_ris.checkpoint_files import convert_checkpoint, require_new, write_checkpoint
-from mgfe_ris.models.checkpoints import from_convolutional, from_swin, from_text, from_vit, resize_position_tables
-
-CONVERTERS = {
-    'swin': from_swin,  # of the original repository, OpenMMLab, Hugging Face
-    'text': from_text,  # BERT, RoBERTa, CLIP of Hugging Face
-    'vit': from_vit,  # of DINO's repository, OpenMMLab
-    'conv': from_convolutional,  # ResNet of torchvision, OpenMMLab; ConvNeXt of OpenMMLab
+CONVERTERS = {  # names of functions in mgfe_ris.models.checkpoints
+    'swin': 'from_swin',  # of the original repository, OpenMMLab, Hugging Face
+    'text': 'from_text',  # BERT, RoBERTa, CLIP of Hugging Face
+    'vit': 'from_vit',  # of DINO's repository, OpenMMLab
+    'conv': 'from_convolutional',  # ResNet of torchvision, OpenMMLab; ConvNeXt of OpenMMLab
 }
 
 
@@ -30,17 +26,22 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    require_new(args.out)
-    if args.window_size is not None and args.kind != 'swin':
-        raise ValueError(f'--window-size is for swin; a {args.kind} has no windows')
-    if args.window_size is not None and args.window_size < 1:
-        raise ValueError(f'--window-size {args.window_size}: expected 1 or more')
-    state = convert_checkpoint(args.checkpoint, CONVERTERS[args.kind])
-    if args.window_size:
-        state = resize_position_tables(state, args.window_size)
-    print(f'wrote {write_checkpoint(state, args.out)}')
+    # behind the arguments: --help and wrong options need not wait for what takes seconds to import
+    from mgfe_ris.apis import report_errors
+    from mgfe_ris.checkpoint_files import convert_checkpoint, require_new, write_checkpoint
+    from mgfe_ris.models import checkpoints
+
+    with report_errors():
+        require_new(args.out)
+        if args.window_size is not None and args.kind != 'swin':
+            raise ValueError(f'--window-size is for swin; a {args.kind} has no windows')
+        if args.window_size is not None and args.window_size < 1:
+            raise ValueError(f'--window-size {args.window_size}: expected 1 or more')
+        state = convert_checkpoint(args.checkpoint, getattr(checkpoints, CONVERTERS[args.kind]))
+        if args.window_size:
+            state = checkpoints.resize_position_tables(state, args.window_size)
+        print(f'wrote {write_checkpoint(state, args.out)}')
 
 
 if __name__ == '__main__':
-    with report_errors():
-        main()
+    main()

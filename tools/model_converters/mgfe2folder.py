@@ -6,8 +6,6 @@ Example: python tools/model_converters/mgfe2folder.py work_dirs/quickstart --out
 import argparse
 from pathlib import Path
 
-from mgfe_ris.apis import load_model, report_errors, require_empty, save_folder, weights_in
-
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -19,12 +17,15 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    require_empty(args.out)
-    checkpoint = Path(weights_in(args.checkpoint))
-    model = load_model(args.config or checkpoint.parent, checkpoint, 'cpu')
-    print(f'wrote {save_folder(model, args.out)}')
+    # behind the arguments: --help and wrong options need not wait for what takes seconds to import
+    from mgfe_ris.apis import load_model, report_errors, require_empty, save_folder, weights_in
+
+    with report_errors():
+        require_empty(args.out)
+        checkpoint = Path(weights_in(args.checkpoint))
+        model = load_model(args.config or checkpoint.parent, checkpoint, 'cpu')
+        print(f'wrote {save_folder(model, args.out)}')
 
 
 if __name__ == '__main__':
-    with report_errors():
-        main()
+    main()

@@ -6,10 +6,6 @@ Example: python tools/model_converters/mgfe2lavt.py work_dirs/lavt_swin-base_ref
 import argparse
 from pathlib import Path
 
-from mgfe_ris.apis import report_errors, weights_in
-from mgfe_ris.checkpoint_files import convert_checkpoint, require_new, write_checkpoint
-from mgfe_ris.models.checkpoints import state_dict_of, to_lavt
-
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -21,13 +17,18 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    if args.out.suffix == '.safetensors':
-        raise ValueError(f'{args.out}: the official code reads .pth files')
-    require_new(args.out)
-    state = convert_checkpoint(weights_in(args.checkpoint), lambda c: to_lavt(state_dict_of(c), args.single_model))
-    print(f'wrote {write_checkpoint(state, args.out)}')
+    # behind the arguments: --help and wrong options need not wait for what takes seconds to import
+    from mgfe_ris.apis import report_errors, weights_in
+    from mgfe_ris.checkpoint_files import convert_checkpoint, require_new, write_checkpoint
+    from mgfe_ris.models.checkpoints import state_dict_of, to_lavt
+
+    with report_errors():
+        if args.out.suffix == '.safetensors':
+            raise ValueError(f'{args.out}: the official code reads .pth files')
+        require_new(args.out)
+        state = convert_checkpoint(weights_in(args.checkpoint), lambda c: to_lavt(state_dict_of(c), args.single_model))
+        print(f'wrote {write_checkpoint(state, args.out)}')
 
 
 if __name__ == '__main__':
-    with report_errors():
-        main()
+    main()

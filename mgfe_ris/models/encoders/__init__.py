@@ -1,7 +1,34 @@
-from .convnext import ConvNeXtEncoder
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from mmengine.model import BaseModule
+from mmseg.registry import MODELS
+
 from .resnet import ResNetEncoder
 from .swin import SwinEncoder
 from .text import HFTextEncoder, HFTokenizer
-from .vit import ViTEncoder
+
+if TYPE_CHECKING:
+    from .convnext import ConvNeXtEncoder
+    from .vit import ViTEncoder
 
 __all__ = ['ConvNeXtEncoder', 'HFTextEncoder', 'HFTokenizer', 'ResNetEncoder', 'SwinEncoder', 'ViTEncoder']
+
+# These subclass mmpretrain's, which takes two seconds to import: only a config, or an import, that names one brings it
+_OF_MMPRETRAIN = {'ConvNeXtEncoder': '.convnext', 'ViTEncoder': '.vit'}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _OF_MMPRETRAIN:
+        raise AttributeError(f'module {__name__} has no attribute {name}')
+    return getattr(import_module(_OF_MMPRETRAIN[name], __name__), name)
+
+
+def _register_builder(name: str) -> None:
+    @MODELS.register_module(name)
+    def build(*args: Any, **kwargs: Any) -> BaseModule:
+        return __getattr__(name)(*args, **kwargs)
+
+
+for _name in _OF_MMPRETRAIN:
+    _register_builder(_name)

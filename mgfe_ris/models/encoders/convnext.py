@@ -1,7 +1,6 @@
 """ConvNeXt (Liu et al., CVPR 2022) with a slot for language after each stage."""
 
 from mmpretrain.models.backbones import ConvNeXt
-from mmseg.registry import MODELS
 from torch import Tensor
 
 from ..checkpoints import from_convolutional
@@ -9,7 +8,7 @@ from ..fusion.neck import Fuse
 from .pretrained import load_pretrained
 
 
-@MODELS.register_module()
+# registered in __init__.py, which imports this file when a config first names it
 class ConvNeXtEncoder(ConvNeXt):
     """mmpretrain's ConvNeXt (same arguments, same parameter names) with a slot for language between the stages.
 
