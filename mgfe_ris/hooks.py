@@ -5,7 +5,7 @@ import time
 from datetime import timedelta
 
 import torch
-from mmengine.hooks import Hook
+from mmengine.hooks import Hook, LoggerHook, RuntimeInfoHook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
@@ -26,6 +26,25 @@ class StartFromHook(Hook):
     def before_train(self, runner: Runner) -> None:
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         model.load_state_dict(self.state, strict=False)
+
+
+@HOOKS.register_module()
+class DeferredInfoHook(RuntimeInfoHook):
+    """mmengine's record of the losses, read when they are logged: it reads them at every step, and waits for the GPU
+    each time, which then waits for the next step."""
+
+    def before_train(self, runner: Runner) -> None:
+        super().before_train(runner)
+        self._waiting: list[dict[str, torch.Tensor]] = []
+        self._interval = next(hook.interval for hook in runner.hooks if isinstance(hook, LoggerHook))
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        self._waiting.append({name: value.detach() for name, value in outputs.items()})
+        if self.every_n_inner_iters(batch_idx, self._interval) or self.end_of_epoch(runner.train_dataloader, batch_idx):
+            values = torch.stack([torch.stack(list(losses.values())) for losses in self._waiting]).tolist()
+            for losses, row in zip(self._waiting, values, strict=True):
+                super().after_train_iter(runner, batch_idx, data_batch, dict(zip(losses, row, strict=True)))
+            self._waiting.clear()
 
 
 @HOOKS.register_module()

@@ -54,7 +54,8 @@ def test_published_config_follows_the_paper(name):
     assert cfg.model.encoder.init_cfg.checkpoint.endswith('swin_base_patch4_window12_384_20220317-55b0104a.pth')
     assert cfg.train_dataloader.batch_size == cfg.auto_scale_lr.base_batch_size == 8
     assert cfg.train_cfg.max_epochs == cfg.param_scheduler.end == 40
-    assert cfg.optim_wrapper.optimizer == dict(type='AdamW', lr=5e-5, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01)
+    adamw = dict(type='AdamW', lr=5e-5, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01, fused=True)
+    assert cfg.optim_wrapper.optimizer == adamw
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         stages = [s for t in loader.dataset.pipeline for s in (t.transforms if t.type == 'OncePerPhoto' else [t])]
         names = {t.type for t in stages}

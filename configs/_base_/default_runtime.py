@@ -12,10 +12,12 @@ load_from = None
 resume = False
 visualizer = dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')])
 default_hooks = dict(
+    runtime_info=dict(type='DeferredInfoHook'),
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50),
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=1, save_best='oIoU', rule='greater'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
+    epoch_summary=dict(type='EpochSummaryHook'),
 )
-custom_hooks = [dict(type='EpochSummaryHook')]
+custom_hooks = []  # dict(type='EMAHook'): validate, test and save the moving average of the weights

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from mmseg.models.backbones.swin import ShiftWindowMSA
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 _NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._NormBase)
 _LINEAR_OPS = {torch.ops.aten.convolution, torch.ops.aten.mm, torch.ops.aten.addmm}
@@ -38,12 +37,16 @@ def count_complexity(model: Any, size: tuple[int, int] = (480, 480), words: int 
         words: tokens of the sentence; 30 in the paper's tables.
     """
     model = model.eval()
-    text_modules = set(model.text_encoder.modules())
+    windows = [module for module in model.modules() if isinstance(module, ShiftWindowMSA)]
+    counted_elsewhere = {
+        *model.text_encoder.modules(),
+        *(layer for module in windows for layer in module.w_msa.modules()),
+    }
     macs: list[float] = []
     hooks = [
         module.register_forward_hook(lambda m, inputs, out: macs.append(_module_macs(m, inputs, out)))
         for module in model.modules()
-        if module not in text_modules
+        if module not in counted_elsewhere
     ]
     device = next(model.parameters()).device
     photo = torch.zeros(1, 3, *size, device=device)
@@ -73,20 +76,24 @@ def _module_macs(module: nn.Module, inputs: tuple, out: Tensor) -> float:
         affine = getattr(module, 'affine', False) or getattr(module, 'elementwise_affine', False)
         return inputs[0].numel() * (4 if affine else 2)
     if isinstance(module, ShiftWindowMSA):
-        return _window_softmax(module, inputs)
+        return _windows(module, inputs)
     return 0
 
 
-def _window_softmax(module: ShiftWindowMSA, inputs: tuple) -> float:
-    """Original Swin's softmax is a module, so thop counts it: per row of n, n exponentials, n - 1 sums, n quotients."""
+def _windows(module: Any, inputs: tuple) -> float:
+    """Of whole windows, padding included, whether it is computed or not: the linear layers, and the softmax, which is
+    a module of the original Swin, so thop counts it: per row of n, n exponentials, n - 1 sums, n quotients."""
     tokens, (height, width) = inputs
-    n = module.window_size**2
+    n, msa = module.window_size**2, module.w_msa
     windows = -(-height // module.window_size) * -(-width // module.window_size)
-    return len(tokens) * windows * module.w_msa.num_heads * n * (3 * n - 1)
+    per_window = n * (msa.qkv.weight.numel() + msa.proj.weight.numel() + msa.num_heads * (3 * n - 1))
+    return len(tokens) * windows * per_window
 
 
 def _count_products(run: Callable[[], object]) -> dict:
     """Floating point operations of every matrix product and convolution, by operator."""
+    from torch.utils.flop_counter import FlopCounterMode  # here: it brings a compiler for GPUs along
+
     counter = FlopCounterMode(display=False)
     with counter:
         run()

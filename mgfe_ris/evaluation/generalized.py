@@ -30,6 +30,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from mmseg.registry import METRICS
+from torch import Tensor
 
 from .metric import RefSegMetric
 
@@ -92,15 +93,17 @@ class GeneralizedRefSegMetric(RefSegMetric):
         super().__init__(**kwargs)
         self.min_pixels = min_pixels
 
-    def record(self, sample: dict) -> dict:
-        """Counts of one sample, and the rest of its line."""
-        record = super().record(sample)
-        truth_pixels = int((sample['gt_sem_seg']['data'] == 1).sum())
-        pred_pixels = record['union'] + record['intersection'] - truth_pixels
-        record |= dict(pred_pixels=pred_pixels, truth_pixels=truth_pixels)
-        if 'iou' in record:
-            record['iou'] = self.summarize([record])['gIoU'] / 100
-        return record
+    counts = ('intersection', 'union', 'pred_pixels', 'truth_pixels')
+
+    def count(self, pred: Tensor, truth: Tensor) -> list[Tensor]:
+        """Two masks (1, H, W) -> int64 scalars on their device."""
+        intersection, union = super().count(pred, truth)
+        truth_pixels = (truth == 1).sum()
+        return [intersection, union, union + intersection - truth_pixels, truth_pixels]
+
+    def iou(self, record: dict) -> float:
+        """Of one sample, in [0, 1], as gIoU averages it."""
+        return self.summarize([record])['gIoU'] / 100
 
     def summarize(self, records: list[dict]) -> dict[str, float]:
         """Records of all samples -> percentages."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pycocotools.mask as coco_mask
+import torch
 import torch.nn.functional as F
 from mmengine.evaluator import BaseMetric
 from mmseg.registry import METRICS
@@ -35,28 +36,46 @@ class RefSegMetric(BaseMetric):
         self.ignore_index = ignore_index
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Record each sample: reads ``pred_sem_seg``, ``gt_sem_seg`` and the metainfo."""
-        self.results += [self.record(sample) for sample in data_samples]
+        """Record each sample: reads ``pred_sem_seg``, ``gt_sem_seg`` and the metainfo.
 
-    def record(self, sample: dict) -> dict:
-        """Counts of one sample, and the rest of its line."""
+        Counts stay on the device until all are there: a batch waits for a GPU once.
+        """
+        masks = [self._masks(sample) for sample in data_samples]
+        counts = torch.stack([torch.stack(self.count(*pair)) for pair in masks])
+        wanted = [mask for pair in masks for mask in pair] if self.per_sample is not None else []
+        counts, *wanted = _to_cpu([counts, *(mask == 1 for mask in wanted)])
+        for i, (sample, values) in enumerate(zip(data_samples, counts.tolist(), strict=True)):
+            record = dict(zip(self.counts, values, strict=True))
+            if self.per_sample is not None:
+                record |= {key: sample[key] for key in ('img_path', 'img_id', 'ref_id', 'sent_id', 'sentence')}
+                pred, truth = map(_rle, wanted[2 * i : 2 * i + 2])
+                record |= dict(iou=self.iou(record), pred=pred, truth=truth)
+            self.results.append(record)
+
+    counts: tuple[str, ...] = ('intersection', 'union')
+    """What :meth:`count` returns, by name."""
+
+    def count(self, pred: Tensor, truth: Tensor) -> list[Tensor]:
+        """Two masks (1, H, W) -> int64 scalars on their device."""
+        return [n.squeeze(0) for n in intersection_and_union(pred, truth, self.ignore_index)]
+
+    def iou(self, record: dict) -> float:
+        """Of one sample, in [0, 1]."""
+        return record['intersection'] / max(record['union'], 1)
+
+    def _masks(self, sample: dict) -> tuple[Tensor, Tensor]:
+        """Prediction and truth, of the truth's size."""
         pred, truth = sample['pred_sem_seg']['data'], sample['gt_sem_seg']['data']
-        if pred.shape != truth.shape:
-            if 'seg_logits' not in sample:
-                raise ValueError(
-                    f'prediction {tuple(pred.shape)} and truth {tuple(truth.shape)} differ in size, and there are no '
-                    'seg_logits to resize'
-                )
-            logits = sample['seg_logits']['data'][None].float()
-            pred = F.interpolate(logits, truth.shape[-2:], mode='bilinear', align_corners=False)[0].argmax(
-                0, keepdim=True
+        if pred.shape == truth.shape:
+            return pred, truth
+        if 'seg_logits' not in sample:
+            raise ValueError(
+                f'prediction {tuple(pred.shape)} and truth {tuple(truth.shape)} differ in size, and there are no '
+                'seg_logits to resize'
             )
-        i, u = intersection_and_union(pred, truth, self.ignore_index)
-        record: dict = dict(intersection=int(i), union=int(u))
-        if self.per_sample is not None:
-            record |= {key: sample[key] for key in ('img_path', 'img_id', 'ref_id', 'sent_id', 'sentence')}
-            record |= dict(iou=record['intersection'] / max(record['union'], 1), pred=_rle(pred), truth=_rle(truth))
-        return record
+        logits = sample['seg_logits']['data'][None].float()
+        logits = F.interpolate(logits, truth.shape[-2:], mode='bilinear', align_corners=False)
+        return logits[0].argmax(0, keepdim=True), truth
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Reduce the records; runs in the main process only."""
@@ -73,6 +92,13 @@ class RefSegMetric(BaseMetric):
         return summarize([r['intersection'] for r in records], [r['union'] for r in records])
 
 
+def _to_cpu(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """All in one copy, as bytes."""
+    parts = [t.contiguous().view(-1).view(torch.uint8) for t in tensors]
+    parts = torch.cat(parts).cpu().split([len(part) for part in parts])
+    return [part.view(t.dtype).view(t.shape) for part, t in zip(parts, tensors, strict=True)]
+
+
 def _rle(mask: Tensor) -> dict:
-    rle = coco_mask.encode(np.asfortranarray((mask.squeeze(0) == 1).cpu().numpy().astype(np.uint8)))
+    rle = coco_mask.encode(np.asfortranarray(mask.squeeze(0).numpy().astype(np.uint8)))
     return dict(size=rle['size'], counts=rle['counts'].decode())

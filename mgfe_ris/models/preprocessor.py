@@ -32,7 +32,7 @@ class ReferringDataPreProcessor(BaseDataPreprocessor):
         tokenizer: dict | None = None,
         bgr_to_rgb: bool = True,
     ):
-        super().__init__()
+        super().__init__(non_blocking=True)  # a copy that waits for the GPU would make the GPU wait, too
         self.bgr_to_rgb = bgr_to_rgb
         self.register_buffer('mean', torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.register_buffer('std', torch.tensor(std).view(-1, 1, 1), persistent=False)
@@ -46,11 +46,11 @@ class ReferringDataPreProcessor(BaseDataPreprocessor):
         Args:
             data: ``inputs``, photos (3, H, W) uint8, as a list or stacked; ``data_samples``, a SegDataSample
                 each with the metainfo ``sentence``.
-            training: not used; photos and words are treated alike.
+            training: whether each sample comes with a photo of its own, augmented.
 
         Returns:
-            the model's arguments: ``inputs`` (B, 3, H, W) float, ``token_ids`` and ``word_mask`` (B, T),
-            ``data_samples``.
+            the model's arguments: ``inputs`` (B, 3, H, W) float, or (1, 3, H, W) in evaluation where all sentences are
+            about one photo; ``token_ids`` and ``word_mask`` (B, T); ``data_samples``.
 
         Raises:
             ValueError: photos of different sizes in one batch, or an empty sentence.
@@ -62,6 +62,8 @@ class ReferringDataPreProcessor(BaseDataPreprocessor):
                 f'photos of one batch differ in size: {[tuple(p.shape[1:]) for p in photos]}. End the pipeline '
                 'with Resize(keep_ratio=False) or use batch_size=1'
             )
+        if not training and all(torch.equal(photo, photos[0]) for photo in photos):
+            photos = photos[:1]
         inputs = self.cast_data(torch.stack(list(photos)))
         if self.bgr_to_rgb:
             inputs = inputs.flip(1)

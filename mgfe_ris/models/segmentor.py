@@ -61,7 +61,8 @@ class ReferringSegmentor(BaseModel):
         """What the preprocessor returns -> logits (``tensor``), losses (``loss``) or samples (``predict``).
 
         Args:
-            inputs: (B, 3, H, W) normalised photos.
+            inputs: (B, 3, H, W) normalised photos, or (1, 3, H, W) where all sentences are about one photo: what comes
+                before the first fusion is then computed once.
             token_ids: (B, T).
             word_mask: (B, T), True = a word.
             data_samples: B samples; ``loss`` reads ``gt_sem_seg``, ``predict`` writes ``seg_logits`` (2, H, W)
@@ -78,7 +79,7 @@ class ReferringSegmentor(BaseModel):
         return self.loss(logits, data_samples) if mode == 'loss' else self.predict(logits, data_samples)
 
     def segment(self, image: Tensor, token_ids: Tensor, word_mask: Tensor) -> Tensor:
-        """image (B, 3, H, W), ids and mask (B, T) -> logits (B, 2, H, W)."""
+        """image (B or 1, 3, H, W), ids and mask (B, T) -> logits (B, 2, H, W)."""
         words = self.text_encoder(token_ids, word_mask)
         feats = self.encoder(image, fuse=self.neck.bind(words, word_mask))
         logits = self.decode_head(feats)

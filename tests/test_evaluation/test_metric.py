@@ -11,8 +11,9 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.registry import METRICS
 from mmseg.structures import SegDataSample
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from mgfe_ris.evaluation import RefSegMetric
+from mgfe_ris.evaluation import GeneralizedRefSegMetric, RefSegMetric
 
 
 @pytest.fixture(scope='module')
@@ -103,3 +104,42 @@ def test_a_misspelt_option_is_refused():
     assert isinstance(METRICS.build(dict(type='RefSegMetric', ignore_index=0)), RefSegMetric)
     with pytest.raises(TypeError, match='ignore_indx'):
         METRICS.build(dict(type='RefSegMetric', ignore_indx=0))
+
+
+class Reads(TorchDispatchMode):
+    """Counts what a GPU would have to be waited for: copies to the CPU and numbers read."""
+
+    def __init__(self):
+        super().__init__()
+        self.copies = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.copies += function is torch.ops.aten._local_scalar_dense.default
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize('metric', [RefSegMetric, GeneralizedRefSegMetric])
+@pytest.mark.parametrize('lines', [False, True])
+def test_a_batch_is_read_once(metric, lines, tmp_path, monkeypatch):
+    moved = []
+    cpu = torch.Tensor.cpu
+    monkeypatch.setattr(torch.Tensor, 'cpu', lambda self: moved.append(len(self)) or cpu(self))
+    about = dict(img_path='a', img_id=1, ref_id=2, sent_id=3, sentence='b')
+    samples = [
+        dict(
+            pred_sem_seg=dict(data=torch.randint(2, (1, 9, 7 + i))),
+            gt_sem_seg=dict(data=torch.randint(2, (1, 9, 7 + i))),
+            **about,
+        )
+        for i in range(4)
+    ]
+    metric = metric(per_sample=str(tmp_path) if lines else None)
+    with Reads() as reads:
+        metric.process({}, samples)
+    assert reads.copies == 0 and len(moved) == 1, 'tolist() of the one copy reads no tensor of a device'
+    for record, sample in zip(metric.results, samples, strict=True):
+        pred, truth = (sample[key]['data'] == 1 for key in ('pred_sem_seg', 'gt_sem_seg'))
+        assert (record['intersection'], record['union']) == (int((pred & truth).sum()), int((pred | truth).sum()))
+        if lines:
+            assert np.array_equal(coco.decode(record['pred']), pred[0].numpy())
+            assert np.array_equal(coco.decode(record['truth']), truth[0].numpy())

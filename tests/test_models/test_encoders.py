@@ -6,10 +6,14 @@ import torch
 from by_hand import array, randomize
 from mmseg.models.backbones import ResNet, SwinTransformer
 
-from mgfe_ris.models.encoders import ResNetEncoder, SwinEncoder
+from mgfe_ris.models.encoders import ConvNeXtEncoder, ResNetEncoder, SwinEncoder, ViTEncoder
 
 SWIN = dict(embed_dims=8, depths=(2, 1, 1, 1), num_heads=(1, 2, 2, 4), window_size=4, drop_path_rate=0.0)
 RESNET = dict(depth=18, stem_channels=8, base_channels=8, norm_eval=False)
+CONVNEXT = dict(arch=dict(depths=(1, 1, 1, 1), channels=(4, 6, 8, 10)))
+VIT = dict(
+    arch=dict(embed_dims=8, num_layers=4, num_heads=2, feedforward_channels=12), img_size=(48, 80), patch_size=16
+)
 # 50 x 70: divided neither by patches nor by windows nor by the strides
 SIZES = [(8, 13, 18), (16, 7, 9), (32, 4, 5), (64, 2, 3)]
 
@@ -119,3 +123,35 @@ def test_gradients_flow_through_the_slot_to_each_stage_and_to_language(pair, pho
     # what the last stage feeds back goes nowhere
     assert [x.grad is not None and bool(x.grad.abs().max() > 0) for x in language] == [True] * 3 + [False]
     assert next(ours.parameters()).grad.abs().max() > 0
+
+
+# One photo, several sentences
+
+
+@pytest.mark.parametrize(
+    ('encoder', 'kwargs'),
+    [
+        (SwinEncoder, SWIN),
+        (ResNetEncoder, RESNET),
+        (ConvNeXtEncoder, CONVNEXT),
+        (ViTEncoder, VIT),
+    ],
+)
+def test_a_photo_grows_to_its_sentences_at_the_first_slot(encoder, kwargs, photos):
+    encoder = randomize(encoder(**kwargs), 0.2)
+    encoder.eval()
+    language = [None] * 4
+    batches = []
+
+    def fuse(i, v):
+        batches.append(len(v))
+        if language[i] is None:
+            language[i] = torch.randn(3, *v.shape[1:], dtype=v.dtype)
+        return v * language[i], language[i]
+
+    shared = encoder(photos[:1], fuse=fuse)
+    repeated = encoder(photos[:1].expand(3, -1, -1, -1), fuse=fuse)
+    assert batches == [1, 3, 3, 3] + [3] * 4
+    for a, b in zip(shared, repeated, strict=True):
+        assert a.shape[0] == 3
+        close(a, b)

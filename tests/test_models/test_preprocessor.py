@@ -69,6 +69,21 @@ def test_returns_the_models_arguments(training):
     assert data['data_samples'][0].gt_sem_seg.data.shape == (1, 4, 5)
 
 
+@pytest.mark.parametrize(('training', 'number'), [(False, 1), (True, 3)])
+def test_one_photo_of_several_sentences_comes_once_in_evaluation(training, number):
+    data = batch((4, 5), (4, 5), (4, 5))
+    data['inputs'] = [data['inputs'][0].clone() for _ in range(3)]
+    made = ReferringDataPreProcessor(MEAN, STD)(data, training)
+    assert made['inputs'].shape == (number, 3, 4, 5) and len(made['token_ids']) == len(made['data_samples']) == 3
+
+
+def test_photos_that_differ_in_a_pixel_all_come():
+    data = batch((4, 5), (4, 5))
+    data['inputs'] = [data['inputs'][0], data['inputs'][0].clone()]
+    data['inputs'][1][2, 3, 4] += 1
+    assert ReferringDataPreProcessor(MEAN, STD)(data)['inputs'].shape == (2, 3, 4, 5)
+
+
 def test_photos_of_different_sizes_are_refused_with_their_sizes():
     with pytest.raises(ValueError, match=r'differ in size: \[\(4, 5\), \(4, 6\)\].*batch_size=1'):
         ReferringDataPreProcessor(MEAN, STD)(batch((4, 5), (4, 6)))

@@ -277,3 +277,26 @@ def test_bf16_trains_with_finite_gradients(model):
     loss.backward()
     assert loss.dtype == torch.float32
     assert all(p.grad.isfinite().all() for p in model.parameters())
+
+
+# One photo, several sentences
+
+ABOUT_ONE_PHOTO = ('left ring', 'the large red cup on the left', 'star', 'cup behind')
+
+
+@pytest.mark.parametrize('decoder_reads', ['V+F', 'F', 'G'])
+def test_sentences_about_one_photo_share_it_and_are_segmented_as_one_by_one(build, decoder_reads):
+    model = build(**{'model.neck.decoder_reads': decoder_reads}).double()
+    photo = torch.randint(256, (3, *ODD), dtype=torch.uint8)
+    samples = [SegDataSample(metainfo=dict(sentence=sentence)) for sentence in ABOUT_ONE_PHOTO]
+    seen = []
+    model.encoder.layer1.register_forward_hook(lambda module, args, out: seen.append(len(args[0])))
+    batch = model.data_preprocessor(dict(inputs=[photo.clone() for _ in samples], data_samples=samples))
+    assert batch['inputs'].shape == (1, 3, *ODD) and len(batch['token_ids']) == 4
+    together = model(**{**batch, 'inputs': batch['inputs'].double()})
+    assert seen == [1]
+    for i, sample in enumerate(samples):
+        alone = model.data_preprocessor(dict(inputs=[photo], data_samples=[sample]))
+        torch.testing.assert_close(
+            together[i : i + 1], model(**{**alone, 'inputs': alone['inputs'].double()}), rtol=0, atol=1e-9
+        )

@@ -7,7 +7,7 @@ from mmseg.models.backbones import SwinTransformer
 
 from mgfe_ris.models.checkpoints import from_swin
 from mgfe_ris.models.encoders import SwinEncoder
-from mgfe_ris.models.encoders.swin import FusedWindowAttention
+from mgfe_ris.models.encoders.window_attention import FusedWindowAttention
 
 SMALL = dict(embed_dims=8, depths=(2, 1, 2, 1), num_heads=(1, 2, 2, 4), drop_path_rate=0.0)
 

@@ -1,12 +1,9 @@
 """Swin Transformer (Liu et al., ICCV 2021) with a slot for language after each stage."""
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
-import torch
-import torch.nn.functional as F
-from mmseg.models.backbones.swin import ShiftWindowMSA, SwinTransformer
+from mmseg.models.backbones.swin import SwinTransformer
 from mmseg.registry import MODELS
 from torch import Tensor
 
@@ -14,6 +11,7 @@ from ..checkpoints import State, from_swin, resize_position_tables
 from ..fusion.neck import Fuse
 from .layout import to_map, to_tokens
 from .pretrained import load_pretrained
+from .window_attention import FusedWindowAttention
 
 
 @MODELS.register_module()
@@ -68,80 +66,3 @@ class SwinEncoder(SwinTransformer):
             if stage.downsample is not None:
                 x, size = stage.downsample(x, size)
         return outs
-
-
-class FusedWindowAttention(ShiftWindowMSA):
-    """(Shifted) window attention through ``scaled_dot_product_attention``; parameters as in mmseg's."""
-
-    @classmethod
-    def like(cls, stock: ShiftWindowMSA) -> 'FusedWindowAttention':
-        """The same layer, taking over the parameters of ``stock``."""
-        attention = cls(stock.w_msa.embed_dims, stock.w_msa.num_heads, stock.window_size, shift_size=stock.shift_size)
-        attention.w_msa, attention.drop = stock.w_msa, stock.drop
-        # follows from the window's size: in a file it would only hinder a window of another size
-        attention.w_msa.register_buffer(
-            'relative_position_index', attention.w_msa.relative_position_index, persistent=False
-        )
-        return attention
-
-    def forward(self, query: Tensor, hw_shape: tuple[int, int]) -> Tensor:
-        """query (B, H * W, C) -> (B, H * W, C)."""
-        (h, w), ws, shift = hw_shape, self.window_size, self.shift_size
-        x = query.unflatten(1, (h, w))
-        x = F.pad(x, (0, 0, 0, -w % ws, 0, -h % ws))
-        padded = (x.shape[1], x.shape[2])
-        if shift:
-            x = x.roll((-shift, -shift), (1, 2))
-        windows = _partition(x, ws)
-        x = _merge(self._attend(windows, self._bias(padded, x)), ws, padded)
-        if shift:
-            x = x.roll((shift, shift), (1, 2))
-        return self.drop(x[:, :h, :w].flatten(1, 2))
-
-    def _attend(self, windows: Tensor, bias: Tensor) -> Tensor:
-        """windows (B * nW, N, C), bias (1 or nW, heads, N, N) -> (B * nW, N, C)."""
-        msa = self.w_msa
-        qkv = msa.qkv(windows).unflatten(-1, (3, msa.num_heads, -1))
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)
-        if len(bias) > 1:
-            bias = bias.repeat(len(windows) // len(bias), 1, 1, 1)
-        x = F.scaled_dot_product_attention(q, k, v, bias.to(q.dtype), scale=msa.scale)
-        return msa.proj(x.transpose(1, 2).flatten(2))
-
-    def _bias(self, size: tuple[int, int], like: Tensor) -> Tensor:
-        """Relative position bias, plus the shift mask where windows are shifted: (1 or nW, heads, N, N)."""
-        n = self.window_size**2
-        table = self.w_msa.relative_position_bias_table[self.w_msa.relative_position_index.flatten()]
-        bias = table.unflatten(0, (n, n)).permute(2, 0, 1)[None]
-        if not self.shift_size:
-            return bias
-        return bias + _shift_mask(size, self.window_size, self.shift_size, like.device)[:, None]
-
-
-@lru_cache(maxsize=16)
-def _shift_mask(size: tuple[int, int], window: int, shift: int, device: torch.device) -> Tensor:
-    """0 where two pixels of a shifted window were neighbours in the photo, else -100: (nW, N, N).
-
-    Computed once per size: the blocks of a stage share it.
-    """
-    ids = torch.zeros(size, device=device)
-    for axis in (0, 1):
-        # three bands an axis: whole windows, the last window's own part, the part rolled in
-        band = torch.zeros(size[axis], device=device)
-        band[-window:] = 1
-        band[-shift:] = 2
-        ids = ids * 3 + (band[:, None] if axis == 0 else band)
-    ids = _partition(ids[None, ..., None], window)[..., 0]
-    return (ids[:, None] != ids[:, :, None]) * -100.0
-
-
-def _partition(x: Tensor, ws: int) -> Tensor:
-    """(B, H, W, C) -> (B * nW, ws * ws, C)."""
-    x = x.unflatten(2, (-1, ws)).unflatten(1, (-1, ws))
-    return x.transpose(2, 3).flatten(3, 4).flatten(0, 2)
-
-
-def _merge(windows: Tensor, ws: int, size: tuple[int, int]) -> Tensor:
-    """(B * nW, ws * ws, C) -> (B, H, W, C)."""
-    x = windows.unflatten(1, (ws, ws)).unflatten(0, (-1, size[0] // ws, size[1] // ws))
-    return x.transpose(2, 3).flatten(3, 4).flatten(1, 2)

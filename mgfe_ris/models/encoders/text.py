@@ -1,5 +1,7 @@
 """Sentences as word features: tokenizer and text encoder of Hugging Face transformers."""
 
+from __future__ import annotations
+
 import json
 import re
 import zlib
@@ -8,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers  # not its parts by name: they take seconds, and come when they are first used
 from huggingface_hub.errors import HFValidationError
 from mmengine.logging import MMLogger
 from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, AutoTokenizer, BertTokenizerFast, PretrainedConfig, PreTrainedModel
 
 from ..checkpoints import State, from_text, state_dict_of
 from .pretrained import load_pretrained
@@ -39,9 +41,9 @@ class HFTokenizer:
         self.trim = trim
         self.num_truncated = 0
         if pretrained is None:
-            self.tokenizer = BertTokenizerFast(vocab_file=str(VOCABULARY))
+            self.tokenizer = transformers.BertTokenizerFast(vocab_file=str(VOCABULARY))
         else:
-            self.tokenizer = _from_hub(AutoTokenizer, pretrained, 'data_preprocessor.tokenizer.pretrained')
+            self.tokenizer = _from_hub(transformers.AutoTokenizer, pretrained, 'data_preprocessor.tokenizer.pretrained')
 
     def __call__(self, sentences: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Sentences -> ids (B, T) int64, mask (B, T) bool, True = a word.
@@ -107,13 +109,13 @@ class HFTextEncoder(BaseModule):
     ):
         super().__init__(init_cfg)
         if config is not None:
-            hf_config = _of_text(AutoConfig.for_model(**config))
+            hf_config = _of_text(transformers.AutoConfig.for_model(**config))
         elif pretrained is not None:
-            hf_config = _of_text(_from_hub(AutoConfig, pretrained, 'text_encoder.pretrained'))
+            hf_config = _config_of(pretrained)
         else:
             raise ValueError('HFTextEncoder needs pretrained (hub name or folder) or config (model_type, ...)')
         self.pretrained = pretrained
-        self.model = AutoModel.from_config(hf_config, **_without_pooler(hf_config))
+        self.model = transformers.AutoModel.from_config(hf_config, **_without_pooler(hf_config))
         if trainable_layers is not None:
             layers = _layers(self.model)
             self.model.requires_grad_(False)
@@ -122,7 +124,7 @@ class HFTextEncoder(BaseModule):
     def init_weights(self) -> None:
         if load_pretrained(self, self._convert, may_lack='$') or self.pretrained is None:
             return
-        ours, theirs = self.model.config, _of_text(_from_hub(AutoConfig, self.pretrained, 'text_encoder.pretrained'))
+        ours, theirs = self.model.config, _config_of(self.pretrained)
         if theirs.model_type != ours.model_type:
             # BERT's weights have the names and shapes of RoBERTa's, whose positions count otherwise
             raise ValueError(f'{self.pretrained!r} is a {theirs.model_type}, but config says {ours.model_type}')
@@ -159,10 +161,13 @@ class HFTextEncoder(BaseModule):
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """ids (B, T), mask (B, T) -> words (B, T, D). What stands at padded places has no meaning."""
+        if self.model.config.model_type in ('bert', 'roberta'):
+            # for a mask (B, T) they look whether it is all ones, and wait for a GPU
+            mask = mask[:, None].expand(-1, mask.shape[1], -1)
         return self.model(input_ids=ids, attention_mask=mask.long()).last_hidden_state
 
 
-def _layers(model: PreTrainedModel) -> nn.ModuleList:
+def _layers(model: transformers.PreTrainedModel) -> nn.ModuleList:
     modules = dict(model.named_modules())
     for path in ('encoder.layer', 'text_model.encoder.layers'):
         layers = modules.get(path)
@@ -174,11 +179,15 @@ def _layers(model: PreTrainedModel) -> nn.ModuleList:
     )
 
 
-def _of_text(config: PretrainedConfig) -> PretrainedConfig:
+def _config_of(pretrained: str) -> transformers.PretrainedConfig:
+    return _of_text(_from_hub(transformers.AutoConfig, pretrained, 'text_encoder.pretrained'))
+
+
+def _of_text(config: transformers.PretrainedConfig) -> transformers.PretrainedConfig:
     return config.text_config if config.model_type == 'clip' else config
 
 
-def _without_pooler(config: PretrainedConfig) -> dict:
+def _without_pooler(config: transformers.PretrainedConfig) -> dict:
     # transformers builds BERT's and RoBERTa's pooler unless told not to; CLIP's text model knows no such switch
     return dict(add_pooling_layer=False) if config.model_type in ('bert', 'roberta') else {}
 

@@ -5,7 +5,6 @@ from mmengine.model import ModuleList
 from mmpretrain.models.backbones import VisionTransformer
 from mmpretrain.models.utils import resize_pos_embed
 from mmseg.models.necks import Feature2Pyramid
-from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from ..checkpoints import from_vit
@@ -16,7 +15,7 @@ from .pretrained import load_pretrained
 STAGES = 4
 
 
-@MODELS.register_module()
+# registered in __init__.py, which imports this file when a config first names it
 class ViTEncoder(VisionTransformer):
     """mmpretrain's ViT (same arguments, same parameter names), its blocks in four groups with a slot behind each.
 
@@ -75,7 +74,7 @@ class ViTEncoder(VisionTransformer):
             if fuse is not None:
                 fused, feedback = fuse(i, to_map(patches, size))
                 out = to_tokens(fused)
-                x = torch.cat([extra, patches + to_tokens(feedback)], dim=1)
+                x = torch.cat([extra.expand(len(feedback), -1, -1), patches + to_tokens(feedback)], dim=1)
             outs.append(to_map(self.out_norms[i](out), size))
         patch = self.patch_embed.projection.stride
         # the pyramid's first two levels are finer than a patch, so part of a padded patch can be left out

@@ -10,7 +10,7 @@ from torch import Tensor
 
 Fuse = Callable[[int, Tensor], tuple[Tensor, Tensor]]
 """``fuse(i, v) -> (out, feedback)``, all (B, C_i, H_i, W_i): ``out`` goes to the decoder, ``feedback`` is added
-to ``v`` on its way into stage i + 1."""
+to ``v`` on its way into stage i + 1. A ``v`` of one photo for B sentences grows to B there."""
 
 
 @MODELS.register_module()

@@ -46,7 +46,7 @@ class PixelWordAttention(BaseModule):
         """Word context of each pixel.
 
         Args:
-            v: (B, C, H, W) visual features.
+            v: (B, C, H, W) visual features, or (1, C, H, W) where all sentences are about one photo.
             words: (B, T, D) word features.
             mask: (B, T), True (or 1) for a word, False for padding.
 
@@ -57,7 +57,7 @@ class PixelWordAttention(BaseModule):
         heads = (self.num_heads, c // self.num_heads)
         keep = mask.to(words.dtype)[..., None]
         q = self.norm(self.query(v)).flatten(2).transpose(1, 2)
-        q = q.unflatten(-1, heads).transpose(1, 2)
+        q = q.unflatten(-1, heads).transpose(1, 2).expand(len(words), -1, -1, -1)
         k = (self.key(words) * keep).unflatten(-1, heads).transpose(1, 2)
         value = (self.value(words) * keep).unflatten(-1, heads).transpose(1, 2)
         # -1e4, not -inf: fp16 holds it, and a row of only padding stays finite

@@ -1,0 +1,106 @@
+"""Attention inside of (shifted) windows, section 3.2 of Swin Transformer (Liu et al., ICCV 2021)."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from mmseg.models.backbones.swin import ShiftWindowMSA
+from torch import Tensor
+
+
+class FusedWindowAttention(ShiftWindowMSA):
+    """(Shifted) window attention through ``scaled_dot_product_attention``; parameters as in mmseg's."""
+
+    @classmethod
+    def like(cls, stock: ShiftWindowMSA) -> 'FusedWindowAttention':
+        """The same layer, taking over the parameters of ``stock``."""
+        attention = cls(stock.w_msa.embed_dims, stock.w_msa.num_heads, stock.window_size, shift_size=stock.shift_size)
+        attention.w_msa, attention.drop = stock.w_msa, stock.drop
+        # follows from the window's size: in a file it would only hinder a window of another size
+        attention.w_msa.register_buffer(
+            'relative_position_index', attention.w_msa.relative_position_index, persistent=False
+        )
+        return attention
+
+    def forward(self, query: Tensor, hw_shape: tuple[int, int]) -> Tensor:
+        """query (B, H * W, C) -> (B, H * W, C)."""
+        msa = self.w_msa
+        windows = _windows(*hw_shape, self.window_size, self.shift_size, query.device)
+        # ahead of the padding, of which a map that windows do not divide has more than half of its pixels
+        qkv = msa.qkv(query)[:, windows.tokens]
+        if len(windows.padding):
+            # of a pixel of zeros
+            qkv[:, windows.padding] = 0.0 if msa.qkv.bias is None else msa.qkv.bias.to(qkv.dtype)
+        n = self.window_size**2
+        qkv = qkv.unflatten(1, (-1, n)).flatten(0, 1).unflatten(-1, (3, msa.num_heads, -1))
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)
+        bias = self._bias(windows.mask).to(q.dtype)
+        if len(bias) > 1:
+            bias = bias.expand(len(query), -1, -1, -1, -1).flatten(0, 1) if len(query) > 1 else bias
+        x = _attend(q, k, v, bias, msa.scale)
+        x = x.transpose(1, 2).reshape(len(query), -1, query.shape[-1])[:, windows.places]
+        return self.drop(msa.proj(x))
+
+    def _bias(self, mask: Tensor | None) -> Tensor:
+        """Relative position bias, plus the mask where windows are shifted: (1 or nW, heads, N, N)."""
+        n = self.window_size**2
+        table = self.w_msa.relative_position_bias_table[self.w_msa.relative_position_index.flatten()]
+        bias = table.unflatten(0, (n, n)).permute(2, 0, 1)[None]
+        return bias if mask is None else bias + mask[:, None]
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, scale: float) -> Tensor:
+    """q, k, v (B, heads, N, d), bias (B or 1, heads, N, N) -> (B, heads, N, d)."""
+    if q.device.type == 'cpu' and bias.requires_grad:
+        # torch's fused kernel knows no gradient of the bias there, and what it falls back to is slower than this
+        return ((q * scale) @ k.mT + bias).softmax(-1) @ v
+    return F.scaled_dot_product_attention(q, k, v, bias, scale=scale)
+
+
+class _Windows(NamedTuple):
+    """Where the pixels of a map go when it is padded, shifted and cut into windows."""
+
+    tokens: Tensor
+    """(nW * N,): of each place in a window, the pixel that stands there; any pixel for padding."""
+    padding: Tensor
+    """Places without a pixel."""
+    places: Tensor
+    """(H * W,): of each pixel, its place."""
+    mask: Tensor | None
+    """(nW, N, N): 0 where two places were neighbours before the shift, else -100; None: not shifted."""
+
+
+@lru_cache(maxsize=32)
+@torch.inference_mode(False)  # what is made inside of it could not be used in training later
+def _windows(h: int, w: int, window: int, shift: int, device: torch.device) -> _Windows:
+    """Computed once per size: the blocks of a stage share it."""
+    pixels = torch.arange(h * w, device=device).view(h, w)
+    pixels = F.pad(pixels, (0, -w % window, 0, -h % window), value=-1)
+    size = pixels.shape
+    tokens = _cut(pixels.roll((-shift, -shift), (0, 1)), window)
+    real = tokens >= 0
+    places = torch.empty(h * w, dtype=torch.long, device=device)
+    places[tokens[real]] = real.nonzero()[:, 0]
+    return _Windows(tokens.clamp(min=0), (~real).nonzero()[:, 0], places, _mask(size, window, shift, device))
+
+
+def _mask(size: Sequence[int], window: int, shift: int, device: torch.device) -> Tensor | None:
+    if not shift:
+        return None
+    ids = torch.zeros(*size, device=device)
+    for axis in (0, 1):
+        # three bands an axis: whole windows, the last window's own part, the part rolled in
+        band = torch.zeros(size[axis], device=device)
+        band[-window:] = 1
+        band[-shift:] = 2
+        ids = ids * 3 + (band[:, None] if axis == 0 else band)
+    ids = _cut(ids, window).view(-1, window**2)
+    return (ids[:, None] != ids[:, :, None]) * -100.0
+
+
+def _cut(x: Tensor, window: int) -> Tensor:
+    """(H, W) -> (H * W,), window by window."""
+    x = x.unflatten(1, (-1, window)).unflatten(0, (-1, window))
+    return x.transpose(1, 2).flatten()
