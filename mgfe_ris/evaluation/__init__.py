@@ -3,14 +3,19 @@ from .generalized import GeneralizedRefSegMetric, summarize_generalized
 from .iou import intersection_and_union, summarize
 from .loop import SplitsTestLoop
 from .metric import RefSegMetric
+from .speed import measure_speed
+from .workload import Setting, Workload
 
 __all__ = [
     'Complexity',
     'GeneralizedRefSegMetric',
     'RefSegMetric',
+    'Setting',
     'SplitsTestLoop',
+    'Workload',
     'count_complexity',
     'intersection_and_union',
+    'measure_speed',
     'summarize',
     'summarize_generalized',
 ]

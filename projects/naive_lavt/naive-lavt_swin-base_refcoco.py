@@ -1,0 +1,13 @@
+_base_ = ['mgfe_ris::lavt/lavt_swin-base_refcoco.py']
+
+custom_imports = dict(imports=['mgfe_ris', 'naive_lavt'])
+
+model = dict(
+    channels_last=False,
+    text_encoder=dict(config=dict(attn_implementation='eager')),
+    encoder=dict(type='NaiveSwinEncoder'),
+    neck=dict(
+        attention=dict(_delete_=True, type='NaivePixelWordAttention'),
+        weigh=dict(_delete_=True, type='NaiveLanguageGate'),
+    ),
+)

@@ -1,0 +1,88 @@
+"""How fast a config trains or segments, what memory that takes, and where the time goes; beside another, if asked.
+
+Photos, sentences and weights are random. Speeds are those of a machine and its load at the time; --vs runs both configs
+in turn, so that the ratio holds on a busy machine, too.
+
+Example: python tools/analysis_tools/benchmark.py mgfe-ris_swin-base_refcoco --mode train --device cuda --amp bf16
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mgfe_ris.evaluation import Setting, Workload
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config file, or the name of one of ours')
+    parser.add_argument('--vs', metavar='CONFIG', help='compare with this one, pair by pair')
+    parser.add_argument('--mode', choices=['train', 'test'], default='test')
+    parser.add_argument('--device', choices=['cpu', 'cuda'], default='cpu')
+    parser.add_argument('--amp', choices=['bf16', 'fp16'], help='autocast; default: float32')
+    parser.add_argument('--compile', action='store_true', help='torch.compile; the time of the parts is without it')
+    parser.add_argument('--batch', type=int, default=1, help='photos')
+    parser.add_argument('--sentences', type=int, default=1, help='about each photo, with --mode test')
+    parser.add_argument('--size', type=int, nargs=2, default=(480, 480), metavar=('HEIGHT', 'WIDTH'))
+    parser.add_argument(
+        '--words', type=int, help="tokens of a sentence; default: as many as the config's tokenizer pads to"
+    )
+    parser.add_argument('--no-text', dest='text', action='store_false', help='without the text encoder')
+    parser.add_argument('--repeats', type=int, default=5)
+    parser.add_argument('--data', action='store_true', help="how long a loop waits for the config's own data, too")
+    parser.add_argument('--out', type=Path, help='PNG of the parts; or a folder, for speed.png and speed.json')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action='extend', help='changes of both configs, e.g. data_root=data/x'
+    )
+    return parser.parse_args()
+
+
+def build(config: str, args: argparse.Namespace, setting: Setting) -> Workload:
+    from mmengine.runner import Runner
+
+    from mgfe_ris.apis import build_model, load_config
+    from mgfe_ris.evaluation import Workload
+
+    cfg = load_config(config, args.cfg_options, from_scratch=True)
+    model = build_model(cfg)
+    return Workload(model, setting, Runner.build_dataloader(cfg[f'{setting.mode}_dataloader']) if args.data else None)
+
+
+def main() -> None:
+    args = parse_args()
+    # behind the arguments: --help and wrong options need not wait for what takes seconds to import
+    import torch
+    from mmengine.logging import MMLogger
+
+    from mgfe_ris.apis import report_errors
+    from mgfe_ris.evaluation import Setting, measure_speed
+    from mgfe_ris.visualization import plot_speed, speed_table
+
+    MMLogger.get_instance('benchmark', log_level='ERROR')  # mmengine tells the rate of every weight
+    # as in training: numbers too small for a normal float make a CPU slower; photos of one size let cudnn choose
+    torch.set_flush_denormal(True)
+    torch.backends.cudnn.benchmark = True
+    with report_errors():
+        names = ('mode', 'batch', 'sentences', 'words', 'device', 'amp', 'compile', 'text')
+        setting = Setting(**{name: getattr(args, name) for name in names}, size=tuple(args.size))
+        if args.repeats < 1:
+            raise ValueError(f'--repeats must be 1 or more; got {args.repeats}')
+        workloads = [build(config, args, setting) for config in filter(None, (args.config, args.vs))]
+        png = args.out if args.out is None or args.out.suffix == '.png' else args.out / 'speed.png'
+        if png is not None:
+            png.parent.mkdir(parents=True, exist_ok=True)
+    report = measure_speed(workloads, args.repeats)
+    print(speed_table(report))
+    if png is not None:
+        plot_speed(report, png)
+        if png != args.out:
+            png.with_suffix('.json').write_text(json.dumps(report, indent=1))
+        print(f'wrote {args.out}')
+
+
+if __name__ == '__main__':
+    main()
