@@ -48,6 +48,8 @@ def count_complexity(model: Any, size: tuple[int, int] = (480, 480), words: int 
         for module in model.modules()
         if module not in counted_elsewhere
     ]
+    feats: list[Any] = []
+    hooks.append(model.decode_head.register_forward_pre_hook(lambda m, inputs: feats.append(inputs[0])))
     device = next(model.parameters()).device
     photo = torch.zeros(1, 3, *size, device=device)
     ids = torch.zeros(1, words, dtype=torch.long, device=device)
@@ -58,13 +60,14 @@ def count_complexity(model: Any, size: tuple[int, int] = (480, 480), words: int 
         for hook in hooks:
             hook.remove()
     text = _count_products(lambda: model.text_encoder(ids, mask))
+    head = _count_products(lambda: model.decode_head(feats[0]))  # up-samples by products, which are no attention
     text_params = sum(p.numel() for p in model.text_encoder.parameters())
     all_params = sum(p.numel() for p in model.parameters())
     return Complexity(
         image_params=(all_params - text_params) / 1e6,
         text_params=text_params / 1e6,
         image_modules=sum(macs) / 1e9,
-        image_attention=(_attention(everything) - _attention(text)) / 2e9,
+        image_attention=(_attention(everything) - _attention(text) - _attention(head)) / 2e9,
         text=sum(text.values()) / 2e9,
     )
 

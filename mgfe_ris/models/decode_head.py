@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-import torch
-import torch.nn.functional as F
 from mmcv.cnn import ConvModule
 from mmengine.model import BaseModule, ModuleList
 from mmseg.registry import MODELS
 from torch import Tensor, nn
+
+from .upsampled_conv import UpsampledConv
 
 
 @MODELS.register_module()
@@ -35,7 +35,7 @@ class LightDecodeHead(BaseModule):
         coarse = [channels[-1]] + [hidden] * (len(channels) - 2)
         self.blocks = ModuleList(
             nn.Sequential(
-                ConvModule(up + skip, hidden, 3, padding=1, norm_cfg=norm_cfg),
+                ConvModule(up + skip, hidden, 3, padding=1, conv_cfg=dict(type=UpsampledConv), norm_cfg=norm_cfg),
                 ConvModule(hidden, hidden, 3, padding=1, norm_cfg=norm_cfg),
             )
             for up, skip in zip(coarse, reversed(channels[:-1]), strict=True)
@@ -46,6 +46,5 @@ class LightDecodeHead(BaseModule):
         """feats (B, C_i, H_i, W_i), finest first -> logits (B, classes, H_0, W_0)."""
         x = feats[-1]
         for block, skip in zip(self.blocks, reversed(feats[:-1]), strict=True):
-            x = F.interpolate(x, skip.shape[-2:], mode='bilinear', align_corners=True)
-            x = block(torch.cat([x, skip], dim=1))
+            x = block((x, skip))
         return self.classify(x)

@@ -6,8 +6,10 @@ model = dict(
     channels_last=False,
     text_encoder=dict(config=dict(attn_implementation='eager')),
     encoder=dict(type='NaiveSwinEncoder'),
+    decode_head=dict(type='NaiveDecodeHead'),
     neck=dict(
         attention=dict(_delete_=True, type='NaivePixelWordAttention'),
         weigh=dict(_delete_=True, type='NaiveLanguageGate'),
     ),
 )
+optim_wrapper = dict(optimizer=dict(fused=False))

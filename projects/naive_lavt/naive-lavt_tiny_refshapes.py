@@ -6,6 +6,7 @@ custom_imports = dict(imports=['mgfe_ris', 'naive_lavt'])
 model = dict(
     channels_last=False,
     text_encoder=dict(config=dict(attn_implementation='eager')),
+    decode_head=dict(type='NaiveDecodeHead'),
     neck=dict(
         attention=dict(_delete_=True, type='NaivePixelWordAttention'),
         weigh=dict(_delete_=True, type='NaiveLanguageGate'),

@@ -4,12 +4,16 @@ Every part has the parameters of ours, by name and shape, so that the same weigh
 """
 
 import math
+from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 from mmseg.models.backbones import SwinTransformer
 from mmseg.registry import MODELS
 from torch import Tensor, nn
+
+from mgfe_ris.models.decode_head import LightDecodeHead
 
 
 @MODELS.register_module()
@@ -114,6 +118,20 @@ class NaiveLanguageGate(BaseModule):
         """G (B, C, H, W) -> F (B, C, H, W)."""
         tokens = to_tokens(g)
         return to_map(self.gate(tokens) * tokens, g.shape[2:])
+
+
+@MODELS.register_module()
+class NaiveDecodeHead(LightDecodeHead):
+    """Ours, written plainly: up-sample, concatenate, convolve."""
+
+    def forward(self, feats: Sequence[Tensor]) -> Tensor:
+        """feats (B, C_i, H_i, W_i), finest first -> logits (B, classes, H_0, W_0)."""
+        x = feats[-1]
+        for (first, second), skip in zip(self.blocks, reversed(feats[:-1]), strict=True):
+            x = F.interpolate(x, skip.shape[-2:], mode='bilinear', align_corners=True)
+            x = F.conv2d(torch.cat([x, skip], dim=1), first.conv.weight, padding=1)
+            x = second(first.activate(first.norm(x)))
+        return self.classify(x)
 
 
 class PointConv(nn.Conv2d):
