@@ -8,9 +8,10 @@ from typing import Any
 from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
-from ..models.fusion import Fuse
 from .machine import Clock
 
+Fuse = Callable[[int, Tensor], tuple[Tensor, Tensor]]
+"""What the neck does at a slot of the encoder."""
 REST = 'the rest'
 STAGES = 4
 ORDER = ('text', 'stage', 'fusion', 'decode head', 'loss', 'backward', 'optimiser', REST)

@@ -1,6 +1,6 @@
 """What a step is whose speed is measured: a model with one random batch, and its optimiser."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +40,8 @@ class Setting:
     """``bf16`` or ``fp16``: autocast; None: float32."""
     compile: bool = False
     """``torch.compile`` of the model's ``segment``."""
+    one_by_one: bool = False
+    """Each sentence by itself, with its photo; with one photo."""
     text: bool = True
     """False: word features come from a table, and the text encoder is left out."""
 
@@ -56,6 +58,8 @@ class Setting:
             raise ValueError('training in fp16 needs a loss scale, which mmengine has for cuda alone; use bf16')
         if self.mode == 'train' and self.sentences != 1:
             raise ValueError(f'training takes one sentence per photo, not {self.sentences}; raise batch instead')
+        if self.one_by_one and (self.mode, self.batch) != ('test', 1):
+            raise ValueError(f'sentences one by one are of one photo, in mode test; got {self.batch} in {self.mode}')
         for name, count in (('batch', self.batch), ('sentences', self.sentences), ('words', self.words)):
             if count is not None and count < 1:
                 raise ValueError(f'{name} must be 1 or more; got {count}')
@@ -76,7 +80,7 @@ class Workload:
     """
 
     def __init__(self, model: Any, setting: Setting, loader: DataLoader | None = None):
-        self.name = Path(model.cfg.filename).stem
+        self.name = Path(model.cfg.filename).stem + (', one by one' if setting.one_by_one else '')
         self.model, self.setting, self.loader = model, setting, loader
         self.device = torch.device(setting.device)
         self.optim: OptimWrapper | None = None
@@ -117,11 +121,21 @@ class Workload:
         batch = batch or self.batch
         if self.optim is None:
             with torch.no_grad(), self._autocast():
-                return self.model(**batch, mode='tensor').argmax(1)
+                return torch.cat([self.model(**one, mode='tensor').argmax(1) for one in self._calls(batch)])
         with self.optim.optim_context(self.model), self._autocast():
             loss, _ = self.model.parse_losses(self.model(**batch, mode='loss'))
         self.optim.update_params(loss)
         return loss
+
+    def _calls(self, batch: dict) -> Iterator[dict]:
+        """The batch, or each of its sentences."""
+        if not self.setting.one_by_one:
+            yield batch
+            return
+        for i in range(len(batch['token_ids'])):
+            photo = slice(None) if len(batch['inputs']) == 1 else slice(i, i + 1)
+            words = {name: batch[name][i : i + 1] for name in ('token_ids', 'word_mask')}
+            yield {**batch, **words, 'inputs': batch['inputs'][photo]}
 
     def _autocast(self) -> AbstractContextManager:
         return torch.autocast(self.device.type, DTYPES[self.setting.amp]) if self.setting.amp else nullcontext()
@@ -144,14 +158,15 @@ class WordTable(nn.Module):
 def random_batch(model: Any, setting: Setting) -> dict[str, Any]:
     """What the preprocessor would return: photos, sentences without padding, and targets.
 
-    The sentences about one photo follow one another, each with the photo.
+    The sentences about one photo follow one another, each with the photo; of a single photo it comes once.
     """
     n = setting.batch * setting.sentences
     tokenizer = model.data_preprocessor.tokenizer
     words = setting.words or tokenizer.max_tokens
+    repeats = setting.sentences if setting.batch > 1 else 1
     samples = [SegDataSample(gt_sem_seg=PixelData(data=torch.randint(0, 2, (1, *setting.size)))) for _ in range(n)]
     return dict(
-        inputs=torch.randn(setting.batch, 3, *setting.size).repeat_interleave(setting.sentences, 0),
+        inputs=torch.randn(setting.batch, 3, *setting.size).repeat_interleave(repeats, 0),
         token_ids=torch.randint(0, tokenizer.tokenizer.vocab_size, (n, words)),
         word_mask=torch.ones(n, words, dtype=torch.bool),
         data_samples=samples,

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -227,9 +228,23 @@ def test_sentences_share_their_photo(workload):
     assert torch.equal(photos[0], photos[2]) and not torch.equal(photos[2], photos[3])
 
 
+def test_sentences_of_one_photo_together_and_one_by_one(workload):
+    torch.manual_seed(0)
+    together = workload(sentences=3, words=4)
+    alone = Workload(together.model, replace(together.setting, one_by_one=True))
+    alone.batch = together.batch
+    calls = []
+    together.model.encoder.register_forward_pre_hook(lambda module, args: calls.append(len(args[0])))
+    for work in (together, alone):
+        work.start()
+    assert torch.equal(together.step(), alone.step()) and calls == [1] * 4
+    assert alone.name.endswith(', one by one')
+
+
 @pytest.mark.parametrize(
     ('setting', 'message'),
     [
+        (dict(one_by_one=True, batch=2), 'of one photo, in mode test; got 2 in test'),
         (dict(mode='fit'), "mode must be 'train' or 'test'; got 'fit'"),
         (dict(device='tpu'), "device must be 'cpu' or 'cuda'"),
         (dict(amp='fp8'), "amp must be 'bf16' or 'fp16'"),

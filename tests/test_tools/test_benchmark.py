@@ -43,7 +43,8 @@ def test_beside_the_plain_one(benchmark, tmp_path, mode):
     assert [model['name'] for model in report['models']] == ['lavt_tiny_refshapes', 'naive-lavt_tiny_refshapes']
     assert len(report['ratio']['pairs']) == report['repeats'] == 2
     assert ('backward' in report['models'][0]['parts_ms']) == (mode == 'train')
-    assert report['models'][0]['gflop'] == pytest.approx(report['models'][1]['gflop'], rel=0.05)
+    ours, theirs = (model['gflop'] for model in report['models'])
+    assert 0.8 * theirs < ours < theirs, 'the decoder mixes channels before it up-samples'
     with Image.open(tmp_path / 'out/speed.png') as picture:
         assert picture.width > 500
 
@@ -60,9 +61,15 @@ def test_sentences_and_data(benchmark, refshapes, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ['a.png']
 
 
+def test_beside_one_sentence_at_a_time(benchmark):
+    printed = benchmark('mgfe-ris_tiny_refshapes', '--sentences', 4, '--vs-one-by-one')
+    assert 'time of mgfe-ris_tiny_refshapes / time of mgfe-ris_tiny_refshapes, one by one' in printed
+
+
 @pytest.mark.parametrize(
     ('args', 'message'),
     [
+        (['lavt_tiny_refshapes', '--vs', 'lavt_tiny_refshapes', '--vs-one-by-one'], 'name one of them'),
         (['no-such-config'], 'no such config file'),
         (['lavt_tiny_refshapes', '--vs', 'no-such-config'], 'no such config file'),
         (['lavt_tiny_refshapes', '--mode', 'train', '--sentences', 2], 'one sentence per photo'),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,9 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file, or the name of one of ours')
     parser.add_argument('--vs', metavar='CONFIG', help='compare with this one, pair by pair')
+    parser.add_argument(
+        '--vs-one-by-one', action='store_true', help='compare with the same config, one sentence at a time'
+    )
     parser.add_argument('--mode', choices=['train', 'test'], default='test')
     parser.add_argument('--device', choices=['cpu', 'cuda'], default='cpu')
     parser.add_argument('--amp', choices=['bf16', 'fp16'], help='autocast; default: float32')
@@ -72,6 +76,10 @@ def main() -> None:
         if args.repeats < 1:
             raise ValueError(f'--repeats must be 1 or more; got {args.repeats}')
         workloads = [build(config, args, setting) for config in filter(None, (args.config, args.vs))]
+        if args.vs_one_by_one:
+            if args.vs:
+                raise ValueError('--vs and --vs-one-by-one: name one of them')
+            workloads.append(build(args.config, args, replace(setting, one_by_one=True)))
         png = args.out if args.out is None or args.out.suffix == '.png' else args.out / 'speed.png'
         if png is not None:
             png.parent.mkdir(parents=True, exist_ok=True)
