@@ -80,9 +80,7 @@ def describe(runner: Runner) -> dict:
     report = dict(
         protocol={name: dataset.metainfo.get('protocol') for name, dataset in datasets.items()},
         input_size=list(next(iter(datasets.values()))[0]['inputs'].shape[1:]),
-        evaluator=[
-            {key: value for key, value in metric.items() if key != 'per_sample'} for metric in _evaluators(cfg)
-        ],
+        evaluator=[{key: value for key, value in metric.items() if key != 'per_sample'} for metric in _evaluators(cfg)],
     )
     if 'train_dataloader' in cfg:
         train = DATASETS.build({**cfg.train_dataloader.dataset, 'lazy_init': True})

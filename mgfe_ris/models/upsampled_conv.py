@@ -40,7 +40,7 @@ class UpsampledConv(nn.Conv2d):
             )
         super().__init__(in_channels, out_channels, 3, padding=1, **kwargs)
 
-    def forward(self, maps: tuple[Tensor, Tensor]) -> Tensor:
+    def forward(self, maps: tuple[Tensor, Tensor]) -> Tensor:  # type: ignore[override]
         """x (B, C1, h, w) and skip (B, C2, H, W), C1 + C2 = in_channels -> (B, out_channels, H, W)."""
         x, skip = maps
         of_x, of_skip = self.weight.split([x.shape[1], skip.shape[1]], dim=1)
