@@ -44,9 +44,7 @@ def memory_in_use(device: torch.device) -> float:
     """Bytes: on CUDA what torch allocated, else the resident set; not a number where the system does not tell."""
     if device.type == 'cuda':
         return torch.cuda.memory_allocated(device)
-    gc.collect()
-    if sys.platform == 'linux' and (trim := getattr(ctypes.CDLL(None), 'malloc_trim', None)):
-        trim(0)  # glibc keeps some of what was freed; what a step took of that would not be seen
+    _give_back()
     return _resident('VmRSS')
 
 
@@ -55,6 +53,7 @@ def reset_memory_peak(device: torch.device) -> None:
     if device.type == 'cuda':
         torch.cuda.reset_peak_memory_stats(device)
     elif sys.platform == 'linux':
+        _give_back()
         Path('/proc/self/clear_refs').write_text('5')  # see "man proc_pid_clear_refs"
 
 
@@ -63,6 +62,13 @@ def memory_peak(device: torch.device) -> float:
     if device.type == 'cuda':
         return torch.cuda.max_memory_allocated(device)
     return _resident('VmHWM')
+
+
+def _give_back() -> None:
+    """glibc keeps some of what was freed; what a step took of that would not be seen."""
+    gc.collect()
+    if sys.platform == 'linux' and (trim := getattr(ctypes.CDLL(None), 'malloc_trim', None)):
+        trim(0)
 
 
 def _resident(field: str) -> float:

@@ -2,6 +2,8 @@
 
 import json
 import math
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -156,17 +158,27 @@ def test_data_wait(workload, clock):
     assert speed.wait_for_data(workload(), clock, steps=5) is None
 
 
+MEMORY = """
+import torch
+from mgfe_ris.evaluation import machine
+device = torch.device('cpu')
+before = machine.memory_in_use(device)
+machine.reset_memory_peak(device)
+torch.ones(2**24)  # 64 MiB
+peak = machine.memory_peak(device)
+machine.reset_memory_peak(device)
+print((peak - before) / 2**20, (machine.memory_peak(device) - before) / 2**20)
+"""
+
+
 def test_memory_of_a_step():
-    device = torch.device('cpu')
-    before = machine.memory_in_use(device)
-    if math.isnan(before):
+    """In a process of its own: what others left behind would be taken for free."""
+    done = subprocess.run([sys.executable, '-W', 'ignore', '-c', MEMORY], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    peak, forgotten = map(float, done.stdout.split()[-2:])
+    if math.isnan(peak):
         pytest.skip('this system does not tell')
-    machine.reset_memory_peak(device)
-    torch.ones(2**24)  # 64 MiB
-    peak = machine.memory_peak(device) - before
-    assert 60 < peak / 2**20 < 100
-    machine.reset_memory_peak(device)
-    assert machine.memory_peak(device) - before < 30 * 2**20, 'an older peak is forgotten'
+    assert 60 < peak < 100 and forgotten < 30
 
 
 def test_the_square_product_is_large_enough(clock):
