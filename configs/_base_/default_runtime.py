@@ -7,6 +7,7 @@ env_cfg = dict(
 )
 randomness = dict(seed=0)
 sync_bn = 'torch'  # where several processes train
+# model.compile = True, or a dict of torch.compile's options, compiles the model; mmengine's field compile does not fit
 log_level = 'INFO'
 load_from = None
 resume = False

@@ -1,6 +1,8 @@
 """The referring segmentor: wires text encoder, visual encoder, neck and decoder (Figure 1 of the paper)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +29,8 @@ class ReferringSegmentor(BaseModel):
         decode_head: config of ``feats -> logits``.
         loss: config of ``(logits, target) -> scalar or dict of scalars``.
         channels_last: lay the weights out so that convolutions run channels-last, which a CPU does faster.
+        compile: True, or the options of ``torch.compile``: :meth:`segment` becomes one graph per size of photos, in
+            training and in tests. mmengine's own field of this name compiles training steps, anew for other sentences.
     """
 
     def __init__(
@@ -39,6 +43,7 @@ class ReferringSegmentor(BaseModel):
         decode_head: dict,
         loss: dict,
         channels_last: bool = False,
+        compile: bool | dict = False,
         init_cfg: dict | None = None,
     ):
         super().__init__(MODELS.build(data_preprocessor), init_cfg)
@@ -49,6 +54,10 @@ class ReferringSegmentor(BaseModel):
         self.loss_function = MODELS.build(loss)
         if channels_last:
             self.to(memory_format=torch.channels_last)
+        if compile is not False:
+            # hides the method of the class; with self as an argument, so that a copy of the model runs its own weights
+            segment = torch.compile(type(self).segment, **({} if compile is True else compile))
+            self.segment = partial(_one_graph_per_size, segment, self)  # type: ignore[method-assign]
 
     def forward(
         self,
@@ -97,3 +106,9 @@ class ReferringSegmentor(BaseModel):
             sample.seg_logits = PixelData(data=logit)
             sample.pred_sem_seg = PixelData(data=logit.argmax(dim=0, keepdim=True))
         return data_samples
+
+
+def _one_graph_per_size(segment: Callable[..., Tensor], model: Any, image: Tensor, *words: Tensor) -> Tensor:
+    # of sizes that are left open, it takes torch minutes to find out which windows they make
+    torch._dynamo.mark_static(image, [2, 3])
+    return segment(model, image, *words)

@@ -1,10 +1,10 @@
 """A 3x3 convolution of a map that is up-sampled first, without up-sampling its channels."""
 
-from functools import lru_cache
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from .cache import made_once
 
 
 class UpsampledConv(nn.Conv2d):
@@ -59,10 +59,10 @@ def _upsample_and_convolve(x: Tensor, weight: Tensor, size: torch.Size) -> Tenso
     return mixed.view(b, *size, out).permute(0, 3, 1, 2)
 
 
-@lru_cache(maxsize=32)
-@torch.inference_mode(False)  # what is made inside of it could not be used in training later
+@made_once
 def _taps(small: int, large: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     """What the three taps of a kernel see at each place of the large line, of the small one: (large, small * 3)."""
-    line = F.interpolate(torch.eye(small, dtype=torch.float64)[None], large, mode='linear', align_corners=True)[0].T
+    line = torch.eye(small, dtype=torch.float64, device=device)[None]
+    line = F.interpolate(line, large, mode='linear', align_corners=True)[0].T
     line = F.pad(line, (0, 0, 1, 1))  # zeros beyond the border, as the convolution pads
-    return torch.stack([line[i : i + large] for i in range(3)], -1).flatten(1).to(device, dtype)
+    return torch.stack([line[i : i + large] for i in range(3)], -1).flatten(1).to(dtype)

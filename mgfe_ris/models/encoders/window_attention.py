@@ -1,13 +1,14 @@
 """Attention inside of (shifted) windows, section 3.2 of Swin Transformer (Liu et al., ICCV 2021)."""
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from mmseg.models.backbones.swin import ShiftWindowMSA
 from torch import Tensor
+
+from ..cache import made_once
 
 
 class FusedWindowAttention(ShiftWindowMSA):
@@ -72,18 +73,16 @@ class _Windows(NamedTuple):
     """(nW, N, N): 0 where two places were neighbours before the shift, else -100; None: not shifted."""
 
 
-@lru_cache(maxsize=32)
-@torch.inference_mode(False)  # what is made inside of it could not be used in training later
+@made_once
 def _windows(h: int, w: int, window: int, shift: int, device: torch.device) -> _Windows:
-    """Computed once per size: the blocks of a stage share it."""
+    """The blocks of a stage share it. No size depends on a tensor's numbers: a compiled graph need not break here."""
     pixels = torch.arange(h * w, device=device).view(h, w)
-    pixels = F.pad(pixels, (0, -w % window, 0, -h % window), value=-1)
+    pixels = F.pad(pixels, (0, -w % window, 0, -h % window))
     size = pixels.shape
     tokens = _cut(pixels.roll((-shift, -shift), (0, 1)), window)
-    real = tokens >= 0
-    places = torch.empty(h * w, dtype=torch.long, device=device)
-    places[tokens[real]] = real.nonzero()[:, 0]
-    return _Windows(tokens.clamp(min=0), (~real).nonzero()[:, 0], places, _mask(size, window, shift, device))
+    places = _joined(torch.arange(len(tokens), device=device), size, window).roll((shift, shift), (0, 1))
+    padding = torch.cat([places[h:].flatten(), places[:h, w:].flatten()])
+    return _Windows(tokens, padding, places[:h, :w].flatten(), _mask(size, window, shift, device))
 
 
 def _mask(size: Sequence[int], window: int, shift: int, device: torch.device) -> Tensor | None:
@@ -104,3 +103,9 @@ def _cut(x: Tensor, window: int) -> Tensor:
     """(H, W) -> (H * W,), window by window."""
     x = x.unflatten(1, (-1, window)).unflatten(0, (-1, window))
     return x.transpose(1, 2).flatten()
+
+
+def _joined(x: Tensor, size: Sequence[int], window: int) -> Tensor:
+    """(H * W,), window by window -> (H, W)."""
+    x = x.view(size[0] // window, size[1] // window, window, window)
+    return x.transpose(1, 2).reshape(*size)
