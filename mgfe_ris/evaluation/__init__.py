@@ -2,6 +2,7 @@ from .complexity import Complexity, count_complexity
 from .generalized import GeneralizedRefSegMetric, summarize_generalized
 from .iou import intersection_and_union, summarize
 from .loop import SplitsTestLoop
+from .memory import Memory, trace_memory
 from .metric import RefSegMetric
 from .speed import measure_speed
 from .workload import Setting, Workload
@@ -9,6 +10,7 @@ from .workload import Setting, Workload
 __all__ = [
     'Complexity',
     'GeneralizedRefSegMetric',
+    'Memory',
     'RefSegMetric',
     'Setting',
     'SplitsTestLoop',
@@ -18,4 +20,5 @@ __all__ = [
     'measure_speed',
     'summarize',
     'summarize_generalized',
+    'trace_memory',
 ]

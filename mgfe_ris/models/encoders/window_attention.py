@@ -48,7 +48,8 @@ class FusedWindowAttention(ShiftWindowMSA):
         """Relative position bias, plus the mask where windows are shifted: (1 or nW, heads, N, N)."""
         n = self.window_size**2
         table = self.w_msa.relative_position_bias_table[self.w_msa.relative_position_index.flatten()]
-        bias = table.unflatten(0, (n, n)).permute(2, 0, 1)[None]
+        # contiguous: CUDA's fused kernels refuse a mask whose rows have gaps
+        bias = table.unflatten(0, (n, n)).permute(2, 0, 1)[None].contiguous()
         return bias if mask is None else bias + mask[:, None]
 
 

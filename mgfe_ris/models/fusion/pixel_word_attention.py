@@ -56,7 +56,8 @@ class PixelWordAttention(BaseModule):
         c, h, w = v.shape[1:]
         heads = (self.num_heads, c // self.num_heads)
         keep = mask.to(words.dtype)[..., None]
-        q = self.norm(self.query(v)).flatten(2).transpose(1, 2)
+        # contiguous: fused kernels refuse pixels whose channels lie apart
+        q = self.norm(self.query(v)).flatten(2).transpose(1, 2).contiguous()
         q = q.unflatten(-1, heads).transpose(1, 2).expand(len(words), -1, -1, -1)
         k = (self.key(words) * keep).unflatten(-1, heads).transpose(1, 2)
         value = (self.value(words) * keep).unflatten(-1, heads).transpose(1, 2)
