@@ -62,6 +62,24 @@ def small_model() -> dict:
     }
 
 
+@pytest.fixture(scope='session')
+def small_swin() -> dict:
+    """Options that leave of a config with Swin-B and BERT what a test has time for; the windows of 12 stay."""
+    channels = (32, 64, 128, 256)
+    return {
+        'model.encoder.embed_dims': channels[0],
+        'model.encoder.depths': (2, 2, 2, 2),
+        'model.encoder.num_heads': (1, 2, 4, 8),
+        'model.neck.channels': channels,
+        'model.neck.text_channels': 32,
+        'model.decode_head.channels': channels,
+        'model.text_encoder.trainable_layers': 1,
+        'model.text_encoder.config': dict(
+            model_type='bert', hidden_size=32, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2
+        ),
+    }
+
+
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """Several threads wait for one another on a busy machine, which makes a small model many times slower."""

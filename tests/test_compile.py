@@ -5,16 +5,16 @@ import copy
 import pytest
 import torch
 from mmengine.hooks import Hook
-from test_training_step import SMALL, runner  # noqa: F401, a fixture
+from test_training_step import runner  # noqa: F401, a fixture
 
 from mgfe_ris.apis import build_model, load_config
 
 # tracing takes its time for each layer; the first stage has shifted windows and padding
 FLAT = {'model.encoder.depths': (2, 1, 1, 1), 'model.text_encoder.config.num_hidden_layers': 1}
 CONFIGS = {
-    'paper': ('mgfe-ris_swin-base_refcoco', {**SMALL, **FLAT}),
-    'lavt': ('lavt_swin-base_refcoco', {**SMALL, **FLAT}),
-    'tiny': ('mgfe-ris_tiny_refshapes', None),
+    'paper': 'mgfe-ris_swin-base_refcoco',
+    'lavt': 'lavt_swin-base_refcoco',
+    'tiny': 'mgfe-ris_tiny_refshapes',
 }
 pytestmark = pytest.mark.usefixtures('one_thread')
 
@@ -32,11 +32,11 @@ def counted():
 
 
 @pytest.fixture
-def build(small_model):
+def build(small_model, small_swin):
     def build(name: str, **options):
-        config, small = CONFIGS[name]
+        small = small_model if name == 'tiny' else {**small_swin, **FLAT}
         torch.manual_seed(0)
-        return build_model(load_config(config, {**(small or small_model), **options}, from_scratch=True))
+        return build_model(load_config(CONFIGS[name], {**small, **options}, from_scratch=True))
 
     return build
 

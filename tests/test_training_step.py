@@ -15,19 +15,6 @@ CONFIGS = {
     'paper': 'mgfe-ris_swin-base_refcoco',
     'lavt': 'lavt_swin-base_refcoco',
 }
-# Swin-B, small enough for a test; window 12 as it is
-SMALL = {
-    'model.encoder.embed_dims': 8,
-    'model.encoder.depths': (2, 2, 2, 2),
-    'model.encoder.num_heads': (1, 1, 2, 2),
-    'model.neck.channels': (8, 16, 32, 64),
-    'model.neck.text_channels': 32,
-    'model.decode_head.channels': (8, 16, 32, 64),
-    'model.text_encoder.trainable_layers': 1,
-    'model.text_encoder.config': dict(
-        model_type='bert', hidden_size=32, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2
-    ),
-}
 WAITS = {
     torch.ops.aten._local_scalar_dense.default,  # item(), bool(), tolist() of one number
     torch.ops.aten.nonzero.default,
@@ -50,14 +37,14 @@ class Waits(TorchDispatchMode):
 
 
 @pytest.fixture
-def runner(refshapes, tmp_path, request, one_thread):
+def runner(refshapes, small_swin, tmp_path, request, one_thread):
     def build(config: str = 'paper', amp: bool = False, **options) -> Runner:
         loader = dict(num_workers=0, persistent_workers=False, batch_size=2)
         data = dict(data_root=str(refshapes), ann_folder='refshapes')
         cfg = load_config(
             CONFIGS[config],
             {
-                **SMALL,
+                **small_swin,
                 'train_dataloader': loader,
                 'val_dataloader': loader,
                 'train_dataloader.dataset': data,

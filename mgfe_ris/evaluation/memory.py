@@ -1,13 +1,11 @@
 """The memory of a training step on a CUDA device, counted on tensors without contents: no such device is needed."""
 
 import heapq
-import inspect
 import math
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 from unittest.mock import patch
 
@@ -20,8 +18,6 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from ..models import upsampled_conv
-from ..models.encoders import window_attention
 from ..structures import SegDataSample
 from .workload import DTYPES
 
@@ -126,7 +122,6 @@ def trace_step(model: nn.Module, loss: Callable[[Callable], Tensor], amp: str | 
     live, keeps = _Live(), _Keeps(model)
     with ExitStack() as stack:
         stack.enter_context(_as_if_cuda(keeps.backward))
-        stack.enter_context(_tables())
         stack.enter_context(FakeTensorMode())
         own = stack.enter_context(_fake_weights(model, device))
         trained = sum(p.nbytes for p in own if p.requires_grad)
@@ -168,16 +163,6 @@ def _as_if_cuda(backward: Callable) -> Iterator[None]:
         patch('torch.utils.checkpoint.get_device_states', lambda *args: ([], [])),  # of random numbers
         patch('torch.autograd.backward', backward),
     ):
-        yield
-
-
-@contextmanager
-def _tables() -> Iterator[None]:
-    """What the models make once per size, made anew: neither is a real tensor met, nor is a fake one left behind."""
-    with ExitStack() as stack:
-        for module, name in ((window_attention, '_windows'), (upsampled_conv, '_taps')):
-            anew = lru_cache(maxsize=None)(inspect.unwrap(getattr(module, name)))
-            stack.enter_context(patch.object(module, name, anew))
         yield
 
 

@@ -44,17 +44,19 @@ class UpsampledConv(nn.Conv2d):
         """x (B, C1, h, w) and skip (B, C2, H, W), C1 + C2 = in_channels -> (B, out_channels, H, W)."""
         x, skip = maps
         of_x, of_skip = self.weight.split([x.shape[1], skip.shape[1]], dim=1)
-        return _upsample_and_convolve(x, of_x, skip.shape[2:]) + F.conv2d(skip, of_skip, self.bias, padding=1)
+        # a sum has the layout of what stands first: here that of the maps
+        return F.conv2d(skip, of_skip, self.bias, padding=1) + _upsample_and_convolve(x, of_x, skip.shape[2:])
 
 
 def _upsample_and_convolve(x: Tensor, weight: Tensor, size: torch.Size) -> Tensor:
     """x (B, C, h, w), weight (O, C, 3, 3) -> (B, O, H, W)."""
     (b, c, h, w), out = x.shape, len(weight)
     x = x.contiguous(memory_format=torch.channels_last)
-    mixed = F.conv2d(x, weight.permute(3, 2, 0, 1).reshape(9 * out, c, 1, 1))  # tap in x, tap in y, channel
-    mixed = mixed.permute(0, 2, 3, 1).reshape(b * h, w * 3, 3 * out)
-    mixed = _taps(w, size[1], x.device, mixed.dtype) @ mixed
-    mixed = mixed.view(b, h, size[1], 3, out).transpose(2, 3).reshape(b, h * 3, size[1] * out)
+    rows = []
+    for row in weight.permute(2, 3, 0, 1).reshape(3, 3 * out, c, 1, 1):  # of the kernel: tap and channel
+        mixed = F.conv2d(x, row).permute(0, 2, 3, 1).reshape(b, h, w * 3, out)
+        rows.append(_taps(w, size[1], x.device, mixed.dtype) @ mixed)
+    mixed = torch.stack(rows, dim=2).view(b, h * 3, size[1] * out)
     mixed = _taps(h, size[0], x.device, mixed.dtype) @ mixed
     return mixed.view(b, *size, out).permute(0, 3, 1, 2)
 

@@ -29,27 +29,28 @@ class FusedWindowAttention(ShiftWindowMSA):
         """query (B, H * W, C) -> (B, H * W, C)."""
         msa = self.w_msa
         windows = _windows(*hw_shape, self.window_size, self.shift_size, query.device)
-        # ahead of the padding, of which a map that windows do not divide has more than half of its pixels
-        qkv = msa.qkv(query)[:, windows.tokens]
-        if len(windows.padding):
-            # of a pixel of zeros
-            qkv[:, windows.padding] = 0.0 if msa.qkv.bias is None else msa.qkv.bias.to(qkv.dtype)
-        n = self.window_size**2
-        qkv = qkv.unflatten(1, (-1, n)).flatten(0, 1).unflatten(-1, (3, msa.num_heads, -1))
+        # the linear layer ahead of the padding, which can be more than half of what the windows hold
+        qkv = msa.qkv(query)
+        if windows.padded:
+            # what the layer makes of a pixel of zeros, as one more pixel
+            zeros = query.new_zeros(len(query), 1, query.shape[-1])
+            qkv = torch.cat([qkv, msa.qkv(zeros)], dim=1)
+        # index_select and embedding, for their gradients are added up far faster than those of [] on a CPU
+        qkv = qkv.index_select(1, windows.tokens)
+        qkv = qkv.unflatten(1, (-1, self.window_size**2)).flatten(0, 1).unflatten(-1, (3, msa.num_heads, -1))
         q, k, v = qkv.permute(2, 0, 3, 1, 4)
         bias = self._bias(windows.mask).to(q.dtype)
         if len(bias) > 1:
-            bias = bias.expand(len(query), -1, -1, -1, -1).flatten(0, 1) if len(query) > 1 else bias
+            bias = bias.repeat(len(query), 1, 1, 1)
         x = _attend(q, k, v, bias, msa.scale)
-        x = x.transpose(1, 2).reshape(len(query), -1, query.shape[-1])[:, windows.places]
+        x = x.transpose(1, 2).reshape(len(query), -1, query.shape[-1]).index_select(1, windows.places)
         return self.drop(msa.proj(x))
 
     def _bias(self, mask: Tensor | None) -> Tensor:
         """Relative position bias, plus the mask where windows are shifted: (1 or nW, heads, N, N)."""
-        n = self.window_size**2
-        table = self.w_msa.relative_position_bias_table[self.w_msa.relative_position_index.flatten()]
+        bias = F.embedding(self.w_msa.relative_position_index, self.w_msa.relative_position_bias_table)
         # contiguous: CUDA's fused kernels refuse a mask whose rows have gaps
-        bias = table.unflatten(0, (n, n)).permute(2, 0, 1)[None].contiguous()
+        bias = bias.permute(2, 0, 1)[None].contiguous()
         return bias if mask is None else bias + mask[:, None]
 
 
@@ -65,9 +66,9 @@ class _Windows(NamedTuple):
     """Where the pixels of a map go when it is padded, shifted and cut into windows."""
 
     tokens: Tensor
-    """(nW * N,): of each place in a window, the pixel that stands there; any pixel for padding."""
-    padding: Tensor
-    """Places without a pixel."""
+    """(nW * N,): of each place in a window, the pixel that stands there; H * W for padding."""
+    padded: bool
+    """Whether there is padding."""
     places: Tensor
     """(H * W,): of each pixel, its place."""
     mask: Tensor | None
@@ -78,12 +79,11 @@ class _Windows(NamedTuple):
 def _windows(h: int, w: int, window: int, shift: int, device: torch.device) -> _Windows:
     """The blocks of a stage share it. No size depends on a tensor's numbers: a compiled graph need not break here."""
     pixels = torch.arange(h * w, device=device).view(h, w)
-    pixels = F.pad(pixels, (0, -w % window, 0, -h % window))
+    pixels = F.pad(pixels, (0, -w % window, 0, -h % window), value=h * w)
     size = pixels.shape
     tokens = _cut(pixels.roll((-shift, -shift), (0, 1)), window)
     places = _joined(torch.arange(len(tokens), device=device), size, window).roll((shift, shift), (0, 1))
-    padding = torch.cat([places[h:].flatten(), places[:h, w:].flatten()])
-    return _Windows(tokens, padding, places[:h, :w].flatten(), _mask(size, window, shift, device))
+    return _Windows(tokens, size != (h, w), places[:h, :w].flatten(), _mask(size, window, shift, device))
 
 
 def _mask(size: Sequence[int], window: int, shift: int, device: torch.device) -> Tensor | None:
