@@ -16,9 +16,9 @@ import numpy as np
 from .masks import check_parts, is_empty
 from .readers import Record, pack_parts, unpack_parts
 
-_NUMBERS = ('img_id', 'height', 'width', 'photo', 'ref_id', 'split', 'sent_id')
-_ENDS = ('name_end', 'where_end', 'mask_end', 'raw_end', 'sent_end', 'sentence_end')
-_BYTES = ('names', 'where', 'masks', 'raw', 'sent')
+_NUMBERS = ('img_id', 'height', 'width', 'photo', 'ref_id', 'split', 'sent_id', 'sentence_end')
+_TEXTS = dict(names='name_end', where='where_end', masks='mask_end', raw='raw_end', sent='sent_end')
+"""Columns of bytes, and those of where each piece ends."""
 
 
 class SharedIndex:
@@ -66,7 +66,7 @@ class SharedIndex:
             raise ValueError(f'{folder}: no index')
         self.splits, self.pngs = about['splits'], about['pngs']
         for name, size in about['bytes'].items():
-            setattr(self, name, _mapped(folder / name, np.uint8 if name in _BYTES else np.int64, size))
+            setattr(self, name, _mapped(folder / name, np.uint8 if name in _TEXTS else np.int64, size))
 
     def __reduce__(self):
         return SharedIndex, (self.folder,)
@@ -127,66 +127,89 @@ def write_index(folder: Path, source: Path, records: Iterable[Record]) -> None:
         ValueError: a mask that cannot be of its photo, see :func:`mgfe_ris.datasets.masks.check_parts`; two records
             that differ in the size of their photo.
     """
-    numbers = {name: array('q') for name in (*_NUMBERS, *_ENDS)}
-    photos: dict[str, int] = {}
-    sizes: list[tuple[int, int]] = []
-    splits: dict[str, int] = {}
-    pngs = []
-    with ExitStack() as stack:
-        # not kept in memory: the masks are most of it
-        files = {name: stack.enter_context(open(folder / name, 'wb')) for name in _BYTES}
-
-        def write(name: str, end: str, text: bytes) -> None:
-            files[name].write(text)
-            numbers[end].append((numbers[end][-1] if numbers[end] else 0) + len(text))
-
-        for number, record in enumerate(records):
-            photo = photos.setdefault(record.file_name, len(photos))
-            if photo == len(sizes):
-                sizes.append(record.size)
-                numbers['img_id'].append(record.img_id)
-                write('names', 'name_end', record.file_name.encode())
-            elif not any(sizes[photo]):
-                sizes[photo] = record.size
-            elif any(record.size) and record.size != sizes[photo]:
-                raise ValueError(
-                    f'{source}, {record.where}: {record.file_name} is said to be {record.size}, and before '
-                    f'{sizes[photo]} (height, width)'
-                )
-            numbers['photo'].append(photo)
-            numbers['ref_id'].append(record.ref_id)
-            numbers['split'].append(splits.setdefault(record.split, len(splits)))
-            write('where', 'where_end', record.where.encode())
-            parts = record.parts
-            if any(sizes[photo]):
-                check_mask(parts, sizes[photo], f'{source}, {record.where}')
-            write(
-                'masks', 'mask_end', _NO_MASK if any(sizes[photo]) and is_empty(parts, *sizes[photo]) else record.mask
-            )
-            if any(isinstance(part, dict) and 'png' in part for part in parts):
-                pngs.append(number)
-            for item in record.sentences:
-                numbers['sent_id'].append(item.sent_id)
-                for key in ('raw', 'sent'):
-                    text = getattr(item, key)
-                    write(key, f'{key}_end', text.encode('utf-8', 'replace') if text.strip() else b'')
-            numbers['sentence_end'].append(len(numbers['sent_id']))
-    for height, width in sizes:
-        numbers['height'].append(height)
-        numbers['width'].append(width)
-    for name, column in numbers.items():
-        with open(folder / name, 'wb') as file:
-            column.tofile(file)
-    about = dict(splits=list(splits), pngs=pngs, bytes={path.name: path.stat().st_size for path in folder.iterdir()})
-    (folder / 'index.json').write_text(json.dumps(about), encoding='utf-8')
+    with _Writer(folder) as writer:
+        for record in records:
+            writer.add(record, f'{source}, {record.where}')
 
 
-def check_mask(parts: list, size: tuple[int, int], place: str) -> None:
-    """:func:`mgfe_ris.datasets.masks.check_parts`, with the place in the error."""
+class _Writer:
+    """Appends to the columns of a folder; a context, behind which they are whole."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.numbers = {name: array('q') for name in (*_NUMBERS, *_TEXTS.values())}
+        self.photos: dict[str, int] = {}
+        self.sizes: list[tuple[int, int]] = []
+        self.splits: dict[str, int] = {}
+        self.pngs: list[int] = []
+
+    def __enter__(self) -> '_Writer':
+        # texts are not kept in memory: the masks are most of it
+        with ExitStack() as stack:
+            self.files = {name: stack.enter_context(open(self.folder / name, 'wb')) for name in _TEXTS}
+            self.open = stack.pop_all()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        self.open.close()
+        if kind is None:
+            self._write_numbers()
+
+    def add(self, record: Record, place: str) -> None:
+        """``place``: what an error names."""
+        photo, parts = self._photo(record, place), record.parts
+        if any(isinstance(part, dict) and 'png' in part for part in parts):
+            self.pngs.append(len(self.numbers['ref_id']))
+        self.numbers['photo'].append(photo)
+        self.numbers['ref_id'].append(record.ref_id)
+        self.numbers['split'].append(self.splits.setdefault(record.split, len(self.splits)))
+        self._text('where', record.where.encode())
+        size = self.sizes[photo]
+        empty = any(size) and check_mask(parts, size, place)
+        self._text('masks', _NO_MASK if empty else record.mask)
+        for item in record.sentences:
+            self.numbers['sent_id'].append(item.sent_id)
+            for key, text in (('raw', item.raw), ('sent', item.sent)):
+                self._text(key, text.encode('utf-8', 'replace') if text.strip() else b'')
+        self.numbers['sentence_end'].append(len(self.numbers['sent_id']))
+
+    def _photo(self, record: Record, place: str) -> int:
+        name, size = record.file_name, record.size
+        photo = self.photos.setdefault(name, len(self.photos))
+        if photo == len(self.sizes):
+            self.sizes.append(size)
+            self.numbers['img_id'].append(record.img_id)
+            self._text('names', name.encode())
+        elif not any(before := self.sizes[photo]):
+            self.sizes[photo] = size
+        elif any(size) and size != before:
+            raise ValueError(f'{place}: {name} is said to be {size}, and before {before} (height, width)')
+        return photo
+
+    def _text(self, name: str, text: bytes) -> None:
+        ends = self.numbers[_TEXTS[name]]
+        self.files[name].write(text)
+        ends.append((ends[-1] if ends else 0) + len(text))
+
+    def _write_numbers(self) -> None:
+        for height, width in self.sizes:
+            self.numbers['height'].append(height)
+            self.numbers['width'].append(width)
+        for name, column in self.numbers.items():
+            with open(self.folder / name, 'wb') as file:
+                column.tofile(file)
+        sizes = {path.name: path.stat().st_size for path in self.folder.iterdir()}
+        about = dict(splits=list(self.splits), pngs=self.pngs, bytes=sizes)
+        (self.folder / 'index.json').write_text(json.dumps(about), encoding='utf-8')
+
+
+def check_mask(parts: list, size: tuple[int, int], place: str) -> bool:
+    """:func:`mgfe_ris.datasets.masks.check_parts`, with the place in the error -> whether the mask has no pixel."""
     try:
         check_parts(parts, *size)
     except ValueError as error:
         raise ValueError(f'{place}: the mask: {error}') from error
+    return is_empty(parts, *size)
 
 
 _NO_MASK = pack_parts([])

@@ -11,7 +11,7 @@ from PIL import Image
 
 from .cache import open_index
 from .index import SharedIndex, check_mask
-from .masks import Part, is_empty
+from .masks import Part
 from .readers import read_refer, read_rows, refer_files
 from .selection import Samples, Selection, empty_sentences, select_objects, shared_photos
 
@@ -189,7 +189,9 @@ class ReferringDataset(BaseDataset):
         found = _check_files({names[photo]: index.size(photo) for photo in photos})
         sizes = {photo: found[name] for photo, name in names.items() if not any(index.size(photo))}
         for i in chosen[np.isin(index.photo[chosen], list(sizes))]:
-            self._check_mask(index, i, sizes[int(index.photo[i])])
+            place = f'{self._source()}, {index.place(i)}'
+            if check_mask(index.parts(i), sizes[int(index.photo[i])], place) and not self.no_target:
+                raise ValueError(f'{place}: the mask is empty')
         pngs: dict[str, tuple[int, int]] = {}
         for i in np.intersect1d(chosen, index.pngs):
             size = sizes.get(int(index.photo[i]), index.size(int(index.photo[i])))
@@ -197,12 +199,6 @@ class ReferringDataset(BaseDataset):
             pngs |= {part['png']: size for part in parts}
         _check_files(pngs, 'PNG')
         return sizes
-
-    def _check_mask(self, index: SharedIndex, i: int, size: tuple[int, int]) -> None:
-        place = f'{self._source()}, {index.place(i)}'
-        check_mask(parts := index.parts(i), size, place)
-        if not self.no_target and is_empty(parts, *size):
-            raise ValueError(f'{place}: the mask is empty')
 
 
 def _check_files(files: dict[str, tuple[int, int]], form: str | None = None) -> dict[str, tuple[int, int]]:
