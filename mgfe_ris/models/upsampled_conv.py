@@ -6,13 +6,18 @@ from torch import Tensor, nn
 
 from .cache import made_once
 
+NARROW = 4
+"""On a CPU, 32 channels of 16 x 16 take 0.50 ms against 0.44 plainly, 384 of 60 x 60 take 0.60 of the plain time."""
+
 
 class UpsampledConv(nn.Conv2d):
     """``conv(cat([interpolate(x, size of skip), skip]))``, bilinear, corners aligned, for a 3x3 kernel, padding 1.
 
     Up-sampling and the taps of the kernel act on pixels, the kernel's matrices on channels, so their order does not
     matter: here the channels are mixed on the small map, and what each tap sees is gathered on the large one. That is
-    the same sum in another order, with a third of the multiplications for twice the height and width.
+    the same sum in another order, with half of the multiplications for 512 channels on 60 x 60 pixels that become
+    120 x 120. Gathering costs the more the larger the map is, whatever its channels: where x has less than ``NARROW``
+    times as many channels as pixels on a side, the plain computation runs.
 
     Args:
         in_channels: of x and skip together.
@@ -43,6 +48,9 @@ class UpsampledConv(nn.Conv2d):
     def forward(self, maps: tuple[Tensor, Tensor]) -> Tensor:  # type: ignore[override]
         """x (B, C1, h, w) and skip (B, C2, H, W), C1 + C2 = in_channels -> (B, out_channels, H, W)."""
         x, skip = maps
+        if x.shape[1] < NARROW * max(x.shape[2:]):
+            x = F.interpolate(x, skip.shape[2:], mode='bilinear', align_corners=True)
+            return super().forward(torch.cat([x, skip], dim=1))
         of_x, of_skip = self.weight.split([x.shape[1], skip.shape[1]], dim=1)
         # a sum has the layout of what stands first: here that of the maps
         return F.conv2d(skip, of_skip, self.bias, padding=1) + _upsample_and_convolve(x, of_x, skip.shape[2:])

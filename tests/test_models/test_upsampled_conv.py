@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from mgfe_ris.models import upsampled_conv
 from mgfe_ris.models.upsampled_conv import UpsampledConv
 
 
@@ -18,8 +19,8 @@ def plain(conv, x, skip):
     ('small', 'large'), [((4, 5), (8, 10)), ((4, 5), (7, 11)), ((1, 1), (3, 2)), ((3, 4), (3, 4)), ((5, 6), (4, 2))]
 )
 def test_values_and_gradients_are_those_of_the_plain_computation(small, large, batch, bias):
-    conv = UpsampledConv(5, 4, 3, padding=1, bias=bias).double()
-    x, skip = (torch.randn(batch, c, *size, dtype=torch.float64) for c, size in ((3, small), (2, large)))
+    conv = UpsampledConv(26, 4, 3, padding=1, bias=bias).double()
+    x, skip = (torch.randn(batch, c, *size, dtype=torch.float64) for c, size in ((24, small), (2, large)))
     x, skip = x.requires_grad_(), skip.requires_grad_()
     weight = torch.randn(batch, 4, *large, dtype=torch.float64)
     results = []
@@ -30,9 +31,21 @@ def test_values_and_gradients_are_those_of_the_plain_computation(small, large, b
         torch.testing.assert_close(ours, expected, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize(('side', 'fast'), [(4, True), (5, False)])
+def test_on_maps_that_are_large_for_their_channels_the_plain_computation_runs(side, fast, monkeypatch):
+    conv = UpsampledConv(18, 4)
+    called = []
+    monkeypatch.setattr(upsampled_conv, '_upsample_and_convolve', lambda *args: called.append(args) or torch.zeros(1))
+    x, skip = torch.randn(1, 16, 3, side), torch.randn(1, 2, 6, 2 * side)
+    out = conv((x, skip))
+    assert bool(called) == fast
+    if not fast:
+        torch.testing.assert_close(out, plain(conv, x, skip))
+
+
 def test_rounding_is_that_of_float32():
-    conv = UpsampledConv(64, 32, bias=False)
-    x, skip = torch.randn(1, 40, 15, 15), torch.randn(1, 24, 30, 30)
+    conv = UpsampledConv(84, 32, bias=False)
+    x, skip = torch.randn(1, 60, 15, 15), torch.randn(1, 24, 30, 30)
     with torch.no_grad():
         exact = plain(conv.double(), x.double(), skip.double())
         ours, theirs = (conv.float()((x, skip)) - exact).abs().max(), (plain(conv, x, skip) - exact).abs().max()
@@ -40,7 +53,7 @@ def test_rounding_is_that_of_float32():
 
 
 def test_what_is_made_in_inference_serves_training():
-    conv, maps = UpsampledConv(5, 4), (torch.randn(1, 3, 6, 6), torch.randn(1, 2, 13, 13))
+    conv, maps = UpsampledConv(26, 4), (torch.randn(1, 24, 6, 6), torch.randn(1, 2, 13, 13))
     with torch.inference_mode():
         conv(maps)
     conv(maps).sum().backward()
@@ -48,8 +61,8 @@ def test_what_is_made_in_inference_serves_training():
 
 
 def test_layouts_of_memory():
-    conv = UpsampledConv(5, 4)
-    x, skip = torch.randn(2, 3, 4, 4), torch.randn(2, 2, 8, 8)
+    conv = UpsampledConv(18, 4)
+    x, skip = torch.randn(2, 16, 4, 4), torch.randn(2, 2, 8, 8)
     last = [m.to(memory_format=torch.channels_last) for m in (x, skip)]
     with torch.no_grad():
         torch.testing.assert_close(conv(tuple(last)), conv((x, skip)), rtol=0, atol=1e-6)
