@@ -19,7 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from ..structures import SegDataSample
-from .workload import DTYPES
+from .workload import DTYPES, width_of_words
 
 GIB = 2**30
 
@@ -81,12 +81,14 @@ def trace_memory(
         amp: ``bf16`` or ``fp16``: autocast; None: float32.
 
     Raises:
-        ValueError: no such ``amp``; a batch, size or number of words below 1.
+        ValueError: no such ``amp``; a batch, size or number of words below 1; more words than the text encoder takes.
     """
     if amp not in DTYPES:
         raise ValueError(f"amp must be 'bf16' or 'fp16'; got {amp!r}")
     if min(batch, words, *size) < 1:
         raise ValueError(f'batch, words and size must be 1 or more; got {batch}, {words}, {size}')
+
+    width_of_words(model, torch.zeros(1, words, dtype=torch.long))
 
     def loss(make: Callable) -> Tensor:
         samples = [

@@ -39,7 +39,7 @@ class Setting:
     amp: str | None = None
     """``bf16`` or ``fp16``: autocast; None: float32."""
     compile: bool = False
-    """``torch.compile`` of the model's ``segment``."""
+    """``torch.compile`` of the model's ``segment``; so, too, where the config says it."""
     one_by_one: bool = False
     """Each sentence by itself, with its photo; with one photo."""
     text: bool = True
@@ -84,13 +84,14 @@ class Workload:
         self.model, self.setting, self.loader = model, setting, loader
         self.device = torch.device(setting.device)
         self.optim: OptimWrapper | None = None
-        self._compiled: Callable | None = None
+        # what the config compiles, is hidden while a step is taken apart
+        self._compiled: Callable | None = vars(model).pop('segment', None)
         if setting.mode == 'train' and 'optim_wrapper' not in model.cfg:
             raise ValueError(f'{self.name}: no "optim_wrapper" in the config, which training needs')
         if loader is not None and len(loader) == 0:
             raise ValueError(f'{self.name}: fewer samples than one batch; lower batch_size')
         self.batch = random_batch(model, setting)
-        width = _width_of_words(model, self.batch['token_ids'][:1])
+        width = width_of_words(model, self.batch['token_ids'][:1])
         if not setting.text:
             model.text_encoder = WordTable(model.data_preprocessor.tokenizer.tokenizer.vocab_size, width)
 
@@ -103,7 +104,7 @@ class Workload:
             cfg = {**self.model.cfg.optim_wrapper, **(amp if self.setting.amp == 'fp16' else {})}
             self.optim = build_optim_wrapper(self.model, cfg)
 
-        if self.setting.compile:
+        if self.setting.compile and self._compiled is None:
             self._compiled = torch.compile(self.model.segment)
 
     def step(self, batch: dict | None = None) -> Tensor:
@@ -174,7 +175,12 @@ def random_batch(model: Any, setting: Setting) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def _width_of_words(model: Any, ids: Tensor) -> int:
+def width_of_words(model: Any, ids: Tensor) -> int:
+    """Of the features that the text encoder makes of ids (B, T).
+
+    Raises:
+        ValueError: more words than it takes.
+    """
     try:
         return model.text_encoder(ids, torch.ones_like(ids, dtype=torch.bool)).shape[-1]
     except (IndexError, RuntimeError, ValueError) as error:

@@ -134,7 +134,13 @@ def test_no_attention_materialises_its_scores(small_swin, config, amp):
     assert not memory.scores, f'{len(memory.scores)} do, the first: {memory.scores[0]}'
 
 
-@pytest.mark.parametrize(('amp', 'checkpointed', 'limit'), [('bf16', True, 16), ('bf16', False, 24), (None, False, 24)])
+@pytest.mark.parametrize('encoder', ['resnet-50', 'convnext-base', 'vit-base-dino'])
+def test_no_attention_behind_another_encoder_does(encoder):
+    memory = trace(f'mgfe-ris_{encoder}_refcoco', batch=2, size=(192, 192), amp='bf16')
+    assert not memory.scores, f'{len(memory.scores)} do, the first: {memory.scores[0]}'
+
+
+@pytest.mark.parametrize(('amp', 'checkpointed', 'limit'), [('bf16', True, 7), ('bf16', False, 12), (None, False, 18)])
 def test_a_step_of_the_paper_fits_its_card(amp, checkpointed, limit):
     """Batch 8, 480 pixels, Swin-B and BERT-base; the paper trains on one card of 24 GB."""
     memory = trace(CONFIGS[1], {'model.encoder.with_cp': checkpointed}, batch=8, size=(480, 480), words=20, amp=amp)
@@ -148,3 +154,8 @@ def test_a_step_of_the_paper_fits_its_card(amp, checkpointed, limit):
 def test_wrong_settings_are_named(wrong):
     with pytest.raises(ValueError, match='must be'):
         trace_memory(None, **wrong)
+
+
+def test_more_words_than_the_text_encoder_takes_are_refused():
+    with pytest.raises(ValueError, match='cannot take sentences of 99 words'):
+        trace('mgfe-ris_tiny_refshapes', words=99)

@@ -60,7 +60,8 @@ class MGFE(BaseModule):
 
     def _tokens(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, heads, HW, C / heads)."""
-        return x.flatten(2).unflatten(1, (self.num_heads, -1)).transpose(-2, -1)
+        # contiguous: fused kernels refuse pixels whose channels lie apart
+        return x.flatten(2).unflatten(1, (self.num_heads, -1)).transpose(-2, -1).contiguous()
 
 
 def _depthwise(channels: int) -> nn.Conv2d:
