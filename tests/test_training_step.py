@@ -20,7 +20,11 @@ WAITS = {
     torch.ops.aten.nonzero.default,
     torch.ops.aten.masked_select.default,
     torch.ops.aten.equal.default,
+    torch.ops.aten._unique2.default,
+    torch.ops.aten.repeat_interleave.Tensor,
+    torch.ops.aten.allclose.default,
 }
+INDEXES = {torch.ops.aten.index.Tensor, torch.ops.aten.index_put.default, torch.ops.aten.index_put_.default}
 
 
 class Waits(TorchDispatchMode):
@@ -31,9 +35,30 @@ class Waits(TorchDispatchMode):
         self.seen: list[str] = []
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        if function in WAITS:
+        by_mask = function in INDEXES and any(i is not None and i.dtype == torch.bool for i in args[1])
+        if function in WAITS or by_mask:
             self.seen.append(str(function))
         return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    'waiting',
+    [
+        lambda x: x.sum().item(),
+        lambda x: bool(x.any()),
+        lambda x: x[x > 0],
+        lambda x: x.clone().__setitem__(x > 0, x[:3]),
+        lambda x: x.unique(),
+        lambda x: x.repeat_interleave((x > 0).long()),
+        lambda x: torch.equal(x, x + 1),
+        lambda x: torch.allclose(x, x + 1),
+        lambda x: x.nonzero(),
+    ],
+)
+def test_what_waits_is_seen(waiting):
+    with Waits() as waits:
+        waiting(torch.arange(4.0))
+    assert waits.seen
 
 
 @pytest.fixture

@@ -12,3 +12,4 @@ model = dict(
         weigh=dict(_delete_=True, type='NaiveLanguageGate'),
     ),
 )
+optim_wrapper = dict(optimizer=dict(fused=False))

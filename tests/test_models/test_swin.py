@@ -51,7 +51,9 @@ def test_features_are_mmsegs(size, window_size, batch):
     x = photos(size, batch)
     stock.eval(), ours.eval()
     assert_same(ours(x), stock(x))
-    assert_same(ours.float()(x.float()), stock.float()(x.float()), atol=1e-5)
+    with torch.no_grad():  # a CPU takes its fused kernel for attention here alone
+        assert_same(ours(x), stock(x))
+        assert_same(ours.float()(x.float()), stock.float()(x.float()), atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -80,5 +80,6 @@ def test_gradients_agree(pair):
 
 def test_parts_are_plain(pair):
     names = {type(module).__name__ for module in pair[1].modules()}
-    assert not names & {'FusedWindowAttention', 'PixelWordAttention', 'LanguageGate'}
+    assert not names & {'FusedWindowAttention', 'PixelWordAttention', 'LanguageGate', 'LightDecodeHead'}
+    assert 'NaiveDecodeHead' in names and pair[1].cfg.optim_wrapper.optimizer.fused is False
     assert pair[1].text_encoder.model.config._attn_implementation == 'eager'
