@@ -35,11 +35,17 @@ def load_config(
 
     Raises:
         FileNotFoundError: no such file or name; the message lists the names there are.
-        ValueError: a text that is no ``key=value``; a JSON config that is broken, or that names anything but our parts.
+        ValueError: a text that is no ``key=value``; a config that imports what is not there; a JSON config that is
+            broken, or that names anything but our parts.
     """
     options = dict(options) if isinstance(options, dict) else _parse_options(options or ())
     path = find_config(config)
-    cfg = _read_json(path) if path.suffix == '.json' else Config.fromfile(path)
+    try:
+        cfg = _read_json(path) if path.suffix == '.json' else Config.fromfile(path)
+    except ImportError as error:
+        raise ValueError(
+            f'{path}: {str(error).split(",")[0]}; put the folder of what it imports on PYTHONPATH'
+        ) from error
     if data_root is not None:
         options['data_root'] = data_root
     cfg.merge_from_dict(options)

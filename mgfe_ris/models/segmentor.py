@@ -28,7 +28,7 @@ class ReferringSegmentor(BaseModel):
         neck: config of what happens at the encoder's slots; ``neck.bind(words, mask)`` is ``fuse``.
         decode_head: config of ``feats -> logits``.
         loss: config of ``(logits, target) -> scalar or dict of scalars``.
-        channels_last: lay the weights out so that convolutions run channels-last, which a CPU does faster.
+        channels_last: lay the weights out so that convolutions run channels-last; what is faster, the device decides.
         compile: True, or the options of ``torch.compile``: :meth:`segment` becomes one graph per size of photos, in
             training and in tests. mmengine's own field of this name compiles training steps, anew for other sentences.
     """

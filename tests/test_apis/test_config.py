@@ -192,3 +192,10 @@ def test_a_broken_json_config_is_named(tmp_path, text):
     (tmp_path / 'config.json').write_text(text)
     with pytest.raises(ValueError, match=r'config\.json: no whole JSON file'):
         load_config(tmp_path / 'config.json')
+
+
+def test_a_config_that_imports_what_is_not_there_is_named(tmp_path):
+    config = tmp_path / 'own.py'
+    config.write_text("custom_imports = dict(imports=['no_such_module'])\n")
+    with pytest.raises(ValueError, match=r'own\.py: Failed to import custom modules .*no_such_module.* on PYTHONPATH'):
+        load_config(config)

@@ -69,7 +69,7 @@ def test_beside_one_sentence_at_a_time(benchmark):
 @pytest.mark.parametrize(
     ('args', 'message'),
     [
-        (['lavt_tiny_refshapes', '--vs', 'lavt_tiny_refshapes', '--vs-one-by-one'], 'name one of them'),
+        (['lavt_tiny_refshapes', '--vs-one-by-one'], 'with each alone: give --sentences'),
         (['no-such-config'], 'no such config file'),
         (['lavt_tiny_refshapes', '--vs', 'no-such-config'], 'no such config file'),
         (['lavt_tiny_refshapes', '--mode', 'train', '--sentences', 2], 'one sentence per photo'),
@@ -87,3 +87,10 @@ def test_wrong_input_is_named(benchmark, capsys, monkeypatch, args, message):
     assert stop.value.code == 2
     printed = capsys.readouterr().err
     assert printed.startswith('error: ') and message in printed
+
+
+def test_parts_of_a_config_that_compiles_are_those_of_its_parts(benchmark, tmp_path):
+    benchmark('mgfe-ris_tiny_refshapes', '--out', tmp_path, '--cfg-options', 'model.compile.backend=eager')
+    (model,) = json.loads((tmp_path / 'speed.json').read_text())['models']
+    parts = sum(model['parts_ms'].values())
+    assert parts < 10 * model['ms_per_step']['median'], 'nothing is compiled while a step is taken apart'

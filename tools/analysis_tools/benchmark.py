@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file, or the name of one of ours')
-    parser.add_argument('--vs', metavar='CONFIG', help='compare with this one, pair by pair')
-    parser.add_argument(
+    other = parser.add_mutually_exclusive_group()
+    other.add_argument('--vs', metavar='CONFIG', help='compare with this one, pair by pair')
+    other.add_argument(
         '--vs-one-by-one', action='store_true', help='compare with the same config, one sentence at a time'
     )
     parser.add_argument('--mode', choices=['train', 'test'], default='test')
@@ -73,12 +74,14 @@ def main() -> None:
     with report_errors():
         names = ('mode', 'batch', 'sentences', 'words', 'device', 'amp', 'compile', 'text')
         setting = Setting(**{name: getattr(args, name) for name in names}, size=tuple(args.size))
+        if args.vs_one_by_one and args.sentences < 2:
+            raise ValueError(
+                '--vs-one-by-one compares several sentences about a photo with each alone: give --sentences'
+            )
         if args.repeats < 1:
             raise ValueError(f'--repeats must be 1 or more; got {args.repeats}')
         workloads = [build(config, args, setting) for config in filter(None, (args.config, args.vs))]
         if args.vs_one_by_one:
-            if args.vs:
-                raise ValueError('--vs and --vs-one-by-one: name one of them')
             workloads.append(build(args.config, args, replace(setting, one_by_one=True)))
         png = args.out if args.out is None or args.out.suffix == '.png' else args.out / 'speed.png'
         if png is not None:
