@@ -40,11 +40,13 @@ def test_the_gates_have_weights_of_their_own_of_the_counted_shape():
     assert shapes == {f'{g}.{k}': v for g in ('phi', 'gamma') for k, v in of_one_gate.items()}
 
 
-def test_the_gates_begin_open_at_tanh_1():
-    module = DynamicWeight(C)
+@pytest.mark.parametrize('kwargs', [{}, dict(bias=0.5), dict(bias=0.0)], ids=str)
+def test_the_gates_begin_open_at_tanh_1_or_where_they_are_told(kwargs):
+    module = DynamicWeight(C, **kwargs)
     module.init_weights()
     g, refined = 1e-4 * torch.randn(2, C, 4, 4), 1e-4 * torch.randn(2, C, 4, 4)
-    torch.testing.assert_close(module(g, refined), math.tanh(1) * (g + refined), rtol=0, atol=1e-7)
+    begin = math.tanh(kwargs.get('bias', 1.0))
+    torch.testing.assert_close(module(g, refined), begin * (g + refined), rtol=0, atol=1e-7)
 
 
 def test_the_reduction_must_divide_the_width():

@@ -11,22 +11,23 @@ class DynamicWeight(BaseModule):
     """F = S * G' + Y * G with element-wise gates S = phi(G'), Y = gamma(G).
 
     The gates begin open, at about tanh(1) = 0.76, so that DW starts near the plain sum G + G'; gates that
-    begin near tanh(0) = 0 shut language out, and training may never open them.
+    begin near tanh(0) = 0 shut language out, and training may never open them (``configs/ablations/init_*.py``).
 
     Args:
         channels: width C of the stage.
         reduction: the gates' hidden width is C / reduction.
+        bias: of the gates' last layers at the start.
 
     Raises:
         ValueError: if ``channels`` is not a multiple of ``reduction``.
     """
 
-    def __init__(self, channels: int, reduction: int = 4, init_cfg: dict | None = None):
+    def __init__(self, channels: int, reduction: int = 4, bias: float = 1.0, init_cfg: dict | None = None):
         super().__init__(init_cfg)
         if channels % reduction:
             raise ValueError(f'channels ({channels}) must be a multiple of reduction ({reduction})')
-        self.phi = _Gate(channels, channels // reduction)
-        self.gamma = _Gate(channels, channels // reduction)
+        self.phi = _Gate(channels, channels // reduction, bias)
+        self.gamma = _Gate(channels, channels // reduction, bias)
 
     def forward(self, g: Tensor, refined: Tensor | None) -> Tensor:
         """G and G', both (B, C, H, W) -> F (B, C, H, W).
@@ -40,7 +41,7 @@ class DynamicWeight(BaseModule):
 
 
 class _Gate(nn.Sequential):
-    def __init__(self, channels: int, hidden: int):
+    def __init__(self, channels: int, hidden: int, bias: float):
         last = nn.Conv2d(hidden, channels, 1)
-        last.bias = nn.Parameter(torch.ones(channels))
+        last.bias = nn.Parameter(torch.full((channels,), bias))
         super().__init__(nn.Conv2d(channels, hidden, 1, bias=False), nn.GELU(), last, nn.Tanh())

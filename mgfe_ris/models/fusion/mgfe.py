@@ -37,8 +37,8 @@ class MGFE(BaseModule):
         self.w2 = nn.Conv2d(channels, channels, 1)
         self.output = nn.Conv2d(2 * channels, channels, 1)
 
-    def forward(self, g: Tensor) -> Tensor:
-        """G (B, C, H, W) -> G' (B, C, H, W)."""
+    def forward(self, g: Tensor, words: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        """G (B, C, H, W) -> G' (B, C, H, W); words and mask, which rivals read, are not read."""
         q, k, v = self.qkv(g).chunk(3, dim=1)  # eq. 2
         return self.output(torch.cat([self._local(q, k, v), self._global(q, k, v)], dim=1))  # eq. 12
 

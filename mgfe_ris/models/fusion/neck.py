@@ -15,7 +15,7 @@ to ``v`` on its way into stage i + 1. A ``v`` of one photo for B sentences grows
 
 @MODELS.register_module()
 class MGFENeck(BaseModule):
-    """Per stage: ``attention`` (V, words -> G), ``refine`` (G -> G'), ``weigh`` (G, G' -> F).
+    """Per stage: ``attention`` (V, words -> G), ``refine`` (G, words -> G'), ``weigh`` (G, G' -> F).
 
     LAVT is this neck with ``refine=None`` and ``weigh=dict(type='LanguageGate')``. Without ``weigh``,
     F = G + G'. In the config of a part, a list or tuple gives one value per stage, anything else the same
@@ -63,7 +63,7 @@ class MGFENeck(BaseModule):
     def forward(self, stage: int, v: Tensor, words: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """v (B, C_i, H_i, W_i) -> what the decoder reads and F, both of v's shape."""
         g = self.attention[stage](v, words, mask)
-        refined = self.refine[stage](g) if self.refine is not None else None
+        refined = self.refine[stage](g, words, mask) if self.refine is not None else None
         if self.weigh is not None:
             f = self.weigh[stage](g, refined)
         else:
