@@ -7,7 +7,7 @@ from datetime import timedelta
 import torch
 from mmengine.hooks import Hook, LoggerHook, RuntimeInfoHook
 from mmengine.model import is_model_wrapper
-from mmengine.runner import Runner
+from mmengine.runner import Runner, set_random_seed
 from mmseg.registry import HOOKS
 
 
@@ -26,6 +26,17 @@ class StartFromHook(Hook):
     def before_train(self, runner: Runner) -> None:
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         model.load_state_dict(self.state, strict=False)
+
+
+@HOOKS.register_module()
+class EpochSeedHook(Hook):
+    """Random numbers begin anew with each epoch: a training that was interrupted then ends as one that was not.
+
+    The loader's workers begin anew by themselves, where they are not persistent.
+    """
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        set_random_seed(runner.seed + 1000 * runner.epoch + runner.rank)
 
 
 @HOOKS.register_module()

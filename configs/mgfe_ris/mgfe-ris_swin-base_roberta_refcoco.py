@@ -6,6 +6,7 @@ model = dict(
     text_encoder=dict(
         pretrained='FacebookAI/roberta-base',
         config=dict(
+            _delete_=True,
             model_type='roberta',
             vocab_size=50265,
             max_position_embeddings=514,

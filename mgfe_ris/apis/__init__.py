@@ -1,7 +1,9 @@
 """What the tools, and users' own scripts, call."""
 
+from .ablation import AblationRun, find_rows, row_config
 from .config import config_in, find_config, load_config, weights_in, without_pretrained
 from .errors import report_errors
+from .features import stage_features
 from .folder import require_empty, save_folder
 from .model import (
     build_model,
@@ -16,19 +18,23 @@ from .pictures import save_result
 from .precision import use_mixed_precision
 
 __all__ = [
+    'AblationRun',
     'build_model',
     'check_checkpoint',
     'check_weights',
     'config_in',
     'find_config',
+    'find_rows',
     'load_config',
     'load_model',
     'read_weights',
     'report_errors',
     'require_empty',
+    'row_config',
     'save_folder',
     'save_result',
     'segment_photo',
+    'stage_features',
     'unwrap',
     'use_mixed_precision',
     'weights_in',

@@ -1,9 +1,11 @@
 """Configs as every tool reads them."""
 
 import json
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import mmseg.registry
@@ -23,6 +25,7 @@ def load_config(
     options: dict | Sequence[str] | None = None,
     from_scratch: bool = False,
     data_root: str | None = None,
+    base: str | None = None,
 ) -> Config:
     """Read a config file.
 
@@ -32,16 +35,18 @@ def load_config(
             every data set of the config, not only the variable of that name.
         from_scratch: name no weights and no tokenizer of a hub: random weights, built-in vocabulary.
         data_root: short for ``options['data_root']``.
+        base: the file, and those that it inherits from, as changes of this config in the place of the last one in
+            their chain: the same row of another model or data set.
 
     Raises:
         FileNotFoundError: no such file or name; the message lists the names there are.
         ValueError: a text that is no ``key=value``; a config that imports what is not there; a JSON config that is
-            broken, or that names anything but our parts.
+            broken, or that names anything but our parts; ``base`` of a file that does not inherit from one.
     """
     options = dict(options) if isinstance(options, dict) else _parse_options(options or ())
     path = find_config(config)
     try:
-        cfg = _read_json(path) if path.suffix == '.json' else Config.fromfile(path)
+        cfg = _read(path) if base is None else _read_on_base(path, find_config(base))
     except ImportError as error:
         raise ValueError(
             f'{path}: {str(error).split(",")[0]}; put the folder of what it imports on PYTHONPATH'
@@ -52,6 +57,33 @@ def load_config(
     if 'data_root' in options:
         set_everywhere(cfg._cfg_dict, 'data_root', options['data_root'])
     return without_pretrained(cfg) if from_scratch else cfg
+
+
+def _read(path: Path) -> Config:
+    return _read_json(path) if path.suffix == '.json' else Config.fromfile(path)
+
+
+def _read_on_base(path: Path, base: Path) -> Config:
+    """A config whose chain of ``_base_ = '...'`` ends in ``base`` in the place of its own last file."""
+    with TemporaryDirectory() as folder:
+        cfg = Config.fromfile(_copy_on_base(path, base, Path(folder)))
+    return Config(cfg.to_dict(), filename=str(path))
+
+
+_BASE = re.compile(r"(?m)^_base_ = '([^']*)'$")
+
+
+def _copy_on_base(path: Path, base: Path, folder: Path) -> Path:
+    text = path.read_text(encoding='utf-8')
+    found = _BASE.search(text)
+    if found is None:
+        raise ValueError(f"{path}: expected a line _base_ = '...', in whose place {base} would be read")
+    parent = path.parent / found[1]
+    chained = parent.is_file() and _BASE.search(parent.read_text(encoding='utf-8'))
+    end = _copy_on_base(parent, base, folder) if chained else base.resolve()
+    copy = folder / path.name
+    copy.write_text(_BASE.sub(lambda _: f'_base_ = {str(end)!r}', text), encoding='utf-8')
+    return copy
 
 
 def _parse_options(texts: Sequence[str]) -> dict:

@@ -142,14 +142,19 @@ def segment_photo(model: Any, photo: str | Path, sentence: str) -> np.ndarray:
         FileNotFoundError: no such photo.
         ValueError: not an image, or an empty sentence.
     """
+    data = prepare_photo(model, photo, sentence)
+    with torch.inference_mode():
+        sample = model.test_step(data)[0]
+    logits = F.interpolate(sample.seg_logits.data[None].float(), sample.ori_shape[:2], mode='bilinear')
+    return (logits[0].argmax(0) == 1).cpu().numpy()
+
+
+def prepare_photo(model: Any, photo: str | Path, sentence: str) -> dict:
+    """What a loader would hand to the model's preprocessor: a batch of one; see :func:`segment_photo`."""
     if not sentence.strip():
         raise ValueError('the sentence is empty: say which object is meant')
     pipeline = Compose(model.cfg.test_dataloader.dataset.pipeline)
-    data = pipeline(dict(img_path=str(photo), sentences=[sentence], sent_ids=[0]))
-    with torch.inference_mode():
-        sample = model.test_step(pseudo_collate([data]))[0]
-    logits = F.interpolate(sample.seg_logits.data[None].float(), sample.ori_shape[:2], mode='bilinear')
-    return (logits[0].argmax(0) == 1).cpu().numpy()
+    return pseudo_collate([pipeline(dict(img_path=str(photo), sentences=[sentence], sent_ids=[0]))])
 
 
 def _check_device(device: str | torch.device | None) -> torch.device:

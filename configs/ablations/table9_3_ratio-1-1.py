@@ -1,0 +1,9 @@
+# Table 9, row 3: Dice to focal as 1 to 1.
+_base_ = '../mgfe_ris/mgfe-ris_swin-base_refcoco.py'
+
+model = dict(
+    loss=dict(ratio=1),
+)
+published = {
+    'refcoco': {'P@0.5': 84.96, 'P@0.7': 75.77, 'P@0.9': 34.13, 'mIoU': 74.65, 'oIoU': 72.45},
+}
