@@ -1,3 +1,4 @@
+from .ablation import Run, tabulate
 from .complexity import Complexity, count_complexity
 from .generalized import GeneralizedRefSegMetric, summarize_generalized
 from .iou import intersection_and_union, summarize
@@ -12,6 +13,7 @@ __all__ = [
     'GeneralizedRefSegMetric',
     'Memory',
     'RefSegMetric',
+    'Run',
     'Setting',
     'SplitsTestLoop',
     'Workload',
@@ -20,5 +22,6 @@ __all__ = [
     'measure_speed',
     'summarize',
     'summarize_generalized',
+    'tabulate',
     'trace_memory',
 ]

@@ -24,7 +24,7 @@ def intersection_and_union(pred: Tensor, truth: Tensor, ignore_index: int = 255)
     return (pred & truth).sum((-2, -1)), (pred | truth).sum((-2, -1))
 
 
-def summarize(intersections: Sequence[int], unions: Sequence[int]) -> dict[str, float]:
+def summarize(intersections: Sequence[int] | np.ndarray, unions: Sequence[int] | np.ndarray) -> dict[str, float]:
     """Records of all samples -> percentages.
 
     oIoU: sum of intersections over sum of unions. mIoU: mean IoU of the samples; a sample whose union is empty

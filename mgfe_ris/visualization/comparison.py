@@ -1,9 +1,8 @@
 """One sample as a row: photo, truth and prediction, with the sentence and the IoU."""
 
-import cv2
 import numpy as np
 
-from .draw import PREDICTION, TRUTH, caption, grid, overlay
+from .draw import PREDICTION, TRUTH, caption, grid, overlay, resized
 
 
 def compare(
@@ -19,8 +18,7 @@ def compare(
         iou: in [0, 1].
         width: of each of the three, pixels.
     """
-    height = round(photo.shape[0] * width / photo.shape[1])
-    photo = cv2.resize(photo, (width, height), interpolation=cv2.INTER_CUBIC)
+    photo = resized(photo, width)
     panels = [
         caption(photo, sentence),
         caption(overlay(photo, truth, TRUTH), 'truth'),

@@ -18,6 +18,12 @@ def read_photo(path: str | Path) -> np.ndarray:
         return np.asarray(ImageOps.exif_transpose(image).convert('RGB'))
 
 
+def resized(photo: np.ndarray, width: int = 192) -> np.ndarray:
+    """To a width in pixels."""
+    height = round(photo.shape[0] * width / photo.shape[1])
+    return cv2.resize(photo, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
 def overlay(
     photo: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int] = PREDICTION, alpha: float = 0.45
 ) -> np.ndarray:

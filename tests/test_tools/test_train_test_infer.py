@@ -211,6 +211,23 @@ def test_a_grid_of_results(results, tmp_path, run_here, capfd):
     assert stop.value.code == 2 and 'none.jsonl: no samples' in capfd.readouterr().err
 
 
+def test_an_analysis_of_results(trained, results, tmp_path, run_here, capfd):
+    of_models = [f'one={results / "val.jsonl"}', f'two={results / "val.jsonl"}']
+    tool = 'analysis_tools/analyze_results.py'
+    run_here(tool, *of_models, '--model', trained[0], '--samples', 3, '--out', tmp_path / 'x')
+    assert 'wrote factors.png, side_by_side.png, stages.png, worst.png' in capfd.readouterr().out
+    sizes = {path.stem: Image.open(path).size for path in (tmp_path / 'x').iterdir()}
+    assert sizes['side_by_side'][0] == 3 * 198 and sizes['stages'][0] == 5 * 198 + 12
+    for wrong, said in (
+        ([results / 'val.jsonl', results / 'val.jsonl'], 'two of the same name'),
+        ([*of_models[:1], f'b={results / "testA.jsonl"}'], 'b was tested on other samples than one'),
+        ([tmp_path / 'none.jsonl'], 'none.jsonl'),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            run_here(tool, *wrong, '--out', tmp_path / 'y')
+        assert stop.value.code == 2 and said in capfd.readouterr().err and not (tmp_path / 'y').exists()
+
+
 def test_inference_on_a_photo(best, tmp_path, run_here, capfd):
     photo, out = tmp_path / 'my.photo.jpg', tmp_path / 'new/out'
     noise = np.random.default_rng(0).integers(0, 256, (9, 12, 3), dtype=np.uint8)
