@@ -47,7 +47,7 @@ def row_config(
     options: Sequence[str] | None = None,
     from_scratch: bool = False,
 ) -> Config:
-    """A row on a data set, validated once, behind the last epoch, and tested on val alone.
+    """A row on a data set, tested on val as the last epoch leaves it; validating it before would choose nothing.
 
     Args:
         row: its file.
@@ -68,7 +68,7 @@ def row_config(
     for scheduler in cfg.param_scheduler if isinstance(cfg.param_scheduler, list) else [cfg.param_scheduler]:
         if scheduler.by_epoch:
             scheduler.end = epochs
-    cfg.train_cfg.update(max_epochs=epochs, val_interval=epochs)
+    cfg.train_cfg.update(max_epochs=epochs, val_begin=epochs + 1)  # never
     cfg.test_cfg.update(splits=('val',), shuffled=())
     # what is interrupted must end as what is not
     cfg.train_dataloader.persistent_workers = False

@@ -89,7 +89,7 @@ def test_a_schedule_is_stretched_to_other_epochs():
     assert row_config(path, 'refcoco').train_cfg.max_epochs == 40
     for cfg in (tiny, full):
         assert tuple(cfg.test_cfg.splits) == ('val',) and not cfg.test_cfg.get('shuffled')
-        assert cfg.train_cfg.val_interval == cfg.train_cfg.max_epochs
+        assert cfg.train_cfg.val_begin > cfg.train_cfg.max_epochs
 
 
 def test_wrong_names_are_said():
