@@ -10,8 +10,8 @@ from torch import Tensor, nn
 class DynamicWeight(BaseModule):
     """F = S * G' + Y * G with element-wise gates S = phi(G'), Y = gamma(G).
 
-    The gates begin open, at about tanh(1) = 0.76, so that DW starts near the plain sum G + G'; gates that
-    begin near tanh(0) = 0 shut language out, and training may never open them (``configs/ablations/init_*.py``).
+    The gates begin open, at about tanh(1) = 0.76, so that DW starts near the plain sum G + G'. Other starts are
+    ``configs/ablations/init_*.py``; ``docs/ablations/README.md`` says what they gave.
 
     Args:
         channels: width C of the stage.
