@@ -1,6 +1,5 @@
 """The runs that an ablation is made of: a row, a data set and a seed each."""
 
-import json
 import os
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from ..evaluation import Run
+from ..visualization import read_results
 from .config import CONFIG_ROOT, load_config
 
 BASES = {
@@ -133,8 +133,7 @@ class AblationRun:
 
     def read(self) -> Run:
         """What the test found."""
-        lines = self._samples.read_text(encoding='utf-8').splitlines()
-        return Run.of(self.seed, [json.loads(line) for line in lines])
+        return Run.of(self.seed, read_results(self._samples))
 
     def minutes(self) -> float:
         """Of training, interruptions included."""

@@ -4,7 +4,7 @@ from .curves import plot_curves, read_scalars
 from .draw import caption, grid, overlay, read_photo
 from .feature_maps import draw_stages, heat
 from .hook import PictureHook
-from .results_report import factors, plot_factors, side_by_side, worst
+from .results_report import factors, plot_factors, read_results, side_by_side, worst
 from .speed_report import plot_speed, speed_table
 from .statistics import SplitStatistics, count_samples, plot_statistics, statistics_table
 
@@ -27,6 +27,7 @@ __all__ = [
     'plot_speed',
     'plot_statistics',
     'read_photo',
+    'read_results',
     'read_scalars',
     'side_by_side',
     'speed_table',

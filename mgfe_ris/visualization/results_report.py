@@ -1,5 +1,6 @@
 """What a model gets right and wrong, from the lines that a test wrote about each sample."""
 
+import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,19 @@ from .draw import PREDICTION, TRUTH, caption, grid, overlay, read_photo, resized
 
 Record = Mapping[str, Any]
 """A line of ``<split>.jsonl``, see :class:`mgfe_ris.evaluation.RefSegMetric`."""
+
+
+def read_results(path: str | Path) -> list[Record]:
+    """The lines of ``<split>.jsonl``.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: no line in it.
+    """
+    records = [json.loads(line) for line in Path(path).read_text(encoding='utf-8').splitlines()]
+    if not records:
+        raise ValueError(f'{path}: no samples')
+    return records
 
 
 def side_by_side(results: Mapping[str, Sequence[Record]], chosen: Sequence[int]) -> np.ndarray:

@@ -5,7 +5,6 @@ Example: python tools/analysis_tools/analyze_results.py baseline=a/val.jsonl our
 """
 
 import argparse
-import json
 import random
 from pathlib import Path
 
@@ -23,14 +22,12 @@ def parse_args() -> argparse.Namespace:
 
 def read(named: list[str]) -> dict[str, list[dict]]:
     """Records by name; a name that is not given is the folder's."""
+    from mgfe_ris.visualization import read_results
+
     results = {}
     for text in named:
         name, equals, file = text.rpartition('=')
-        path = Path(file)
-        records = [json.loads(line) for line in path.read_text(encoding='utf-8').splitlines()]
-        if not records:
-            raise ValueError(f'{path}: no samples')
-        results[name if equals else path.parent.name] = records
+        results[name if equals else Path(file).parent.name] = read_results(file)
     if len(results) < len(named):
         raise ValueError(f'{named}: two of the same name; give each one, as NAME=FILE')
     return results

@@ -4,7 +4,6 @@ Example: python tools/analysis_tools/results_grid.py results/val.jsonl --out gri
 """
 
 import argparse
-import json
 import random
 from pathlib import Path
 
@@ -26,12 +25,10 @@ def main() -> None:
     args = parse_args()
     # behind the arguments: --help and wrong options need not wait for what takes seconds to import
     from mgfe_ris.apis import report_errors
-    from mgfe_ris.visualization import compare, grid, read_photo
+    from mgfe_ris.visualization import compare, grid, read_photo, read_results
 
     with report_errors():
-        records = [json.loads(line) for line in args.results.read_text(encoding='utf-8').splitlines()]
-        if not records:
-            raise ValueError(f'{args.results}: no samples')
+        records = read_results(args.results)
         chosen = random.Random(args.seed).sample(records, min(args.samples, len(records)))
         pictures = [
             compare(
