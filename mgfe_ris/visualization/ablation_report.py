@@ -70,6 +70,8 @@ def plot_ablation(table: Sequence[Mapping[str, Any]], title: str, out: str | Pat
 def plot_first_steps(rows: Mapping[str, Sequence[str | Path]], out: str | Path) -> None:
     """A PNG: training loss of each row over the logged steps, mean of its seeds, and their lowest and highest.
 
+    In units of the first logged loss, so that rows with other losses lie in one picture.
+
     Args:
         rows: of each row, the work dirs of its runs.
         out: where to.
@@ -83,9 +85,10 @@ def plot_first_steps(rows: Mapping[str, Sequence[str | Path]], out: str | Path) 
         losses = [{r['step']: r['loss'] for r in read_scalars(folder) if 'loss' in r} for folder in work_dirs]
         steps = sorted(set.intersection(*map(set, losses)))
         values = np.array([[of_run[step] for step in steps] for of_run in losses])
+        values /= values[:, :1]
         (line,) = axes.plot(steps, values.mean(0), label=row)
         axes.fill_between(steps, values.min(0), values.max(0), color=line.get_color(), alpha=0.2, linewidth=0)
-    axes.set(xlabel='step', ylabel='training loss', ylim=(0, None))
+    axes.set(xlabel='step', ylabel='training loss to the first logged', ylim=(0, None))
     axes.grid(alpha=0.3)
     axes.legend()
     Path(out).parent.mkdir(parents=True, exist_ok=True)

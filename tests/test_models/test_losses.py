@@ -158,6 +158,29 @@ def test_the_combined_loss_weighs_its_terms_by_the_ratio(ratio, alpha, beta):
     assert_is(losses['loss_focal'], beta * focal(logits, target))
 
 
+def test_the_total_scales_both_terms():
+    logits, target = data(ignored=3)
+    losses, large = CombineLoss()(logits, target), CombineLoss(total=4)(logits, target)
+    assert large.keys() == losses.keys()
+    for name, value in losses.items():
+        assert_is(large[name], 4 * value.item())
+
+
+def test_adamw_does_not_see_the_total():
+    start, target = data()
+    ends = []
+    for total in (1.0, 4.0):
+        logits = start.clone().requires_grad_()
+        optimizer, loss = torch.optim.AdamW([logits], lr=0.1, eps=1e-16), CombineLoss(total=total)
+        for _ in range(5):
+            optimizer.zero_grad()
+            sum(loss(logits, target).values()).backward()
+            optimizer.step()
+        ends.append(logits.detach())
+    assert (ends[0] - start).abs().max() > 0.1
+    torch.testing.assert_close(ends[1], ends[0], rtol=0, atol=1e-4)
+
+
 def test_the_combined_loss_takes_terms_from_the_config():
     logits, target = data()
     loss = CombineLoss(
@@ -177,9 +200,11 @@ def test_gradients_of_the_combined_loss_agree_with_finite_differences():
 
 
 @pytest.mark.parametrize('ratio', [0, -1, math.nan])
-def test_the_ratio_must_be_positive(ratio):
+def test_ratio_and_total_must_be_positive(ratio):
     with pytest.raises(ValueError, match='must be positive; got'):
         CombineLoss(ratio=ratio)
+    with pytest.raises(ValueError, match='must be positive; got'):
+        CombineLoss(total=ratio)
 
 
 # The erratum of eq. 22. One pixel of class 1; x is the logit of the wrong class 0, for which y = 0

@@ -9,20 +9,23 @@ class CombineLoss(nn.Module):
     """alpha_D * Dice + beta_F * focal.
 
     Args:
-        ratio: alpha_D / beta_F; the paper gives only this (Table 9, best 0.33 = 1:3), so alpha_D + beta_F = 1.
+        ratio: alpha_D / beta_F; the paper gives only this (Table 9, best 0.33 = 1:3).
+        total: alpha_D + beta_F. AdamW does not see it, as long as no gradient is clipped.
         dice: config of the Dice term.
         focal: config of the focal term.
 
     Raises:
-        ValueError: if ``ratio`` is not positive.
+        ValueError: if ``ratio`` or ``total`` is not positive.
     """
 
-    def __init__(self, ratio: float = 1 / 3, dice: dict | None = None, focal: dict | None = None):
+    def __init__(self, ratio: float = 1 / 3, total: float = 1.0, dice: dict | None = None, focal: dict | None = None):
         super().__init__()
-        if not ratio > 0:
-            raise ValueError(f'ratio = alpha_D / beta_F must be positive; got {ratio}')
-        self.alpha = ratio / (1 + ratio)
-        self.beta = 1 / (1 + ratio)
+        if not (ratio > 0 and total > 0):
+            raise ValueError(
+                f'ratio = alpha_D / beta_F and total = alpha_D + beta_F must be positive; got {ratio}, {total}'
+            )
+        self.alpha = total * ratio / (1 + ratio)
+        self.beta = total / (1 + ratio)
         self.dice = MODELS.build(dice or dict(type='MultiClassDiceLoss'))
         self.focal = MODELS.build(focal or dict(type='SoftmaxFocalLoss'))
 
