@@ -70,7 +70,9 @@ def row_config(
             scheduler.end = epochs
     cfg.train_cfg.update(max_epochs=epochs, val_begin=epochs + 1)  # never
     cfg.test_cfg.update(splits=('val',), shuffled=())
-    # what is interrupted must end as what is not
+    cfg.default_hooks.logger.interval = 10  # the first steps are a curve of their own
+    # what is interrupted must end as what is not; where it is interrupted while it writes, the checkpoint before is whole
+    cfg.default_hooks.checkpoint.max_keep_ckpts = 2
     cfg.train_dataloader.persistent_workers = False
     cfg.custom_hooks = [*cfg.custom_hooks, dict(type='EpochSeedHook')]
     cfg.randomness.seed = seed
