@@ -1,5 +1,6 @@
 """Every config parses, builds offline, and says what it means to say."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS, MODELS
 from PIL import Image
 
-from mgfe_ris.apis import load_config
+from mgfe_ris.apis import find_rows, load_config, row_config
 
 ROOT = Path(__file__).parents[1] / 'configs'
 CONFIGS = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob('[!_]*/*.py'))
@@ -21,11 +22,12 @@ PUBLISHED = [
     for name in CONFIGS
     if ('_swin-base_re' in name or '_swin-base_gref' in name or 'table' in name) and name != AUGMENTED
 ]
+ROWS = [name for name in CONFIGS if name.startswith('ablations')]
 SMALL = [name for name in CONFIGS if 'ris_tiny' in name or 'lavt_tiny' in name]
 OTHER_ENCODERS = sorted(
     name
     for name in set(CONFIGS) - set(PUBLISHED) - set(SMALL) - {AUGMENTED, GENERALIZED, OWN}
-    if not name.startswith('ablations')  # rows that inherit from them, see test_apis/test_ablation.py
+    if not name.startswith('ablations')  # rows that inherit from them, see test_apis/test_ablation_rows.py
 )  # see test_encoder_configs.py
 
 
@@ -135,6 +137,48 @@ def test_lavt_has_the_papers_parts(size):
     del ours.model['loss']
     assert lavt.model == ours.model
     assert lavt.train_dataloader == ours.train_dataloader and lavt.param_scheduler == ours.param_scheduler
+
+
+@pytest.mark.parametrize('data', ['refcoco', 'refshapes'])
+def test_the_controls_are_rows_of_table_3_but_for_what_the_decoder_reads(data):
+    found = {row: row_config(path, data).to_dict() for row, path in find_rows('control').items()}
+    lavt, mgfe = (row_config(find_rows('table3')[row], data).to_dict() for row in ('1_baseline', '2_mgfe'))
+    reads = {row: cfg['model']['neck']['decoder_reads'] for row, cfg in found.items()}
+    assert reads == {'1_lavt': 'G', '2_lavt_v+f': 'V+F', '3_mgfe': 'V+F'}
+    assert found['1_lavt'] == lavt and found['3_mgfe'] == mgfe
+    lavt['model']['neck']['decoder_reads'] = 'V+F'
+    assert found['2_lavt_v+f'] == {**lavt, 'published': {}}, 'the paper has no such row'
+
+
+@pytest.mark.parametrize('name', ROWS)
+def test_a_row_can_be_shared_as_json(name, tmp_path):
+    cfg = load_config(ROOT / name, from_scratch=True).to_dict()
+    path = tmp_path / 'config.json'
+    path.write_text(json.dumps(cfg))
+    assert load_config(path).to_dict() == json.loads(json.dumps(cfg))
+
+
+def test_an_initialiser_in_json_names_no_file(tmp_path):
+    cfg = load_config('init_4_mgfe-zero', from_scratch=True).to_dict()
+    cfg['model']['neck']['refine']['init_cfg']['override'].update(type='Pretrained', checkpoint='w.pth')
+    path = tmp_path / 'config.json'
+    path.write_text(json.dumps(cfg))
+    with pytest.raises(ValueError, match='asks for code beyond the parts of mgfe_ris: Pretrained'):
+        load_config(path)
+
+
+def test_mgfe_begins_as_its_rows_say():
+    """G' is 0 in row 4, and in row 5 larger than by default, at every stage."""
+    torch.manual_seed(0)
+    sizes = {}
+    for row in ('1_open', '4_mgfe-zero', '5_mgfe-full'):
+        neck = MODELS.build(row_config(find_rows('init')[row], 'refshapes').model.neck)
+        neck.init_weights()
+        g = [torch.randn(2, part.qkv.in_channels, 8, 8) for part in neck.refine]
+        sizes[row] = [part(x).abs().max().item() for part, x in zip(neck.refine, g, strict=True)]
+    default, zero, full = sizes.values()
+    assert zero == [0, 0, 0, 0]
+    assert all(b > 1.5 * a > 0 for a, b in zip(default, full, strict=True)), sizes
 
 
 # One model at full size serves for all that share it: 240 M parameters take seconds to build.

@@ -1,4 +1,6 @@
-# Table 6, row 4: LAVT's language gate in the place of MGFE and DW; the numbers are those of the baseline.
+# Table 6, row 4: LAVT's language gate in the place of MGFE and DW. The numbers are those of the baseline, so its cross
+# entropy and what its decoder reads are here, too; section 4.4.2 says "same training strategy", and with CombineLoss
+# this would be table3_3.
 _base_ = '../mgfe_ris/mgfe-ris_swin-base_refcoco.py'
 
 model = dict(

@@ -1,6 +1,6 @@
 _base_ = './mgfe-ris_swin-base_refcoco.py'
 
-# The architecture of roberta-base, spelt out so that building needs no network
+# The architecture of roberta-base, spelt out so that building needs no network; words of width 768, as BERT's
 model = dict(
     data_preprocessor=dict(tokenizer=dict(pretrained='FacebookAI/roberta-base')),
     text_encoder=dict(
@@ -14,4 +14,5 @@ model = dict(
             layer_norm_eps=1e-5,
         ),
     ),
+    neck=dict(text_channels=768),
 )

@@ -85,6 +85,13 @@ def test_an_unknown_reading_of_the_decoder_is_refused():
         neck(decoder_reads='V')
 
 
+@pytest.mark.parametrize('kind', ['DynamicWeight', 'FixedWeight', 'ConvAttention', 'SqueezeExcitation'])
+def test_what_weighs_two_maps_is_refused_without_the_second(kind):
+    with pytest.raises(ValueError, match=f"{kind} weighs G and G': name a refine part, or weigh with LanguageGate"):
+        neck(weigh=dict(type=kind))
+    assert neck(refine=REFINE, weigh=dict(type=kind))
+
+
 def test_init_weights_opens_the_gates_of_every_stage():
     module = neck(refine=REFINE, weigh=WEIGH)
     module.init_weights()

@@ -15,7 +15,10 @@ class BidirectionalAttention(BaseModule):
         c = softmax_pixels((W_4 e) (W_5 P)^T / sqrt(C)) W_6 P         language-guided pixels, P = pool(G)
         G' = W_o [c, e]
 
-    The pixels that answer are pooled, as in the journal version (Feng et al., TNNLS 2021), to as many as MGFE's.
+    BRINet itself scores pixels by softmax(W_a tanh(W_q e + W_v P)), with weights tied to a map of 40 x 40; here it is a
+    scaled product, which knows no size. Its gated fusion across levels (GBFM) and the "iterative" of the paper's row
+    are left out. The pixels that answer are pooled, as in the journal version (Feng et al., TNNLS 2021), to as many as
+    MGFE's.
 
     Args:
         channels: width C of the stage.
@@ -42,6 +45,6 @@ class BidirectionalAttention(BaseModule):
         heard = F.scaled_dot_product_attention(
             self.pixel_query(pixels), self.word_key(words).to(g.dtype), self.word_value(words).to(g.dtype), bias
         )
-        pooled = F.avg_pool2d(g, self.pool_size, ceil_mode=True, count_include_pad=False).flatten(2).mT
+        pooled = F.avg_pool2d(g, self.pool_size, ceil_mode=True).flatten(2).mT
         seen = F.scaled_dot_product_attention(self.word_query(heard), self.pixel_key(pooled), self.pixel_value(pooled))
         return self.output(torch.cat([seen, heard], dim=2).mT.unflatten(2, g.shape[2:]))

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 class DynamicWeight(BaseModule):
     """F = S * G' + Y * G with element-wise gates S = phi(G'), Y = gamma(G).
 
-    The gates begin open, at about tanh(1) = 0.76, so that DW starts near the plain sum G + G'. Other starts are
-    ``configs/ablations/init_*.py``; ``docs/ablations/README.md`` says what they gave.
+    The gates begin open, at about tanh(1) = 0.76, so that DW starts near the plain sum G + G'. Other starts are rows
+    init_1 to init_3 of ``configs/ablations``; ``docs/ablations/README.md`` says what they gave.
 
     Args:
         channels: width C of the stage.
@@ -29,14 +29,8 @@ class DynamicWeight(BaseModule):
         self.phi = _Gate(channels, channels // reduction, bias)
         self.gamma = _Gate(channels, channels // reduction, bias)
 
-    def forward(self, g: Tensor, refined: Tensor | None) -> Tensor:
-        """G and G', both (B, C, H, W) -> F (B, C, H, W).
-
-        Raises:
-            ValueError: without a ``refine`` part that makes G'.
-        """
-        if refined is None:
-            raise ValueError("DynamicWeight weighs G and G': name a refine part, or weigh with LanguageGate")
+    def forward(self, g: Tensor, refined: Tensor) -> Tensor:
+        """G and G', both (B, C, H, W) -> F (B, C, H, W)."""
         return self.phi(refined) * refined + self.gamma(g) * g  # eqs. 13 to 15
 
 

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from inspect import Parameter, signature
 from typing import Any
 
 from mmengine.model import BaseModule, ModuleList
 from mmseg.registry import MODELS
 from torch import Tensor
+from torch.nn import Module
 
 Fuse = Callable[[int, Tensor], tuple[Tensor, Tensor]]
 """``fuse(i, v) -> (out, feedback)``, all (B, C_i, H_i, W_i): ``out`` goes to the decoder, ``feedback`` is added
@@ -31,7 +33,8 @@ class MGFENeck(BaseModule):
             ``'F'``, or ``'G'`` (LAVT).
 
     Raises:
-        ValueError: unknown ``decoder_reads``, or a per-stage list of another length than ``channels``.
+        ValueError: unknown ``decoder_reads``; a per-stage list of another length than ``channels``; no ``refine`` where
+            ``weigh`` needs it, which is any part whose ``forward(g, refined)`` has no default for G'.
     """
 
     def __init__(
@@ -51,6 +54,10 @@ class MGFENeck(BaseModule):
         self.attention = _per_stage(attention, channels, text_channels=text_channels)
         self.refine = _per_stage(refine, channels) if refine else None
         self.weigh = _per_stage(weigh, channels) if weigh else None
+        if self.weigh is not None and self.refine is None and _needs_refined(self.weigh[0]):
+            raise ValueError(
+                f"{type(self.weigh[0]).__name__} weighs G and G': name a refine part, or weigh with LanguageGate"
+            )
         if decoder_reads == 'G':
             # behind the last stage F goes nowhere, so these weights would never see a gradient
             for parts in filter(None, (self.refine, self.weigh)):
@@ -69,6 +76,11 @@ class MGFENeck(BaseModule):
         else:
             f = g if refined is None else g + refined
         return {'V+F': v + f, 'F': f, 'G': g}[self.decoder_reads], f
+
+
+def _needs_refined(weigh: Module) -> bool:
+    _, refined, *_ = signature(weigh.forward).parameters.values()
+    return refined.default is Parameter.empty
 
 
 def _per_stage(cfg: dict, channels: Sequence[int], **shared: Any) -> ModuleList:

@@ -10,15 +10,16 @@ class CombineLoss(nn.Module):
 
     Args:
         ratio: alpha_D / beta_F; the paper gives only this (Table 9, best 0.33 = 1:3).
-        total: alpha_D + beta_F. AdamW does not see it, as long as no gradient is clipped.
         dice: config of the Dice term.
         focal: config of the focal term.
+        total: alpha_D + beta_F. AdamW does not see it, as long as no gradient is clipped; the tiny schedule clips at
+            norm 1.0, which a total of 4 reached in 2 of 45 logged windows.
 
     Raises:
         ValueError: if ``ratio`` or ``total`` is not positive.
     """
 
-    def __init__(self, ratio: float = 1 / 3, total: float = 1.0, dice: dict | None = None, focal: dict | None = None):
+    def __init__(self, ratio: float = 1 / 3, dice: dict | None = None, focal: dict | None = None, total: float = 1.0):
         super().__init__()
         if not (ratio > 0 and total > 0):
             raise ValueError(
