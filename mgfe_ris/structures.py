@@ -22,6 +22,10 @@ key                value                                     written by         
 =================  ========================================  ===================  ==========================
 
 Strings and numbers are metainfo, tensors are data fields: ``.to(device)`` moves the latter only.
+
+What holds for a whole data set stands in its own ``metainfo``, which metrics get as ``dataset_meta``: ``split`` (str,
+names the file of lines), ``protocol`` (dict, for reports), and ``distractors`` ((img_id, ref_id) -> ``others``,
+``same_category``: how many other objects are annotated in the photo, for the lines).
 """
 
 from mmseg.structures import SegDataSample

@@ -11,7 +11,7 @@ from .model import prepare_photo
 
 
 def stage_features(model: Any, photo: str | Path, sentence: str) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Of each stage of the encoder, as figure 7 of the paper shows them.
+    """What meets at the seam behind each stage of the encoder, of which figure 7 of the paper is drawn.
 
     Args:
         model: from :func:`load_model`.
@@ -19,8 +19,9 @@ def stage_features(model: Any, photo: str | Path, sentence: str) -> list[tuple[n
         sentence: which object is meant.
 
     Returns:
-        per stage two float32 arrays (H_i, W_i): the norm over channels of what the decoder reads, ahead of its
-        normalisation; and the norm of F, what language adds to the visual features.
+        per stage two float32 arrays (C_i, H_i, W_i): V, the visual features ahead of language, into which language
+        of the stages before has gone already; and F, what is added to them here. The last stage's F goes nowhere in
+        a model whose decoder reads G (LAVT), so it was never trained there.
 
     Raises:
         FileNotFoundError, ValueError: see :func:`segment_photo`.
@@ -33,12 +34,13 @@ def stage_features(model: Any, photo: str | Path, sentence: str) -> list[tuple[n
 
         def watch(stage: int, v: Tensor) -> tuple[Tensor, Tensor]:
             out, feedback = fuse(stage, v)
-            seen.append((_norm(out), _norm(feedback)))
+            seen.append((_of_one(v), _of_one(feedback)))
             return out, feedback
 
         model.encoder(data['inputs'], fuse=watch)
     return seen
 
 
-def _norm(x: Tensor) -> np.ndarray:
-    return x[0].float().norm(dim=0).cpu().numpy()
+def _of_one(x: Tensor) -> np.ndarray:
+    # a copy: the layers behind may write into what they are handed
+    return x[0].float().cpu().numpy().copy()

@@ -10,6 +10,7 @@ from mmseg.registry import DATASETS
 from PIL import Image
 
 from .cache import open_index
+from .distractors import distractors
 from .index import SharedIndex, check_mask
 from .masks import Part
 from .readers import read_refer, read_rows, refer_files
@@ -22,6 +23,9 @@ class ReferringDataset(BaseDataset):
 
     Each sample is a dict of ``img_path``, ``img_id``, ``ref_id``, ``height``, ``width``, ``segmentation`` (parts, see
     :mod:`mgfe_ris.datasets.masks`), ``sentences`` (list of str) and ``sent_ids``. ``PickSentence`` chooses one.
+
+    For evaluation on files in RefCOCO's form, ``metainfo['distractors']`` counts what else is annotated in the photo of
+    each (img_id, ref_id): ``others``, and ``same_category``, where the files say categories.
 
     Args:
         data_root: folder of everything.
@@ -99,6 +103,7 @@ class ReferringDataset(BaseDataset):
             no_target=no_target,
             apart_from=list(apart_from),
         )
+        self.distractors: dict[tuple[int, int], dict[str, int]] = {}
         metainfo = dict(metainfo or {})
         # not through mmengine: it takes a string for a file name and reads ./val, or fails where that is a folder
         split_name = metainfo.pop('split', split)
@@ -111,6 +116,8 @@ class ReferringDataset(BaseDataset):
         )
         self._metainfo['split'] = split_name
         self._metainfo['protocol'] = self.protocol
+        if per_sentence:  # not in training, whose checkpoints keep the metainfo
+            self._metainfo['distractors'] = self.distractors
 
     def load_data_list(self) -> Sequence[dict]:
         """Read and check the files; see the class for the samples' keys."""
@@ -128,6 +135,9 @@ class ReferringDataset(BaseDataset):
             lack = 'photo with two objects' if self.shuffle_sentences else 'sentence that is not empty'
             lack += f', apart from the photos of {self.apart_from}' if self.apart_from else ''
             raise ValueError(f'{self._source()}: split {self.split!r} has no {lack}')
+        if self.per_sentence and self.split_by is not None:
+            files = refer_files(self._source(), self.split_by)
+            self.distractors.update(_by_ids(index, np.unique(samples.rows[:, 0]), distractors(index, *files)))
         return samples
 
     def get_data_info(self, idx: int) -> dict:
@@ -199,6 +209,15 @@ class ReferringDataset(BaseDataset):
             pngs |= {part['png']: size for part in parts}
         _check_files(pngs, 'PNG')
         return sizes
+
+
+def _by_ids(index: SharedIndex, chosen: np.ndarray, counts: np.ndarray) -> dict[tuple[int, int], dict[str, int]]:
+    """The counts of :func:`mgfe_ris.datasets.distractors.distractors` of some objects; -1 is left out."""
+    keys = zip(index.img_id[index.photo[chosen]].tolist(), index.ref_id[chosen].tolist(), strict=True)
+    return {
+        key: dict(others=others) if same < 0 else dict(others=others, same_category=same)
+        for key, (others, same) in zip(keys, counts[chosen].tolist(), strict=True)
+    }
 
 
 def _check_files(files: dict[str, tuple[int, int]], form: str | None = None) -> dict[str, tuple[int, int]]:

@@ -22,7 +22,9 @@ class RefSegMetric(BaseMetric):
 
     Args:
         per_sample: folder for ``<split>.jsonl``, a line per sample: photo, sentence, ids, IoU, intersection, union,
-            and the RLEs of prediction and truth. None: no files.
+            and the RLEs of prediction and truth; where the data set counts them in ``metainfo['distractors']``, also
+            ``others``, the photo's annotated objects without the target, and ``same_category``, those of them of the
+            target's category. None: no files.
         ignore_index: label of pixels that count nowhere.
         collect_device: ``cpu`` or ``gpu``, where several processes meet.
 
@@ -82,8 +84,10 @@ class RefSegMetric(BaseMetric):
         if self.per_sample is not None:
             folder = Path(self.per_sample)
             folder.mkdir(parents=True, exist_ok=True)
-            split = (self.dataset_meta or {}).get('split', 'results')
-            lines = [json.dumps(record, ensure_ascii=False) + '\n' for record in results]
+            meta = self.dataset_meta or {}
+            split, distractors = meta.get('split', 'results'), meta.get('distractors', {})
+            records = (record | distractors.get((record['img_id'], record['ref_id']), {}) for record in results)
+            lines = [json.dumps(record, ensure_ascii=False) + '\n' for record in records]
             (folder / f'{split}.jsonl').write_text(''.join(lines), encoding='utf-8')
         return self.summarize(results)
 

@@ -72,6 +72,15 @@ def test_a_line_per_sample(tmp_path):
     assert records[5]['iou'] == records[5]['union'] == 0
 
 
+def test_lines_say_what_the_data_set_counts(tmp_path):
+    samples = [sample(torch.ones(2, 2), torch.ones(2, 2), n) for n in range(4)]  # two photos; ref_id 5 to 8
+    counts = {(0, 5): dict(others=3, same_category=1), (1, 7): dict(others=0)}
+    evaluate(RefSegMetric(per_sample=str(tmp_path)), samples, split='val', distractors=counts)
+    records = [json.loads(line) for line in (tmp_path / 'val.jsonl').read_text().splitlines()]
+    said = [{key: r[key] for key in ('others', 'same_category') if key in r} for r in records]
+    assert said == [dict(others=3, same_category=1), {}, dict(others=0), {}]
+
+
 def test_ignored_pixels(tmp_path):
     pred, truth = torch.tensor([[1, 1, 0]]), torch.tensor([[1, 255, 1]])
     assert evaluate(RefSegMetric(per_sample=str(tmp_path)), [sample(pred, truth)])['oIoU'] == 50

@@ -1,12 +1,22 @@
-"""Look at what a test wrote: models side by side, the worst failures, IoU over size, length and other objects, and what
-the stages of a model look at.
+"""Look at what a test wrote, as in figures 5 to 8 of the paper: models side by side, the worst failures, IoU over size
+of the target, length of the sentence and number of other objects, and what a model's stages make of a sentence.
 
 Example: python tools/analysis_tools/analyze_results.py baseline=a/val.jsonl ours=b/val.jsonl --out analysis
 """
 
+from __future__ import annotations
+
 import argparse
 import random
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+# What takes seconds is imported inside the functions: --help and wrong options need not wait for it
+if TYPE_CHECKING:
+    import numpy as np
+
+    from mgfe_ris.visualization import Record
 
 
 def parse_args() -> argparse.Namespace:
@@ -20,47 +30,82 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def read(named: list[str]) -> dict[str, list[dict]]:
+def check(args: argparse.Namespace) -> None:
+    """Raises ValueError for options that cannot be meant."""
+    if args.samples < 1:
+        raise ValueError(f'--samples must be 1 or more; got {args.samples}')
+    if args.checkpoint and not args.model:
+        raise ValueError('--checkpoint needs --model: the config that it was trained with')
+    there = next(path for path in (args.out, *args.out.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise ValueError(f'--out {args.out}: {there} is a file; name a folder')
+
+
+def read(named: Sequence[str]) -> dict[str, list[Record]]:
     """Records by name; a name that is not given is the folder's."""
     from mgfe_ris.visualization import read_results
 
     results = {}
     for text in named:
-        name, equals, file = text.rpartition('=')
-        results[name if equals else Path(file).parent.name] = read_results(file)
-    if len(results) < len(named):
-        raise ValueError(f'{named}: two of the same name; give each one, as NAME=FILE')
+        name, equals, file = text.partition('=')
+        if Path(text).is_file() or not equals:  # a path may hold a =
+            name, file = Path(text).absolute().parent.name, text
+        if name in results:
+            raise ValueError(f'{file}: two of the same name, {name!r}; give each one, as NAME=FILE')
+        results[name] = read_results(file)
     return results
+
+
+def other_sentence(records: Sequence[Record], record: Record) -> str:
+    """What is said of another object: of the same photo, if one is."""
+    others = [r for r in records if (r['img_id'], r['ref_id']) != (record['img_id'], record['ref_id'])]
+    same_photo = (r['sentence'] for r in others if r['img_id'] == record['img_id'])
+    return next(same_photo, others[0]['sentence'] if others else 'something else')
+
+
+def stages(model: Any, records: Sequence[Record], chosen: Sequence[int]) -> np.ndarray:
+    """A block of pictures per sample."""
+    from mgfe_ris.apis import segment_photo, stage_features
+    from mgfe_ris.visualization import STAGES_LEGEND, Response, decode_mask, draw_stages, grid, read_photo, titled
+
+    blocks = []
+    for record in (records[i] for i in chosen):
+        photo = record['img_path']
+        asked, other = (
+            Response(sentence, segment_photo(model, photo, sentence), stage_features(model, photo, sentence))
+            for sentence in (record['sentence'], other_sentence(records, record))
+        )
+        blocks.append(draw_stages(read_photo(photo), decode_mask(record['truth']), asked, other))
+    return titled(grid(blocks, columns=1, gap=12), STAGES_LEGEND)
+
+
+def write(out: Path, results: Mapping[str, Sequence[Record]], pictures: Mapping[str, np.ndarray]) -> None:
+    from PIL import Image
+
+    from mgfe_ris.visualization import plot_factors
+
+    out.mkdir(parents=True, exist_ok=True)
+    plot_factors(results, out / 'factors.png')
+    for name, picture in pictures.items():
+        Image.fromarray(picture).save(out / f'{name}.png')
+    print(f'wrote {", ".join(sorted(f"{name}.png" for name in ("factors", *pictures)))} in {out}')
 
 
 def main() -> None:
     args = parse_args()
-    # behind the arguments: --help and wrong options need not wait for what takes seconds to import
-    from PIL import Image
-
-    from mgfe_ris.apis import load_model, report_errors, stage_features
-    from mgfe_ris.visualization import draw_stages, grid, plot_factors, read_photo, side_by_side, worst
+    from mgfe_ris.apis import load_model, report_errors
+    from mgfe_ris.visualization import side_by_side, worst
 
     with report_errors():
+        check(args)
         results = read(args.results)
-        *_, last = results.values()
+        model = load_model(args.model, args.checkpoint) if args.model else None
+        last = list(results.values())[-1]
         chosen = random.Random(args.seed).sample(range(len(last)), min(args.samples, len(last)))
-        pictures = {'side_by_side': side_by_side(results, chosen), 'worst': worst(last, args.samples)}
-        if args.model:
-            model = load_model(args.model, args.checkpoint)
-            pictures['stages'] = grid(
-                [
-                    draw_stages(read_photo(path), sentence, stage_features(model, path, sentence))
-                    for path, sentence in ((last[i]['img_path'], last[i]['sentence']) for i in chosen)
-                ],
-                columns=1,
-                gap=12,
-            )
-        args.out.mkdir(parents=True, exist_ok=True)
-        plot_factors(results, args.out / 'factors.png')
-        for name, picture in pictures.items():
-            Image.fromarray(picture).save(args.out / f'{name}.png')
-        print(f'wrote {", ".join(sorted(path.name for path in args.out.glob("*.png")))} in {args.out}')
+        pictures = {'side_by_side': side_by_side(results, chosen), 'worst': worst(results, args.samples)}
+        if model is not None:
+            pictures['stages'] = stages(model, last, chosen)
+        write(args.out, results, pictures)
 
 
 if __name__ == '__main__':

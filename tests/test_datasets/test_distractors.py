@@ -1,0 +1,97 @@
+"""How many other objects are annotated beside each object."""
+
+import json
+import pickle
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mmengine.registry import init_default_scope
+
+from mgfe_ris.datasets import ReferringDataset
+from mgfe_ris.datasets.cache import open_index
+from mgfe_ris.datasets.distractors import count_distractors, distractors
+from mgfe_ris.datasets.readers import read_refer, refer_files
+
+
+def annotation(i: int, image: int, category: int | None = 1, **more) -> dict:
+    return dict(id=i, image_id=image, **({} if category is None else dict(category_id=category)), **more)
+
+
+def write(folder: Path, refs: list[dict], annotations: list[dict | str], suffix: str = 'p') -> tuple[Path, Path]:
+    files = folder / f'refs(unc).{suffix}', folder / 'instances.json'
+    files[0].write_bytes(pickle.dumps(refs) if suffix == 'p' else json.dumps(refs).encode())
+    texts = [item if isinstance(item, str) else json.dumps(item) for item in annotations]
+    files[1].write_text(f'{{"images": [{{"id": 1}}], "annotations": [{", ".join(texts)}], "categories": []}}')
+    return files
+
+
+@pytest.mark.parametrize('suffix', ['p', 'json'])
+def test_counts_made_by_hand(tmp_path, suffix):
+    annotations = [
+        annotation(1, 1, 7),
+        annotation(2, 1, 7),
+        annotation(3, 1, 7, segmentation={'counts': '"id": 5', 'size': [1, 2]}),  # to be decoded
+        annotation(4, 1, 8, attributes={'id': 99, 'image_id': 2}),
+        annotation(5, 2, 7),
+        annotation(6, 3, None),
+        annotation(7, 3, 7),
+        '{"id": 8, "image_id": 1, "category_id": }',  # no ref points to it
+        '{"id": "9", "image_id": 1}',
+    ]
+    refs = [
+        dict(ann_id=1, image_id=1),
+        dict(ann_id=4, image_id=1),
+        dict(ann_id=5, image_id=2),
+        dict(ann_id=6, image_id=3),
+        dict(ann_id=[1, 4], image_id=1),
+        dict(ann_id=[-1], image_id=1),
+        dict(ann_id=[2], image_id=1, no_target=True),
+    ]
+    found = count_distractors(*write(tmp_path, refs, annotations, suffix))
+    assert found.tolist() == [[3, 2], [3, 0], [0, 0], [1, -1], [2, 2], [4, 0], [4, 0]]
+
+
+def test_counts_of_the_real_data(coco_ref):
+    instances = json.loads((coco_ref / 'refcoco/instances.json').read_text())['annotations']
+    refs = pickle.loads((coco_ref / 'refcoco/refs(unc).p').read_bytes())
+    in_photo = Counter(item['image_id'] for item in instances)
+    in_category = Counter((item['image_id'], item['category_id']) for item in instances)
+    category = {item['id']: item['category_id'] for item in instances}
+    found = count_distractors(*refer_files(coco_ref / 'refcoco', 'unc'))
+    assert found.tolist() == [
+        [in_photo[r['image_id']] - 1, in_category[r['image_id'], category[r['ann_id']]] - 1] for r in refs
+    ]
+    with_sentence = Counter(r['image_id'] for r in refs)
+    assert any(others + 1 > with_sentence[r['image_id']] for r, (others, _) in zip(refs, found, strict=True))
+
+
+def test_counts_are_kept_beside_the_index(refshapes, monkeypatch):
+    folder = refshapes / 'refshapes'
+    files = refer_files(folder, 'unc')
+    index = open_index(folder, files, lambda: read_refer(folder, 'unc'))
+    first = distractors(index, *files)
+    monkeypatch.setattr('mgfe_ris.datasets.distractors.count_distractors', lambda *_: pytest.fail('read again'))
+    assert np.array_equal(distractors(index, *files), first) and first.shape == (len(index), 2)
+    monkeypatch.setattr('mgfe_ris.datasets.distractors.count_distractors', lambda *_: first + 1)
+    kept = index.folder / 'distractors.npy'
+    for broken in (b'', kept.read_bytes()[:200]):
+        kept.write_bytes(broken)
+        assert np.array_equal(distractors(index, *files), first + 1), 'a part of the file is no answer'
+    kept.unlink()
+
+
+def test_a_data_set_for_evaluation_says_them(refshapes):
+    init_default_scope('mmseg')
+    settings = dict(data_root=str(refshapes), ann_folder='refshapes', split_by='unc', split='val')
+    dataset = ReferringDataset(**settings, per_sentence=True)
+    said = dataset.metainfo['distractors']
+    samples = [dataset.get_data_info(i) for i in range(len(dataset))]
+    assert said.keys() == {(sample['img_id'], sample['ref_id']) for sample in samples}
+    annotated = Counter(
+        item['image_id'] for item in json.loads((refshapes / 'refshapes/instances.json').read_text())['annotations']
+    )
+    assert all(counts['others'] == annotated[img_id] - 1 for (img_id, _), counts in said.items())
+    assert all(0 <= counts['same_category'] <= counts['others'] for counts in said.values())
+    assert 'distractors' not in ReferringDataset(**settings).metainfo, 'training needs none, and checkpoints keep it'
