@@ -1,7 +1,7 @@
 """What the tools, and users' own scripts, call."""
 
-from .ablation import AblationRun, find_rows, row_config
-from .config import config_in, find_config, load_config, weights_in, without_pretrained
+from .ablation import AblationRun, check_inputs, describe, find_rows, row_config
+from .config import config_in, find_config, input_size, load_config, weights_in, without_pretrained
 from .errors import report_errors
 from .features import stage_features
 from .folder import require_empty, save_folder
@@ -21,10 +21,13 @@ __all__ = [
     'AblationRun',
     'build_model',
     'check_checkpoint',
+    'check_inputs',
     'check_weights',
     'config_in',
+    'describe',
     'find_config',
     'find_rows',
+    'input_size',
     'load_config',
     'load_model',
     'read_weights',

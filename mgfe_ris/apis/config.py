@@ -16,6 +16,8 @@ CONFIG_ROOT = Path(__file__).parents[1] / '.mim' / 'configs'
 
 CONFIG, WEIGHTS = 'config.json', 'model.safetensors'
 """The files of a model's folder, see ``save_folder``."""
+LAST = 'last_checkpoint'
+"""The file in which training names its last checkpoint."""
 HERE = '{{ fileDirname }}'
 """Stands for the config's own folder, in JSON as in mmengine's Python configs."""
 
@@ -122,17 +124,37 @@ def config_in(folder: str | Path) -> Path:
         FileNotFoundError: there is none, or several.
     """
     folder = Path(folder)
-    trained = (folder / 'last_checkpoint').is_file() or any(folder.glob('best_*.pth'))
+    trained = (folder / LAST).is_file() or any(folder.glob('best_*.pth'))
     return _only_file(folder, CONFIG, '*.py' if trained and not (folder / WEIGHTS).is_file() else None)
 
 
 def weights_in(path: str | Path) -> str | Path:
-    """The weights that ``save_folder``, or training (the best), left in a folder; what is no folder is given back.
+    """The weights that ``save_folder``, or training, left in a folder; what is no folder is given back.
+
+    Of a training's: the best, or, where it did not validate, the last.
 
     Raises:
-        FileNotFoundError: there are none in the folder, or several.
+        FileNotFoundError: there are none in the folder, or several that were the best.
     """
-    return _only_file(Path(path), WEIGHTS, 'best_*.pth') if Path(path).is_dir() else path
+    folder = Path(path)
+    if not folder.is_dir():
+        return path
+    if (folder / WEIGHTS).is_file() or any(folder.glob('best_*.pth')) or not (folder / LAST).is_file():
+        return _only_file(folder, WEIGHTS, 'best_*.pth')
+    return last_checkpoint_in(folder)
+
+
+def last_checkpoint_in(folder: str | Path) -> Path:
+    """The last checkpoint that training left in a folder, which may have been moved since.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    # training writes the whole path; the folder's part of it is where the folder was then
+    path = Path(folder, Path((Path(folder) / LAST).read_text(encoding='utf-8').strip()).name)
+    if not path.is_file():
+        raise FileNotFoundError(f'{path}: no such file, though {LAST} names it')
+    return path
 
 
 def _only_file(folder: Path, exported: str, trained: str | None) -> Path:
@@ -143,6 +165,20 @@ def _only_file(folder: Path, exported: str, trained: str | None) -> Path:
         files = f'one file {trained}, found {[path.name for path in found]}, and no {exported}' if trained else exported
         raise FileNotFoundError(f'{folder}: expected {files}; name the one you mean')
     return found[0]
+
+
+def input_size(cfg: Config) -> tuple[int, int]:
+    """(height, width) of the photos that the model gets when it is tested, in pixels.
+
+    Raises:
+        ValueError: the test pipeline has no ``Resize`` to a size of its own, or several.
+    """
+    steps = [step for step in _nodes(cfg.test_dataloader.dataset.pipeline) if step.get('type') == 'Resize']
+    scales = [step.get('scale') for step in steps]
+    if len(scales) != 1 or not isinstance(scales[0], (list, tuple)):
+        raise ValueError(f'expected one Resize with scale=(width, height) in the test pipeline, got scales {scales}')
+    width, height = scales[0]
+    return height, width
 
 
 def without_pretrained(cfg: Config) -> Config:
@@ -185,9 +221,10 @@ def _read_json(path: Path) -> Config:
 
 
 _STOCK = {
-    *('AdamW', 'BN', 'CheckpointHook', 'CosineAnnealingLR', 'DefaultSampler', 'DistSamplerSeedHook'),
-    *('EpochBasedTrainLoop', 'GN', 'IterTimerHook', 'LN', 'LinearLR', 'LocalVisBackend', 'LoggerHook', 'OptimWrapper'),
-    *('PackSegInputs', 'ParamSchedulerHook', 'Resize', 'SyncBN', 'TensorboardVisBackend', 'ValLoop', 'Visualizer'),
+    *('AdamW', 'BN', 'CheckpointHook', 'Constant', 'CosineAnnealingLR', 'DefaultSampler', 'DistSamplerSeedHook'),
+    *('EpochBasedTrainLoop', 'GN', 'IterTimerHook', 'Kaiming', 'LN', 'LinearLR', 'LocalVisBackend', 'LoggerHook'),
+    *('OptimWrapper', 'PackSegInputs', 'ParamSchedulerHook', 'Resize', 'SyncBN', 'TensorboardVisBackend', 'ValLoop'),
+    'Visualizer',
 }
 """Of mmengine, mmcv and mmseg: what our configs use, none of which runs or unpickles what its arguments name."""
 
@@ -208,6 +245,11 @@ def set_everywhere(root: Any, key: str, value: Any) -> None:
     for node in _nodes(root):
         if key in node:
             node[key] = value
+
+
+def names_pretrained(root: Any) -> bool:
+    """Whether weights, or a tokenizer, are read from elsewhere: what :func:`without_pretrained` takes out."""
+    return any(node.get('pretrained') or node.get('type') == 'Pretrained' for node in _nodes(root))
 
 
 def _drop_pretrained_init(root: Any) -> None:

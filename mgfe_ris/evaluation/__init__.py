@@ -3,6 +3,7 @@ from .complexity import Complexity, count_complexity
 from .generalized import GeneralizedRefSegMetric, summarize_generalized
 from .iou import intersection_and_union, summarize
 from .loop import SplitsTestLoop
+from .machine import describe_machine
 from .memory import Memory, trace_memory
 from .metric import RefSegMetric
 from .speed import measure_speed
@@ -18,6 +19,7 @@ __all__ = [
     'SplitsTestLoop',
     'Workload',
     'count_complexity',
+    'describe_machine',
     'intersection_and_union',
     'measure_speed',
     'summarize',

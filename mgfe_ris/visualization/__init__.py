@@ -1,26 +1,29 @@
-from .ablation_report import ablation_table, plot_ablation, plot_first_steps
+from .ablation_report import ablation_table, milliseconds_per_step, plot_first_steps, write_ablation
 from .comparison import compare
 from .curves import plot_curves, read_scalars
 from .draw import caption, grid, overlay, read_photo
-from .feature_maps import draw_stages, heat
+from .feature_maps import STAGES_LEGEND, Response, draw_stages
 from .hook import PictureHook
-from .results_report import factors, plot_factors, read_results, side_by_side, worst
+from .results_report import Record, decode_mask, factors, plot_factors, read_results, side_by_side, titled, worst
 from .speed_report import plot_speed, speed_table
 from .statistics import SplitStatistics, count_samples, plot_statistics, statistics_table
 
 __all__ = [
+    'STAGES_LEGEND',
     'PictureHook',
+    'Record',
+    'Response',
     'SplitStatistics',
     'ablation_table',
     'caption',
     'compare',
     'count_samples',
+    'decode_mask',
     'draw_stages',
     'factors',
     'grid',
-    'heat',
+    'milliseconds_per_step',
     'overlay',
-    'plot_ablation',
     'plot_curves',
     'plot_factors',
     'plot_first_steps',
@@ -32,5 +35,7 @@ __all__ = [
     'side_by_side',
     'speed_table',
     'statistics_table',
+    'titled',
     'worst',
+    'write_ablation',
 ]

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from mmengine.config import DictAction
 
-from mgfe_ris.apis import find_config, load_config
-from mgfe_ris.apis.config import CONFIG_ROOT
+from mgfe_ris.apis import find_config, input_size, load_config, weights_in
+from mgfe_ris.apis.config import CONFIG_ROOT, last_checkpoint_in
 
 REPO = Path(__file__).parents[2]
 CONFIGS = sorted((REPO / 'configs').glob('[!_]*/*.py'))
@@ -199,3 +199,46 @@ def test_a_config_that_imports_what_is_not_there_is_named(tmp_path):
     config.write_text("custom_imports = dict(imports=['no_such_module'])\n")
     with pytest.raises(ValueError, match=r'own\.py: Failed to import custom modules .*no_such_module.* on PYTHONPATH'):
         load_config(config)
+
+
+# What training leaves
+
+
+def work_dir(folder: Path, *files: str, last: str | None = None) -> Path:
+    folder.mkdir()
+    for name in files:
+        (folder / name).write_text('')
+    if last:
+        (folder / 'last_checkpoint').write_text(f'/where/it/was/then/{last}')
+    return folder
+
+
+def test_weights_of_a_training_are_the_best_else_the_last(tmp_path):
+    epochs = ('epoch_1.pth', 'epoch_2.pth')
+    validated = work_dir(tmp_path / 'validated', *epochs, 'best_oIoU_epoch_1.pth', last='epoch_2.pth')
+    assert weights_in(validated) == validated / 'best_oIoU_epoch_1.pth'
+    assert last_checkpoint_in(validated) == validated / 'epoch_2.pth'
+    never = work_dir(tmp_path / 'never', *epochs, last='epoch_2.pth')
+    assert weights_in(never) == weights_in(str(never)) == never / 'epoch_2.pth', 'by its name, in the folder of today'
+    exported = work_dir(tmp_path / 'exported', *epochs, 'model.safetensors', last='epoch_2.pth')
+    assert weights_in(exported) == exported / 'model.safetensors'
+    assert weights_in('a.pth') == 'a.pth'
+
+
+def test_weights_that_are_not_there_are_named(tmp_path):
+    lost = work_dir(tmp_path / 'lost', 'epoch_1.pth', last='epoch_2.pth')
+    with pytest.raises(FileNotFoundError, match=r'lost/epoch_2\.pth: no such file, though last_checkpoint names it'):
+        weights_in(lost)
+    with pytest.raises(FileNotFoundError, match=r'expected one file best_\*\.pth, found \[\]'):
+        weights_in(work_dir(tmp_path / 'unknown', 'epoch_1.pth'))
+    with pytest.raises(FileNotFoundError, match=r'found \[.best_a\.pth., .best_b\.pth.\]'):
+        weights_in(work_dir(tmp_path / 'two', 'best_a.pth', 'best_b.pth', last='epoch_2.pth'))
+
+
+def test_the_size_of_what_a_model_gets(tmp_path):
+    assert input_size(load_config(PAPER)) == (480, 480), 'inside of OncePerPhoto'
+    assert input_size(load_config(TINY)) == (64, 64), 'on its own'
+    scale = 'test_dataloader.dataset.pipeline.0.transforms.1.scale'
+    assert input_size(load_config(PAPER, {scale: (640, 320)})) == (320, 640), 'height first'
+    with pytest.raises(ValueError, match=r'expected one Resize with scale=\(width, height\).*, got scales \[480\]'):
+        input_size(load_config(PAPER, {scale: 480}))

@@ -3,6 +3,8 @@
 import csv
 import json
 import os
+import runpy
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+
+from mgfe_ris.apis import AblationRun, find_rows, load_model, row_config
 
 REPO = Path(__file__).parents[2]
 TOOL = REPO / 'tools/analysis_tools/ablate.py'
@@ -26,15 +30,12 @@ def command(refshapes, small_model):
     return [*fixed, '--cfg-options', *(f'{key}={value}' for key, value in options.items())]
 
 
+SETTINGS = dict(cwd=REPO, env={**os.environ, 'PYTHONPATH': str(REPO), 'OMP_NUM_THREADS': '1'}, text=True)
+
+
 def run(*args: object) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, '-W', 'ignore', str(TOOL), *map(str, args)],
-        cwd=REPO,
-        env={**os.environ, 'PYTHONPATH': str(REPO), 'OMP_NUM_THREADS': '1'},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [sys.executable, '-W', 'ignore', str(TOOL), *map(str, args)]
+    return subprocess.run(command, **SETTINGS, capture_output=True, check=False)
 
 
 @pytest.fixture(scope='module')
@@ -43,12 +44,16 @@ def whole(command, tmp_path_factory) -> Path:
     done = run(*command, '--out', out)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert '1_ratio-1-4: ' in done.stdout and ' M parameters, ' in done.stdout and ' GFLOPs' in done.stdout
-    assert '2/2' in done.stderr, 'the progress'
+    progress = done.stderr.splitlines()[-1]
+    assert '100%' in progress and '4.0/4.0 epochs' in progress
+    assert '1_ratio-1-4, seed 0; 3_ratio-1-1, seed 0' in done.stderr, 'what runs'
     return out
 
 
 def test_the_table_says_what_the_tests_found(whole):
-    header, _, *rows = (whole / 'table9_refshapes.md').read_text().splitlines()
+    text = (whole / 'table9_refshapes.md').read_text()
+    assert text.startswith('# table9 on refshapes\n') and 'ablate.py table9 --data refshapes' in text
+    header, _, *rows = (line for line in text.splitlines() if line.startswith('|'))
     assert len(rows) == 2 and 'GFLOPs' in header and '±' not in rows[0], 'one seed has no spread'
     with open(whole / 'table9_refshapes.csv') as file:
         runs = list(csv.DictReader(file))
@@ -64,11 +69,18 @@ def test_the_table_says_what_the_tests_found(whole):
 
 def test_what_is_done_is_not_done_again(whole, command):
     files = sorted(whole.glob('table9_refshapes/*/seed0/*'))
-    before = {path: path.stat().st_mtime_ns for path in files if path.name != 'config.py'}
+    before = {path: path.stat().st_mtime_ns for path in files}
     table = (whole / 'table9_refshapes.md').read_text()
     assert run(*command, '--out', whole).returncode == 0
     assert before == {path: path.stat().st_mtime_ns for path in before}
     assert (whole / 'table9_refshapes.md').read_text() == table
+
+
+def test_a_run_s_folder_is_a_model_that_can_be_looked_at(whole):
+    train = whole / 'table9_refshapes/3_ratio-1-1/seed0/train'
+    assert not list(train.glob('best_*.pth')), 'it never validated'
+    ours, theirs = load_model(train).state_dict(), torch.load(train / 'epoch_2.pth', weights_only=False)['state_dict']
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
 def test_interrupted_behind_the_first_epoch_it_ends_with_the_same_weights(whole, tmp_path):
@@ -81,10 +93,9 @@ def test_interrupted_behind_the_first_epoch_it_ends_with_the_same_weights(whole,
         'm.EpochBasedTrainLoop.run_epoch = lambda loop: sys.exit(9) if loop.epoch == 1 else run(loop)\n' \
         f'sys.argv = {train[3:]!r}\n' \
         f'runpy.run_path({train[3]!r}, run_name="__main__")\n'  # fmt: skip
-    settings = dict(cwd=REPO, env={**os.environ, 'PYTHONPATH': str(REPO), 'OMP_NUM_THREADS': '1'}, capture_output=True)
-    assert subprocess.run([*train[:3], '-c', stop], **settings).returncode == 9
+    assert subprocess.run([*train[:3], '-c', stop], **SETTINGS, capture_output=True).returncode == 9
     assert (tmp_path / 'epoch_1.pth').is_file() and not (tmp_path / 'epoch_2.pth').exists()
-    assert subprocess.run([*train, '--resume'], **settings).returncode == 0
+    assert subprocess.run([*train, '--resume'], **SETTINGS, capture_output=True).returncode == 0
     ours, theirs = (
         torch.load(folder / 'epoch_2.pth', weights_only=False)['state_dict']
         for folder in (tmp_path, finished / 'train')
@@ -113,11 +124,188 @@ def test_other_settings_in_the_same_folder_are_refused(whole, command):
     assert done.returncode == 2 and 'holds a run of other settings' in done.stderr
 
 
-def test_a_run_that_fails_is_named_and_the_others_go_on(command, tmp_path):
-    done = run(*command, 'train_dataloader.dataset.split=nowhere', '--out', tmp_path)
-    assert done.returncode == 1
-    assert '1_ratio-1-4, seed 0: train.py failed; the end of ' in done.stderr
-    assert '3_ratio-1-1, seed 0: train.py failed; the end of ' in done.stderr
-    assert 'no table yet' in done.stdout
-    log = tmp_path / 'table9_refshapes/1_ratio-1-4/seed0/log.txt'
-    assert "no split 'nowhere'" in log.read_text()
+@pytest.mark.parametrize(
+    ('change', 'said'),
+    [
+        ('data_root=nowhere', 'nowhere/refshapes'),
+        ('train_dataloader.dataset.split=nowhere', "no split 'nowhere'"),
+        ('model.neck.refine.widht=3', "unexpected keyword argument 'widht'"),
+        ('model.text_encoder.pretrained=no-such/model', "'no-such/model' is neither a local folder nor to be had"),
+    ],
+)
+def test_what_no_run_could_begin_with_is_named_before_anything_is_written(command, tmp_path, monkeypatch, change, said):
+    monkeypatch.setattr(sys, 'argv', ['ablate.py', *command, change, '--out', str(tmp_path)])
+    tool = runpy.run_path(str(TOOL))
+    with pytest.raises((OSError, ValueError), match=said):
+        tool['plan'](tool['parse_args']())
+    assert not list(tmp_path.iterdir())
+
+
+# With tools that train nothing
+
+
+@pytest.fixture
+def tool(tmp_path, monkeypatch) -> dict:
+    """The functions of ablate.py."""
+    (tmp_path / 'tools').mkdir()
+    monkeypatch.setattr('mgfe_ris.apis.ablation.TOOLS', tmp_path / 'tools')
+    return runpy.run_path(str(TOOL))
+
+
+def prepared(folder: Path, rows: int, seeds: int = 1) -> list[AblationRun]:
+    files = list(find_rows('table3').items())[:rows]
+    runs = [
+        AblationRun(row, seed, folder / row / f'seed{seed}', row_config(path, 'refshapes', seed, epochs=2))
+        for seed in range(seeds)
+        for row, path in files
+    ]
+    for run in runs:
+        run.prepare()
+    return runs
+
+
+TRAIN = """
+import pathlib, sys
+folder = pathlib.Path(sys.argv[3])
+folder.mkdir()
+for name in ('epoch_2.pth', 'last_checkpoint'):
+    (folder / name).write_text('epoch_2.pth')
+"""
+FAIL_THE_FIRST = 'import sys\nif "1_baseline" in sys.argv[1]: exit("Epoch(train) [1][ 5/10]")\n'
+TEST = """
+import pathlib, sys
+folder = pathlib.Path(sys.argv[-1])
+folder.mkdir()
+(folder / 'val.jsonl').write_text('{}')
+"""
+
+
+def test_each_row_runs_once_in_the_order_of_the_table(tool, command, tmp_path, monkeypatch):
+    rows = ['3_ratio-1-1', '1_ratio-1-4', '1_ratio-1-4']
+    args = [*command[:4], *rows, *command[6:], '--seeds', '2', '--out', str(tmp_path / 'out')]
+    monkeypatch.setattr(sys, 'argv', ['ablate.py', *args])
+    runs, known = tool['plan'](tool['parse_args']())
+    assert [(run.row, run.seed) for run in runs] == [(row, seed) for seed in (0, 1) for row in sorted({*rows})]
+    assert list(known) == sorted({*rows}), 'the first one is the baseline'
+    assert not (tmp_path / 'out').exists()
+
+
+def test_the_table_is_written_behind_each_seed_and_progress_leaves_out_what_failed(tool, tmp_path, capfd):
+    (tmp_path / 'tools/train.py').write_text(FAIL_THE_FIRST + TRAIN)
+    (tmp_path / 'tools/test.py').write_text(TEST)
+    runs = prepared(tmp_path / 'out', rows=2, seeds=2)
+    written = []
+    failed = tool['work'](runs, 1, lambda: written.append([run.done for run in runs]))
+    assert written == [[False, True, False, False]], 'behind seed 0; the last one is for the caller to write'
+    assert [run.done for run in runs] == [False, True, False, True] and list(failed) == [runs[0], runs[2]]
+    said = capfd.readouterr().err
+    assert said.count('error: 1_baseline, seed 0: train.py failed') == 1
+    assert '5.0/5.0 epochs' in said.splitlines()[-1], 'two of two epochs, and half an epoch of each that failed'
+
+
+@pytest.mark.parametrize(('jobs', 'threads'), [(1, '6\n'), (2, '3\n'), (9, '1\n')])
+def test_runs_share_the_cores_that_this_process_may_use(tool, tmp_path, monkeypatch, jobs, threads):
+    monkeypatch.setattr(os, 'sched_getaffinity', lambda _: set(range(6)), raising=False)
+    (tmp_path / 'tools/train.py').write_text('exit(1)')
+    (run,) = prepared(tmp_path / 'out', rows=1)
+    tool['work']([run], jobs, lambda: None)
+    assert (run.folder / 'threads.txt').read_text() == threads
+
+
+def test_a_folder_is_for_one_at_a_time(tool, tmp_path):
+    pytest.importorskip('fcntl')
+    with tool['alone_in'](tmp_path / 'out'):
+        with pytest.raises(BlockingIOError) as error, tool['alone_in'](tmp_path / 'out'):
+            pass
+        assert str(error.value) == f'{tmp_path / "out"}: another ablate.py works there; wait for it, or end it'
+        with tool['alone_in'](tmp_path / 'other'):
+            pass
+    with tool['alone_in'](tmp_path / 'out'):
+        pass
+
+
+def ablate(tool: dict, monkeypatch, *args: object) -> int | str:
+    """Its exit status, in this process."""
+    monkeypatch.setattr(sys, 'argv', ['ablate.py', *map(str, args)])
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            tool['main']()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return ended.value.code
+
+
+def test_who_comes_second_is_refused(tool, command, tmp_path, monkeypatch, capfd):
+    pytest.importorskip('fcntl')
+    with tool['alone_in'](tmp_path / 'table9_refshapes'):
+        assert ablate(tool, monkeypatch, *command, '--out', tmp_path) == 2
+    assert 'another ablate.py works there' in capfd.readouterr().err.splitlines()[-1]
+    assert [path.name for path in (tmp_path / 'table9_refshapes').iterdir()] == ['.lock']
+
+
+def test_a_run_that_fails_is_named_once_and_the_others_go_on(tool, command, tmp_path, monkeypatch, capfd):
+    (tmp_path / 'tools/train.py').write_text('print("error: too few samples"); exit(2)')
+    status = ablate(tool, monkeypatch, *command, '--out', tmp_path)
+    assert str(status).startswith('error: 2 of 2 runs failed')
+    said = capfd.readouterr()
+    for row in ('1_ratio-1-4', '3_ratio-1-1'):
+        (line,) = [line for line in said.err.splitlines() if f'error: {row}, seed 0: train.py failed' in line]
+        assert line.endswith('log.txt): too few samples')
+    assert 'no table yet' in said.out
+
+
+TRAIN_OR_END = """
+import json, os, pathlib, sys, time
+folder = pathlib.Path(sys.argv[3])
+if 'seed1' in sys.argv[1]:
+    (folder.parent / 'pid').write_text(str(os.getpid()))
+    pids = [folder.parents[2] / row / 'seed1/pid' for row in ('1_ratio-1-4', '3_ratio-1-1')]
+    if 'ratio-1-1' in sys.argv[1]:
+        while not all(pid.is_file() for pid in pids):
+            time.sleep(0.1)
+        os.kill(os.getppid(), SIGNAL)
+    time.sleep(60)
+(folder / '1/vis_data').mkdir(parents=True)
+lines = [dict(loss=1 / step, time=0.1, data_time=0.0, step=step, epoch=1) for step in (10, 20)]
+(folder / '1/vis_data/scalars.json').write_text(''.join(json.dumps(line) + '\\n' for line in lines))
+for name in ('epoch_2.pth', 'last_checkpoint'):
+    (folder / name).write_text('epoch_2.pth')
+"""
+TEST_SOME = """
+import json, pathlib, sys
+folder = pathlib.Path(sys.argv[-1])
+folder.mkdir()
+mask = dict(size=[8, 8], counts='P2')
+names = dict(img_path='a.jpg', sentence='a', ref_id=1, sent_id=1, pred=mask, truth=mask)
+lines = [dict(names, img_id=i, intersection=i + 1, union=10, iou=(i + 1) / 10) for i in range(5)]
+(folder / 'val.jsonl').write_text(''.join(json.dumps(line) + '\\n' for line in lines))
+"""
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(sys.platform == 'win32', reason='other signals')
+@pytest.mark.parametrize('kind', [signal.SIGTERM, signal.SIGINT])
+def test_whoever_ends_it_ends_the_trainings_and_gets_a_table(tool, command, tmp_path, monkeypatch, capfd, kind):
+    """While both rows train seed 1."""
+    (tmp_path / 'tools/train.py').write_text(TRAIN_OR_END.replace('SIGNAL', str(int(kind))))
+    (tmp_path / 'tools/test.py').write_text(TEST_SOME)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's jobs in the background ignore it
+    try:
+        assert ablate(tool, monkeypatch, *command, '--seeds', '2', '--out', tmp_path) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
+    said = capfd.readouterr()
+    assert said.err.splitlines()[-1] == 'interrupted: run the same command to go on'
+    pids = [int(path.read_text()) for path in tmp_path.glob('table9_refshapes/*/seed1/pid')]
+    assert len(pids) == 2 and not any(is_alive(pid) for pid in pids)
+    assert (tmp_path / 'table9_refshapes.md').is_file() and said.out.count('wrote ') == 2, (
+        'behind seed 0, and at the end'
+    )

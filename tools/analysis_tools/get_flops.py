@@ -9,7 +9,7 @@ import argparse
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file, or the name of one of ours')
-    parser.add_argument('--size', type=int, nargs=2, default=(480, 480), metavar=('HEIGHT', 'WIDTH'))
+    parser.add_argument('--size', type=int, nargs=2, metavar=('HEIGHT', 'WIDTH'), help="default: the config's own")
     parser.add_argument('--words', type=int, default=30, help="tokens of the sentence; the paper's tables: 30")
     parser.add_argument('--cfg-options', nargs='+', action='extend', help='changes, e.g. model.loss.ratio=0.5')
     return parser.parse_args()
@@ -21,13 +21,14 @@ def main() -> None:
     from mmengine.registry import init_default_scope
     from mmseg.registry import MODELS
 
-    from mgfe_ris.apis import load_config, report_errors
+    from mgfe_ris.apis import input_size, load_config, report_errors
     from mgfe_ris.evaluation import count_complexity
 
     with report_errors():
         cfg = load_config(args.config, args.cfg_options, from_scratch=True)
         init_default_scope('mmseg')
-        c = count_complexity(MODELS.build(cfg.model), tuple(args.size), args.words)
+        size = tuple(args.size or input_size(cfg))
+        c = count_complexity(MODELS.build(cfg.model), size, args.words)
         rows = [
             ('Params (M), as in the paper', c.image_params + c.text_params),
             ('  image side', c.image_params),
@@ -36,7 +37,7 @@ def main() -> None:
             ('  + attention products', c.image_modules + c.image_attention),
             ('  + attention products + text encoder', c.image_modules + c.image_attention + c.text),
         ]
-        print(f'{args.config}: one photo of {args.size[0]}x{args.size[1]}, {args.words} words')
+        print(f'{args.config}: one photo of {size[0]}x{size[1]}, {args.words} words')
         for label, value in rows:
             print(f'{label:40}{value:10.2f}')
         print('GFLOPs: giga multiply-accumulates. As in the paper: convolutions, linear layers, normalisations and the')
