@@ -1,7 +1,6 @@
 # The choice of encoders: Swin-B, as a change of Swin-L, so that bases with another encoder get all of it.
 _base_ = '../mgfe_ris/mgfe-ris_swin-large_refcoco.py'
 
-channels = (128, 256, 512, 1024)
 model = dict(
     encoder=dict(
         embed_dims=128,
@@ -11,6 +10,6 @@ model = dict(
             'swin_base_patch4_window12_384_20220317-55b0104a.pth'
         ),
     ),
-    neck=dict(channels=channels),
-    decode_head=dict(channels=channels),
+    neck=dict(channels=(128, 256, 512, 1024)),
+    decode_head=dict(channels=(128, 256, 512, 1024)),
 )
