@@ -8,14 +8,14 @@ key                value                                     written by         
 =================  ========================================  ===================  ==========================
 ``img_path``       str, the photo's file                     data set             metric, pictures
 ``img_id``         int, of ``instances.json``                data set             metric
-``ref_id``         int, the object's, of the refs            data set             metric
+``ref_id``         int, the object's, of the refs            data set             metric, pictures
 ``sent_id``        int, the sentence's, of the refs          ``PickSentence``     metric, pictures
-``sentence``       str                                       ``PickSentence``     preprocessor, metric
+``sentence``       str                                       ``PickSentence``     all but the loss
 ``ori_shape``      (height, width) of the photo, pixels      ``LoadPhoto``        apis
 ``img_shape``      (height, width) of the input, pixels      ``Resize``           apis
-``gt_sem_seg``     PixelData, (1, H, W) int64: 1 on the      ``PackSegInputs``    segmentor's loss, metric
+``gt_sem_seg``     PixelData, (1, H, W) int64: 1 on the      ``PackSegInputs``    loss, metric, pictures
                    object, 0 elsewhere, 255 = ignore
-``seg_logits``     PixelData, (2, H, W) float: background    segmentor            apis
+``seg_logits``     PixelData, (2, H, W) float: background    segmentor            metric, pictures, apis
                    and target, at the input's size
 ``pred_sem_seg``   PixelData, (1, H, W) int64: 1 = target,   segmentor            metric, pictures
                    at the input's size

@@ -20,5 +20,6 @@ default_hooks = dict(
     checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=1, save_best='oIoU', rule='greater'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     epoch_summary=dict(type='EpochSummaryHook'),
+    pictures=dict(type='ValidationPictureHook', count=8),  # pictures/val_epoch_1.png in the work dir
 )
 custom_hooks = []  # dict(type='EMAHook'): validate, test and save the moving average of the weights

@@ -1,19 +1,21 @@
 from .ablation_report import ablation_table, milliseconds_per_step, plot_first_steps, write_ablation
 from .comparison import compare
 from .curves import plot_curves, read_scalars
-from .draw import caption, grid, overlay, read_photo
+from .draw import PALETTE, caption, grid, overlay, read_photo
 from .feature_maps import STAGES_LEGEND, Response, draw_stages
-from .hook import PictureHook
+from .hook import PictureHook, ValidationPictureHook
 from .results_report import Record, decode_mask, factors, plot_factors, read_results, side_by_side, titled, worst
 from .speed_report import plot_speed, speed_table
 from .statistics import SplitStatistics, count_samples, plot_statistics, statistics_table
 
 __all__ = [
+    'PALETTE',
     'STAGES_LEGEND',
     'PictureHook',
     'Record',
     'Response',
     'SplitStatistics',
+    'ValidationPictureHook',
     'ablation_table',
     'caption',
     'compare',

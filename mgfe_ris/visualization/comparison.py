@@ -13,15 +13,20 @@ def compare(
     Args:
         photo: (H, W, 3) RGB.
         sentence: what was asked.
-        truth: (h, w) bool.
+        truth: (h, w) bool; all False if the sentence means nothing in the photo.
         prediction: (h, w) bool.
-        iou: in [0, 1].
+        iou: in [0, 1]; not shown where there is no truth.
         width: of each of the three, pixels.
     """
     photo = resized(photo, width)
+    score = f', IoU {100 * iou:.0f} %' if truth.any() else ''
     panels = [
         caption(photo, sentence),
-        caption(overlay(photo, truth, TRUTH), 'truth'),
-        caption(overlay(photo, prediction, PREDICTION), f'prediction, IoU {100 * iou:.0f} %'),
+        caption(overlay(photo, truth, TRUTH), _said('truth', truth)),
+        caption(overlay(photo, prediction, PREDICTION), _said('prediction', prediction) + score),
     ]
     return grid(panels, columns=3)
+
+
+def _said(what: str, mask: np.ndarray) -> str:
+    return what if mask.any() else f'{what}: nothing'

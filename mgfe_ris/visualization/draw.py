@@ -1,15 +1,21 @@
 """Masks on photos. Pictures are RGB arrays, (height, width, 3) uint8; masks are bool, (height, width)."""
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from math import ceil
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageOps
+
+from .fonts import Lettering, clusters
 
 # Okabe and Ito's blue and orange: colour-blind people can tell them apart
 TRUTH = (0, 114, 178)
 PREDICTION = (230, 159, 0)
+# Theirs, too, for several masks on one photo; the first is PREDICTION
+PALETTE = (PREDICTION, (86, 180, 233), (0, 158, 115), (204, 121, 167), TRUTH, (213, 94, 0))
 
 
 def read_photo(path: str | Path) -> np.ndarray:
@@ -27,28 +33,64 @@ def resized(photo: np.ndarray, width: int = 192) -> np.ndarray:
 def overlay(
     photo: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int] = PREDICTION, alpha: float = 0.45
 ) -> np.ndarray:
-    """The photo with the mask filled translucently and outlined; a mask of another size is stretched."""
-    height, width = photo.shape[:2]
-    if mask.shape != (height, width):
-        mask = cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
+    """The photo with the mask filled translucently and outlined; a mask of another size is stretched.
+
+    The outline lies inside: what is not meant stays as it is. It is a line in the colour and a white one within it, so
+    that one of them shows on a photo of any colour.
+    """
     picture = photo.copy()
-    picture[mask] = (1 - alpha) * photo[mask] + alpha * np.array(colour)
-    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    outlined = cv2.drawContours(picture, contours, -1, colour, max(3, round(max(height, width) / 150)))
-    outlined[~mask] = photo[~mask]  # the outline lies inside: what is not meant stays as it is
-    return outlined
+    mask = _stretched(mask, photo)
+    if not mask.any():
+        return picture
+    window = _window(mask)
+    patch, mask = picture[window], mask[window]
+    side = max(photo.shape)
+    line = max(1, min(2, round(side / 64)), round(side / 200))
+    depth = _depth(mask)
+    blend = np.rint((1 - alpha) * np.arange(256)[:, None] + alpha * np.array(colour)).astype(np.uint8)
+    np.copyto(patch, cv2.LUT(patch, blend[None]), where=mask[..., None])
+    patch[mask & (depth < line + max(1, line // 2) + 0.5)] = 255
+    patch[mask & (depth < line + 0.5)] = colour
+    return picture
+
+
+def outlined(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The photo with a white line in a black one around the mask, which shows on every colour; a mask of another size
+    is stretched."""
+    contours, _ = cv2.findContours(_stretched(mask, photo).astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    picture = cv2.drawContours(photo.copy(), contours, -1, (0, 0, 0), 3)
+    return cv2.drawContours(picture, contours, -1, (255, 255, 255), 1)
+
+
+def _stretched(mask: np.ndarray, photo: np.ndarray) -> np.ndarray:
+    height, width = photo.shape[:2]
+    if mask.shape == (height, width):
+        return mask
+    return cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
+
+
+def _window(mask: np.ndarray) -> tuple[slice, slice]:
+    """Where the mask is: the rest of a large photo need not be looked at again."""
+    rows, columns = mask.any(1).nonzero()[0], mask.any(0).nonzero()[0]
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+
+def _depth(mask: np.ndarray) -> np.ndarray:
+    """Distance of each pixel to the next outside of the mask, or of the photo: 1 on the border."""
+    padded = np.pad(mask.astype(np.uint8), 1)
+    return cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
 
 
 def caption(picture: np.ndarray, text: str, size: int | None = None) -> np.ndarray:
     """The picture with lines of text below it, wrapped to its width; ``size`` is the font's, in pixels."""
     width = picture.shape[1]
     size = size or max(11, width // 28)
-    font = ImageFont.load_default(size)
-    lines = _wrap(text, font, width - size)
+    letters = Lettering(text, size)
+    lines = _wrap(letters, width - size)
     strip = Image.new('RGB', (width, round(1.35 * size * len(lines) + 0.5 * size)), 'white')
-    draw = ImageDraw.Draw(strip)
+    canvas = ImageDraw.Draw(strip)
     for i, line in enumerate(lines):
-        draw.text((size // 2, round((1.35 * i + 0.2) * size)), line, fill='black', font=font)
+        letters.draw(canvas, size // 2, round((1.35 * i + 0.2) * size) + letters.ascent, line)
     return np.concatenate([picture, np.asarray(strip)])
 
 
@@ -69,26 +111,26 @@ def _beside(pictures: Sequence[np.ndarray], columns: int, width: int, gap: int) 
     return row
 
 
-def _parts(word: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> Iterator[str]:
-    """A word as it is, or, if it is wider than the picture, in parts that fit."""
-    while word:
-        end = len(word)
-        while end > 1 and font.getlength(word[:end]) > width:
-            end -= 1
-        yield word[:end]
-        word = word[end:]
-
-
-def _wrap(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> list[str]:
+def _wrap(letters: Lettering, width: int) -> list[str]:
     lines: list[str] = []
-    for paragraph in text.split('\n'):
+    for paragraph in letters.text.split('\n'):
         line = ''
-        for part in (p for word in paragraph.split() for p in _parts(word, font, width)):
+        for part in (p for word in paragraph.split() for p in _parts(letters, word, width)):
             longer = f'{line} {part}'.strip()
-            if line and font.getlength(longer) > width:
+            if line and letters.length(longer) > width:
                 lines.append(line)
                 line = part
             else:
                 line = longer
         lines.append(line)
     return lines
+
+
+def _parts(letters: Lettering, word: str, width: int) -> Iterator[str]:
+    """A word as it is, or, if it is wider than the picture, in parts that fit. Chinese is one long word."""
+    left = list(clusters(word))
+    while left:
+        most = range(1, min(len(left), max(width, 1)) + 1)  # no letter is narrower than a pixel
+        fit = bisect_right(most, width, key=lambda end: ceil(letters.length(''.join(left[:end]))))
+        part, left = left[: max(fit, 1)], left[max(fit, 1) :]
+        yield ''.join(part)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from .draw import caption, grid, overlay, resized
+from .draw import caption, grid, outlined, overlay, resized
 
 
 class Response(NamedTuple):
@@ -72,16 +72,6 @@ def heat(photo: np.ndarray, values: np.ndarray, highest: float, alpha: float = 0
     colours = cv2.applyColorMap(scaled, cv2.COLORMAP_VIRIDIS)[..., ::-1]
     grey = photo.mean(-1, keepdims=True)  # its own colours would be taken for heat
     return (alpha * colours + (1 - alpha) * grey).astype(np.uint8)
-
-
-def outlined(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The photo with a white line in a black one around the mask, which shows on every colour; a mask of another size
-    is stretched."""
-    height, width = photo.shape[:2]
-    mask = cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
-    contours, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    picture = cv2.drawContours(photo.copy(), contours, -1, (0, 0, 0), 3)
-    return cv2.drawContours(picture, contours, -1, (255, 255, 255), 1)
 
 
 def _norm(x: np.ndarray) -> np.ndarray:

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pycocotools.mask as coco_mask
 
-from .draw import PREDICTION, caption, grid, overlay, read_photo, resized
-from .feature_maps import outlined
+from .draw import PREDICTION, caption, grid, outlined, overlay, read_photo, resized
 from .statistics import COLOURS, MARKS
 
 Record = Mapping[str, Any]
