@@ -80,6 +80,27 @@ def small_swin() -> dict:
     }
 
 
+@pytest.fixture(scope='session')
+def model_folder(small_model: dict, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model with random weights, as ``save_folder`` writes it; its masks are neither empty nor full.
+
+    Its weights make much of rounding: what is computed in another order shows in its masks.
+    """
+    import torch
+
+    from mgfe_ris.apis import build_model, load_config, save_folder
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = build_model(load_config('mgfe-ris_tiny_refshapes', small_model)).eval()
+        for value in model.parameters():
+            value.data.uniform_(-0.5, 0.5)
+        ids, words = model.data_preprocessor.tokenizer(['red ring'])
+        logits = model.segment(torch.randn(1, 3, 64, 64), ids, words).detach()[0]
+        model.decode_head.classify.bias.data[1] += (logits[0] - logits[1]).median()
+    return save_folder(model, tmp_path_factory.mktemp('model') / 'small')
+
+
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """Several threads wait for one another on a busy machine, which makes a small model many times slower."""

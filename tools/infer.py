@@ -1,34 +1,62 @@
-"""A mask for a sentence on your own photo.
+"""Masks for sentences on your own photos. Stopped and run again, it goes on; broken photos are listed at the end.
 
-Example: python tools/infer.py photo.jpg --text "the dog on the left" --checkpoint work_dirs/.../best.pth --out masks
+Examples:
+    python tools/infer.py photo.jpg --text "the dog on the left"
+    python tools/infer.py photos/ --text "the dog" "the ball" --model FOLDER --out found
+    python tools/infer.py list.csv --model FOLDER --out found
+
+list.csv has the columns photo and text; list.jsonl, lines {"photo": "dog.jpg", "text": "the dog"}.
+
+OUT gets masks/NAME.png (0 and 255), overlays/NAME.png and results.jsonl, a line for each photo and sentence with its
+name, photo, sentence, box (left, top, right, bottom), area, confidence and rle, the mask as COCO's tools read it.
 """
 
 import argparse
-from pathlib import Path
+import sys
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('photo', type=Path)
-    parser.add_argument('--text', required=True, help='which object is meant')
-    parser.add_argument('--checkpoint', type=Path, required=True, help='weights, or a folder with weights and config')
-    parser.add_argument('--config', help='default: the one beside the checkpoint')
-    parser.add_argument('--out', type=Path, default=Path('.'), help='folder for the pictures; default: this one')
+    parser.add_argument('source', help='photo, its http address, folder of photos, .csv or .jsonl')
+    parser.add_argument('--text', nargs='+', action='extend', default=[], help='which object is meant; one or several')
+    parser.add_argument('--model', help='folder, checkpoint, config or its name; default: work_dirs/quickstart')
+    parser.add_argument('--checkpoint', help='weights, where --model is a config')
+    parser.add_argument('--out', default='results', help='folder for the results; default: results')
+    parser.add_argument('--threshold', type=float, default=0.5, help='of the score, between 0 and 1; default: 0.5')
     parser.add_argument('--device', help='default: cuda if there is one, else cpu')
-    return parser.parse_args()
+    parser.add_argument('--precision', choices=['fp32', 'bf16'], default='fp32')
+    parser.add_argument('--batch-size', type=int, default=16, help='sentences computed at once; default: 16')
+    args = parser.parse_args()
+    if args.checkpoint and not args.model:
+        parser.error('--checkpoint is for a --model that is a config; a checkpoint beside its config is a --model')
+    return args
 
 
 def main() -> None:
     args = parse_args()
     # behind the arguments: --help and wrong options need not wait for what takes seconds to import
-    from mgfe_ris.apis import load_model, report_errors, save_result, segment_photo, weights_in
+    from tqdm import tqdm
+
+    from mgfe_ris.apis import RISInferencer, read_jobs, report_errors, segment_jobs
 
     with report_errors():
-        checkpoint = Path(weights_in(args.checkpoint))
-        model = load_model(args.config or checkpoint.parent, checkpoint, args.device)
-        mask = segment_photo(model, args.photo, args.text)
-        for path in save_result(args.out, args.photo, args.text, mask):
-            print(f'wrote {path}')
+        jobs = read_jobs(args.source, args.text)
+        model = args.model or 'work_dirs/quickstart'
+        inferencer = RISInferencer(model, args.checkpoint, args.device, args.precision, args.batch_size)
+        found = segment_jobs(inferencer, jobs, args.out, args.threshold)
+    broken = []
+    try:
+        with tqdm(found, total=len(jobs), unit='photo') as progress:
+            for _, error in progress:
+                if error:
+                    broken.append(str(error))
+                    progress.set_postfix(broken=len(broken))
+    except OSError as error:  # not of a photo: a full disk, for one
+        raise SystemExit(f'error: {args.out} cannot be written: {error}. Run again, it goes on') from error
+    print(f'wrote {args.out}: masks/, overlays/ and results.jsonl of {len(jobs) - len(broken)} photos')
+    if broken:
+        print(f'{len(broken)} of {len(jobs)} photos are broken:', *broken, sep='\n', file=sys.stderr)
+        raise SystemExit(1)
 
 
 if __name__ == '__main__':

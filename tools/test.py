@@ -77,7 +77,9 @@ def describe(runner: Runner) -> dict:
     loop, cfg = runner.test_loop, runner.cfg
     loops = loop.loops if isinstance(loop, SplitsTestLoop) else {'test': loop}
     datasets = {name: part.dataloader.dataset for name, part in loops.items()}
+    tested = cfg.test_dataloader.dataset
     report = dict(
+        data={key: tested[key] for key in ('ann_folder', 'split_by', 'ann_file', 'data_root') if tested.get(key)},
         protocol={name: dataset.metainfo.get('protocol') for name, dataset in datasets.items()},
         input_size=list(next(iter(datasets.values()))[0]['inputs'].shape[1:]),
         evaluator=[{key: value for key, value in metric.items() if key != 'per_sample'} for metric in _evaluators(cfg)],
@@ -102,9 +104,12 @@ def main() -> None:
 
 def write_metrics(path: Path, args: argparse.Namespace, metrics: dict, asked: dict, runner: Runner) -> None:
     from mgfe_ris.apis import unwrap
+    from mgfe_ris.models.checkpoints import fingerprint
 
-    cut = unwrap(runner.model).data_preprocessor.tokenizer.num_truncated
-    report = dict(config=args.config, checkpoint=args.checkpoint, metrics=metrics, **asked, truncated_sentences=cut)
+    model = unwrap(runner.model)
+    cut = model.data_preprocessor.tokenizer.num_truncated
+    of = dict(config=args.config, checkpoint=args.checkpoint, weights=fingerprint(model.state_dict()))
+    report = dict(**of, metrics=metrics, **asked, truncated_sentences=cut)
     path.write_text(json.dumps(report, indent=2) + '\n')
     print(f'wrote {path}')
 

@@ -5,38 +5,52 @@ from .config import config_in, find_config, input_size, load_config, weights_in,
 from .errors import report_errors
 from .features import stage_features
 from .folder import require_empty, save_folder
+from .inferencer import RISInferencer
+from .jobs import Job, read_jobs
 from .model import (
     build_model,
     check_checkpoint,
     check_weights,
     load_model,
+    load_trained,
     read_weights,
-    segment_photo,
     unwrap,
 )
-from .pictures import save_result
+from .onnx import OnnxSegmentor, export_onnx
+from .photos import open_photo
 from .precision import use_mixed_precision
+from .result import RISResult
+from .result_folder import segment_jobs
+from .traced import export_torch
 
 __all__ = [
     'AblationRun',
+    'Job',
+    'OnnxSegmentor',
+    'RISInferencer',
+    'RISResult',
     'build_model',
     'check_checkpoint',
     'check_inputs',
     'check_weights',
     'config_in',
     'describe',
+    'export_onnx',
+    'export_torch',
     'find_config',
     'find_rows',
     'input_size',
     'load_config',
     'load_model',
+    'load_trained',
+    'open_photo',
+    'read_jobs',
     'read_weights',
     'report_errors',
     'require_empty',
     'row_config',
     'save_folder',
-    'save_result',
-    'segment_photo',
+    'segment_jobs',
     'stage_features',
     'unwrap',
     'use_mixed_precision',

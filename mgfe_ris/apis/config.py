@@ -4,6 +4,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -112,7 +113,9 @@ def find_config(name: str | Path) -> Path:
     try:
         return ours[str(name).removesuffix('.py')]
     except KeyError:
-        raise FileNotFoundError(f'{name}: no such config file. Ours are {", ".join(ours)}') from None
+        near = get_close_matches(str(name), ours, n=3)
+        meant = f' Did you mean {" or ".join(near)}?' if near else ''
+        raise FileNotFoundError(f'{name}: no such config file or folder.{meant} Ours are {", ".join(ours)}') from None
 
 
 def config_in(folder: str | Path) -> Path:

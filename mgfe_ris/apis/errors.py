@@ -9,10 +9,11 @@ from contextlib import contextmanager
 def report_errors() -> Iterator[None]:
     """Print what is wrong with the input in one line and exit with status 2, instead of a traceback.
 
-    For the part of a tool that checks its input; what fails later keeps its traceback.
+    For the part of a tool that checks its input, and that what it needs is installed; what fails later keeps its
+    traceback.
     """
     try:
         yield
-    except (OSError, ValueError) as error:
+    except (ImportError, OSError, ValueError) as error:
         print(f'error: {error}', file=sys.stderr)
         raise SystemExit(2) from error

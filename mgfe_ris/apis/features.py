@@ -1,21 +1,21 @@
 """What happens inside of a model for one photo and one sentence."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .model import prepare_photo
+from .inferencer import RISInferencer
+from .photos import Photo
 
 
-def stage_features(model: Any, photo: str | Path, sentence: str) -> list[tuple[np.ndarray, np.ndarray]]:
+def stage_features(model: Any, photo: Photo, sentence: str) -> list[tuple[np.ndarray, np.ndarray]]:
     """What meets at the seam behind each stage of the encoder, of which figure 7 of the paper is drawn.
 
     Args:
         model: from :func:`load_model`.
-        photo: image file.
+        photo: in any form that :class:`RISInferencer` takes.
         sentence: which object is meant.
 
     Returns:
@@ -24,11 +24,11 @@ def stage_features(model: Any, photo: str | Path, sentence: str) -> list[tuple[n
         a model whose decoder reads G (LAVT), so it was never trained there.
 
     Raises:
-        FileNotFoundError, ValueError: see :func:`segment_photo`.
+        FileNotFoundError, ValueError: see :class:`RISInferencer`.
     """
     seen: list[tuple[np.ndarray, np.ndarray]] = []
     with torch.inference_mode():
-        data = model.data_preprocessor(prepare_photo(model, photo, sentence))
+        data = model.data_preprocessor(RISInferencer(model).prepare(photo, sentence))
         words = model.text_encoder(data['token_ids'], data['word_mask'])
         fuse = model.neck.bind(words, data['word_mask'])
 

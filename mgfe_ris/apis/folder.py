@@ -2,36 +2,58 @@
 
 import copy
 import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from ..checkpoint_files import write_checkpoint
 from .config import CONFIG, HERE, WEIGHTS, set_everywhere, without_pretrained
+from .model_card import model_card, origin
+from .report import read_report
 
-TOKENIZER = 'tokenizer'
+TOKENIZER, CARD = 'tokenizer', 'README.md'
 
 
-def save_folder(model: Any, folder: str | Path) -> Path:
-    """Write ``config.json``, ``model.safetensors`` and ``tokenizer/``, which ``load_model(folder)`` opens anywhere.
+def save_folder(model: Any, folder: str | Path, metrics: str | Path | Mapping[str, Any] | None = None) -> Path:
+    """Write ``config.json``, ``model.safetensors``, ``tokenizer/`` and a model card, for ``load_model(folder)``.
 
     Args:
         model: from :func:`load_model`, that is with its config as ``model.cfg``.
         folder: a new or empty one; it appears when it is whole.
+        metrics: for the card, ``metrics.json`` of ``tools/test.py --out`` or what is in it.
 
     Raises:
         FileExistsError: there is something in the folder.
+        FileNotFoundError, ValueError: no such metrics, or of another form.
     """
+    found = read_report(metrics)
+    with new_folder(folder) as part:
+        write_checkpoint(model.state_dict(), part / WEIGHTS)
+        write_description(model, part, found)
+    return Path(folder)
+
+
+@contextmanager
+def new_folder(folder: str | Path) -> Iterator[Path]:
+    """A folder to write into, which becomes ``folder`` when all is well; see :func:`save_folder`."""
     target = require_empty(folder).resolve()  # . has no name
     target.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=target.parent) as parent:
         part = Path(parent, target.name)
         part.mkdir()
-        write_checkpoint(model.state_dict(), part / WEIGHTS)
-        model.data_preprocessor.tokenizer.tokenizer.save_pretrained(part / TOKENIZER)
-        (part / CONFIG).write_text(json.dumps(_portable_config(model), indent=2) + '\n')
+        yield part
         part.rename(target)
-    return Path(folder)
+
+
+def write_description(model: Any, folder: Path, metrics: Mapping[str, Any]) -> None:
+    """Config, tokenizer and card of a model, beside what it computes; ``metrics`` of :func:`read_report`."""
+    model.data_preprocessor.tokenizer.tokenizer.save_pretrained(folder / TOKENIZER)
+    config = _portable_config(model)
+    (folder / CONFIG).write_text(json.dumps(config, indent=2) + '\n', encoding='utf-8')
+    card = model_card(model, metrics, exported=not (folder / WEIGHTS).is_file())
+    (folder / CARD).write_text(card, encoding='utf-8')
 
 
 def require_empty(folder: str | Path) -> Path:
@@ -44,6 +66,7 @@ def require_empty(folder: str | Path) -> Path:
 
 def _portable_config(model: Any) -> dict:
     cfg = without_pretrained(copy.deepcopy(model.cfg))
+    cfg.origin = origin(model.cfg)
     for key in ('work_dir', 'load_from', 'resume', 'launcher'):
         cfg.pop(key, None)
     cfg.model.text_encoder.config = _architecture(model.text_encoder.model.config)

@@ -1,13 +1,10 @@
-"""From files to a model, and from a photo and a sentence to a mask."""
+"""From files to a model."""
 
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 from mmengine.config import Config
-from mmengine.dataset import Compose, pseudo_collate
 from mmengine.model import BaseModel, is_model_wrapper
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
@@ -15,7 +12,11 @@ from torch import nn
 
 from ..checkpoint_files import convert_checkpoint
 from ..models.checkpoints import State, differences, state_dict_of
-from .config import load_config, weights_in
+from .config import find_config, load_config, weights_in
+from .onnx import ONNX, OnnxSegmentor
+
+QUICKSTART = Path('work_dirs/quickstart')
+"""Where ``tools/quickstart.sh`` leaves its model."""
 
 
 def load_model(
@@ -51,6 +52,37 @@ def load_model(
     else:
         model.load_state_dict(check_checkpoint(model, checkpoint))
     return model.to(device).eval()
+
+
+def load_trained(
+    model: str | Path, checkpoint: str | Path | None = None, device: str | torch.device | None = None
+) -> nn.Module:
+    """A model that was trained, from the shortest name for it.
+
+    Args:
+        model: folder or config of :func:`load_model`; a checkpoint with its config beside it; or a folder that
+            ``export_onnx`` wrote.
+        checkpoint, device: as of :func:`load_model`; a config without a checkpoint is looked for in ``work_dirs``,
+            where ``tools/train.py`` puts it.
+
+    Raises:
+        FileNotFoundError, ValueError: see :func:`load_model`; a config of which nothing was trained.
+        ImportError: a folder of ``export_onnx``, and no onnxruntime.
+    """
+    if Path(model, ONNX).is_file():
+        if checkpoint is not None or _check_device(device or 'cpu').type != 'cpu':
+            raise ValueError(f'{model}: an exported model brings its weights and runs on the cpu')
+        return OnnxSegmentor(model)
+    if not Path(model).exists() and Path(model) == QUICKSTART:
+        raise FileNotFoundError(f'{model}: no such folder. bash tools/quickstart.sh trains this model; or name another')
+    if checkpoint is None and Path(model).suffix in ('.pth', '.safetensors'):
+        return load_model(Path(model).parent, _require_checkpoint(model), device)
+    if checkpoint is None and not Path(model).is_dir():
+        trained = Path('work_dirs', find_config(model).stem)
+        if not trained.is_dir():
+            raise ValueError(f'{model}: a config, of which nothing was trained in {trained}; name a checkpoint')
+        return load_model(trained, None, device)
+    return load_model(model, checkpoint, device)
 
 
 def build_model(cfg: Config) -> BaseModel:
@@ -127,36 +159,6 @@ def read_weights(path: str | Path) -> State:
     return convert_checkpoint(path, state_dict_of)
 
 
-def segment_photo(model: Any, photo: str | Path, sentence: str) -> np.ndarray:
-    """One photo, one sentence, through the config's own test pipeline.
-
-    Args:
-        model: from :func:`load_model`.
-        photo: image file.
-        sentence: which object is meant.
-
-    Returns:
-        bool mask of the photo's size, (height, width).
-
-    Raises:
-        FileNotFoundError: no such photo.
-        ValueError: not an image, or an empty sentence.
-    """
-    data = prepare_photo(model, photo, sentence)
-    with torch.inference_mode():
-        sample = model.test_step(data)[0]
-    logits = F.interpolate(sample.seg_logits.data[None].float(), sample.ori_shape[:2], mode='bilinear')
-    return (logits[0].argmax(0) == 1).cpu().numpy()
-
-
-def prepare_photo(model: Any, photo: str | Path, sentence: str) -> dict:
-    """What a loader would hand to the model's preprocessor: a batch of one; see :func:`segment_photo`."""
-    if not sentence.strip():
-        raise ValueError('the sentence is empty: say which object is meant')
-    pipeline = Compose(model.cfg.test_dataloader.dataset.pipeline)
-    return pseudo_collate([pipeline(dict(img_path=str(photo), sentences=[sentence], sent_ids=[0]))])
-
-
 def _check_device(device: str | torch.device | None) -> torch.device:
     if device is None:
         return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
@@ -169,6 +171,7 @@ def _check_device(device: str | torch.device | None) -> torch.device:
     return device
 
 
-def _require_checkpoint(path: str | Path) -> None:
+def _require_checkpoint(path: str | Path) -> str | Path:
     if not Path(path).is_file():
         raise FileNotFoundError(f'{path}: no such checkpoint; only local files are read, so download it first')
+    return path

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import cv2
 import mmcv
 import numpy as np
 from mmcv.transforms import BaseTransform, Compose, LoadImageFromFile
@@ -13,7 +14,7 @@ from .masks import decode_segmentation
 
 @TRANSFORMS.register_module()
 class LoadPhoto(LoadImageFromFile):
-    """mmcv's loader, with an error that names the file.
+    """mmcv's loader, with an error that names the file; a photo in memory, ``img`` as the loader leaves it, passes.
 
     Raises:
         FileNotFoundError: no such file.
@@ -21,11 +22,14 @@ class LoadPhoto(LoadImageFromFile):
     """
 
     def transform(self, results: dict) -> dict:
+        if 'img' in results:
+            results['img_shape'] = results['ori_shape'] = results['img'].shape[:2]
+            return results
         try:
             return super().transform(results)
         except FileNotFoundError:
             raise FileNotFoundError(f'{results["img_path"]}: no such photo') from None
-        except Exception as error:
+        except (AssertionError, OSError, cv2.error) as error:  # mmcv asserts
             raise ValueError(f'{results["img_path"]}: not a readable image ({error})') from error
 
 
@@ -36,21 +40,22 @@ class OncePerPhoto(BaseTransform):
     For evaluation, where photos come with several sentences each; see ``PhotoBatchSampler``. What is kept is read-only.
 
     Args:
-        transforms: that depend on ``img_path`` alone.
+        transforms: that depend on the photo alone: ``img_path``, or ``img`` of a photo in memory.
     """
 
     def __init__(self, transforms: Sequence[dict]):
         self.transforms = Compose(list(transforms))
-        self.path: str | None = None
+        self.photo: Any = None
         self.made: dict[str, Any] = {}
 
     def transform(self, results: dict) -> dict:
-        path = results['img_path']
-        if path != self.path:
-            self.path = None  # a photo that fails must not leave the one before under its name
-            made = self.transforms(dict(img_path=path))
+        photo = results['img'] if 'img' in results else results['img_path']
+        paths = isinstance(photo, str) and isinstance(self.photo, str)
+        if not (photo == self.photo if paths else photo is self.photo):
+            self.photo = None  # a photo that fails must not leave the one before under its name
+            made = self.transforms({key: results[key] for key in ('img_path', 'img') if key in results})
             made['img'].flags.writeable = False
-            self.path, self.made = path, made
+            self.photo, self.made = photo, made
         return {**results, **self.made}
 
 

@@ -6,6 +6,7 @@ Every function raises ValueError with the list of all names that it cannot expla
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from hashlib import sha256
 from typing import Any, NamedTuple
 
 import torch
@@ -170,6 +171,15 @@ class _Rule(NamedTuple):
         fields = dict(i=r'(?P<i>\d+)', j=r'(?P<j>\d+)', k=r'(?P<k>\d+)', p='(?P<p>weight|bias)')
         fields['n'] = '(?P<n>weight|bias|running_mean|running_var|num_batches_tracked)'
         return re.compile(re.sub(r'\\{(\w+)\\}', lambda field: fields[field[1]], re.escape(self.theirs)))
+
+
+def fingerprint(state: Mapping[str, Tensor]) -> str:
+    """Of names and values: the same for models that compute the same, whatever file they came from."""
+    digest = sha256()
+    for name, value in state.items():
+        digest.update(name.encode())
+        digest.update(value.cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:16]
 
 
 def _rename(state: State, rules: Iterable[_Rule], left_out: Iterable[str]) -> State:

@@ -26,6 +26,8 @@ def test_stage_features_are_v_and_f(small_model, tmp_path):
     for (v, f), (v_there, out, _) in zip(stages, fused, strict=True):
         assert v.dtype == f.dtype == np.float32 and v.shape == f.shape
         assert np.array_equal(v, v_there[0]) and np.allclose(v + f, out[0], atol=1e-5), "the paper's F' = V + F"
+    in_memory = stage_features(model, Image.open(photo), 'red ring')
+    assert all(np.array_equal(a, b) for pair in zip(stages, in_memory, strict=True) for a, b in zip(*pair, strict=True))
     others = stage_features(model, photo, 'large blue star')
     assert np.array_equal(stages[0][0], others[0][0]), 'no word has been heard ahead of stage 1'
     assert all(np.abs(f - g).max() > 0 for (_, f), (_, g) in zip(stages, others, strict=True))

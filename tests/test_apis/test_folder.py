@@ -18,7 +18,7 @@ from PIL import Image
 from safetensors import safe_open
 from transformers import BertConfig, BertModel, CLIPTokenizerFast, RobertaTokenizerFast
 
-from mgfe_ris.apis import build_model, config_in, load_config, load_model, save_folder, segment_photo, weights_in
+from mgfe_ris.apis import RISInferencer, build_model, config_in, load_config, load_model, save_folder, weights_in
 
 pytestmark = pytest.mark.usefixtures('one_thread')
 CONFIGS = Path(__file__).parents[2] / 'configs'
@@ -44,7 +44,7 @@ KINDS = {
     'roberta': ('mgfe_ris/mgfe-ris_swin-base_roberta_refcoco.py', SWIN),
     'clip': ('mgfe_ris/mgfe-ris_swin-base_clip_refcoco.py', SWIN),
 }
-FILES = ['config.json', 'model.safetensors'] + [
+FILES = ['README.md', 'config.json', 'model.safetensors'] + [
     f'tokenizer/{name}' for name in ('special_tokens_map.json', 'tokenizer.json', 'tokenizer_config.json')
 ]
 
@@ -137,9 +137,9 @@ def test_the_model_comes_back_bit_for_bit(saved, photo):
     assert state['data_preprocessor.vocabulary'].dtype == torch.int64
     steps = [value for name, value in loaded.state_dict().items() if name.endswith('num_batches_tracked')]
     assert steps and all(value == 2**40 + 1 for value in steps)
-    mask = segment_photo(model, photo, SENTENCES[0])
+    mask = RISInferencer(model)(photo, SENTENCES[0]).mask
     assert 0.02 < mask.mean() < 0.98, 'a mask that tells nothing'
-    np.testing.assert_array_equal(segment_photo(loaded, photo, SENTENCES[0]), mask)
+    np.testing.assert_array_equal(RISInferencer(loaded)(photo, SENTENCES[0]).mask, mask)
 
 
 def test_sentences_are_read_as_before(saved):
@@ -173,8 +173,8 @@ def test_the_files_of_a_folder(saved):
 
 def test_nothing_of_this_machine_is_in_the_texts(saved):
     _, folder = saved
-    texts = [path for path in folder.rglob('*') if path.suffix in ('.json', '.txt')]
-    assert len(texts) >= 5
+    texts = [path for path in folder.rglob('*') if path.suffix in ('.json', '.txt', '.md')]
+    assert len(texts) >= 6
     for path in texts:
         for place in (str(folder.parents[1]), str(CONFIGS.parent), '/tmp', str(Path.home()), 'http'):
             assert place not in path.read_text(), path
@@ -208,7 +208,9 @@ def test_a_folder_that_was_moved(tiny, tiny_folder, photo, tmp_path, place):
     loaded = load_model(moved, device='cpu')
     assert loaded.data_preprocessor.tokenizer.tokenizer.name_or_path == f'{moved}/tokenizer'
     assert_same_bits(tiny.state_dict(), loaded.state_dict())
-    np.testing.assert_array_equal(segment_photo(loaded, photo, SENTENCES[0]), segment_photo(tiny, photo, SENTENCES[0]))
+    np.testing.assert_array_equal(
+        RISInferencer(loaded)(photo, SENTENCES[0]).mask, RISInferencer(tiny)(photo, SENTENCES[0]).mask
+    )
 
 
 def test_a_folder_by_a_relative_path(tiny, tiny_folder, monkeypatch):
@@ -244,7 +246,7 @@ def test_the_safetensors_alone_with_the_config_it_was_trained_with(tiny, tiny_fo
     assert_same_bits(tiny.state_dict(), loaded.state_dict())
 
 
-def test_the_hub_takes_and_gives_it(tiny, tiny_folder, tmp_path):
+def test_the_hub_takes_and_gives_it(tiny, tiny_folder, photo, tmp_path):
     """What the hub's client writes: links to files named by their hash, files of its own beside them."""
     (tmp_path / 'blobs').mkdir()
     snapshot = tmp_path / 'snapshots/0123abcd'
@@ -258,6 +260,8 @@ def test_the_hub_takes_and_gives_it(tiny, tiny_folder, tmp_path):
     for name in ('README.md', '.gitattributes', '.cache/huggingface/x.lock'):
         (snapshot / name).touch()
     assert_same_bits(tiny.state_dict(), load_model(snapshot, device='cpu').state_dict())
+    masks = [RISInferencer(model)(photo, SENTENCES[0]).mask for model in (snapshot, tiny)]
+    np.testing.assert_array_equal(*masks)
 
 
 # Its config
@@ -275,7 +279,7 @@ def test_other_options(tiny_folder):
 def test_data_sets_and_pipelines_of_its_config(tiny, tiny_folder, refshapes):
     """JSON has lists where the config has tuples."""
     before, after = tiny.cfg, load_config(config_in(tiny_folder), data_root=str(refshapes))
-    assert isinstance(after.test_dataloader.dataset.pipeline[2].scale, list)
+    assert isinstance(after.train_dataloader.dataset.pipeline[2].scale, list)
     for name in ('train', 'val', 'test'):
         ours, theirs = (cfg[f'{name}_dataloader'].dataset.copy() for cfg in (before, after))
         ours.data_root = str(refshapes)
@@ -338,7 +342,7 @@ def test_the_folder_one_stands_in(tiny, tiny_folder, tmp_path, monkeypatch):
     assert everything_in(tmp_path / 'here') == everything_in(tiny_folder)
 
 
-@pytest.mark.parametrize('fails', ['tokenizer', 'weights', 'config', 'interrupted'])
+@pytest.mark.parametrize('fails', ['tokenizer', 'weights', 'config', 'card', 'interrupted'])
 def test_nothing_is_left_of_what_failed(tiny, tmp_path, monkeypatch, fails):
     def fail(*_, **__):
         raise KeyboardInterrupt if fails == 'interrupted' else OSError('disk full')
@@ -347,10 +351,31 @@ def test_nothing_is_left_of_what_failed(tiny, tmp_path, monkeypatch, fails):
         monkeypatch.setattr('mgfe_ris.checkpoint_files.save_file', fail)
     elif fails == 'config':
         monkeypatch.setattr('mgfe_ris.apis.folder.json.dumps', fail)
+    elif fails == 'card':
+        monkeypatch.setattr('mgfe_ris.apis.folder.model_card', fail)
     else:
         monkeypatch.setattr(type(tiny.data_preprocessor.tokenizer.tokenizer), 'save_pretrained', fail)
     with pytest.raises((OSError, KeyboardInterrupt)):
         save_folder(tiny, tmp_path / 'out')
+    assert not everything_in(tmp_path)
+
+
+METRICS = {'metrics': {'val/oIoU': 12.344, 'testA/oIoU': 50.0}}
+
+
+def test_results_go_into_the_card(tiny, tmp_path):
+    (tmp_path / 'metrics.json').write_text(json.dumps(METRICS))
+    for i, metrics in enumerate((METRICS, tmp_path / 'metrics.json', str(tmp_path / 'metrics.json'))):
+        text = (save_folder(tiny, tmp_path / str(i), metrics) / 'README.md').read_text()
+        assert '| val | 12.34 |' in text and '| testA | 50.00 |' in text
+    assert 'None are recorded here' in (save_folder(tiny, tmp_path / 'none') / 'README.md').read_text()
+
+
+@pytest.mark.parametrize('metrics', ['gone.json', {'val/oIoU': 12.3}])
+def test_wrong_results_leave_nothing(tiny, tmp_path, metrics):
+    metrics = tmp_path / metrics if isinstance(metrics, str) else metrics
+    with pytest.raises((FileNotFoundError, ValueError), match=r'tools/test\.py --out writes'):
+        save_folder(tiny, tmp_path / 'new/out', metrics)
     assert not everything_in(tmp_path)
 
 

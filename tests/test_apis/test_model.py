@@ -1,4 +1,4 @@
-"""From files to a model, and from a photo and a sentence to a mask."""
+"""From files to a model."""
 
 import os
 import pickle
@@ -8,13 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
-from mmengine.dataset import Compose, pseudo_collate
 from mmengine.logging import HistoryBuffer
-from PIL import Image
 
-from mgfe_ris.apis import check_checkpoint, load_model, read_weights, segment_photo
-from mgfe_ris.visualization import read_photo
+from mgfe_ris.apis import check_checkpoint, load_model, read_weights
 
 pytestmark = pytest.mark.usefixtures('one_thread')
 TINY = Path(__file__).parents[2] / 'configs/mgfe_ris/mgfe-ris_tiny_refshapes.py'
@@ -22,21 +18,8 @@ TINY = Path(__file__).parents[2] / 'configs/mgfe_ris/mgfe-ris_tiny_refshapes.py'
 
 @pytest.fixture(scope='module')
 def model(small_model):
-    """Untrained, but with masks that are neither empty nor full."""
     torch.manual_seed(0)
-    model = load_model(TINY, options=small_model, device='cpu')
-    with torch.no_grad():
-        model.decode_head.classify.weight.normal_(std=5)
-        inputs = dict(inputs=[torch.randint(256, (3, 64, 64), dtype=torch.uint8)], data_samples=[_asks('red ring')])
-        logits = model(**model.data_preprocessor(inputs))
-        model.decode_head.classify.bias[1] += (logits[0, 0] - logits[0, 1]).median()
-    return model
-
-
-def _asks(sentence: str):
-    from mmseg.structures import SegDataSample
-
-    return SegDataSample(metainfo=dict(sentence=sentence))
+    return load_model(TINY, options=small_model, device='cpu')
 
 
 @pytest.fixture(scope='module')
@@ -207,68 +190,3 @@ def test_files_without_a_state_dict(tmp_path, content):
     torch.save(content, tmp_path / 'other.pth')
     with pytest.raises(ValueError, match=r'other\.pth: expected a state dict, or a dict with one under "state_dict"'):
         read_weights(tmp_path / 'other.pth')
-
-
-# Segmenting
-
-
-def write_photo(path: Path, height: int, width: int, **kwargs) -> Path:
-    noise = np.random.default_rng(0).integers(0, 256, (height // 4, width // 4, 3), dtype=np.uint8)
-    Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC).save(path, **kwargs)
-    return path
-
-
-@torch.inference_mode()
-def predicted_in_test(model, photo: Path, sentence: str, height: int, width: int):
-    """The sample that ``tools/test.py`` scores: with an annotation, through the config's pipeline."""
-    annotation = dict(segmentation=[[2, 2, 20, 2, 20, 20]], height=height, width=width, ref_id=1, img_id=1)
-    sample = dict(img_path=str(photo), sentences=[sentence], sent_ids=[3], **annotation)
-    data = Compose(model.cfg.test_dataloader.dataset.pipeline)(sample)
-    return model.test_step(pseudo_collate([data]))[0]
-
-
-@pytest.mark.parametrize(('height', 'width'), [(90, 120), (120, 44), (64, 64)])
-@pytest.mark.parametrize('suffix', ['jpg', 'png'])
-def test_a_mask_of_the_photos_size_as_in_the_test(model, tmp_path, height, width, suffix):
-    photo = write_photo(tmp_path / f'photo.{suffix}', height, width)
-    mask = segment_photo(model, photo, 'red ring on the left')
-    assert mask.shape == (height, width) and mask.dtype == np.bool_
-    assert 0.02 < mask.mean() < 0.98, 'a mask that tells nothing'
-    tested = predicted_in_test(model, photo, 'red ring on the left', height, width)
-    assert tested.seg_logits.shape == (64, 64)
-    resized = F.interpolate(tested.seg_logits.data[None], (height, width), mode='bilinear', align_corners=False)
-    np.testing.assert_array_equal(mask, resized[0].argmax(0).numpy() == 1)
-    if (height, width) == (64, 64):
-        np.testing.assert_array_equal(mask, tested.pred_sem_seg.data[0].numpy() == 1)
-    assert (segment_photo(model, str(photo), 'blue star') != mask).any(), 'the sentence matters'
-
-
-def test_a_turned_photo(model, tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    photo = write_photo(tmp_path / 'turned.jpg', 48, 96, exif=exif)
-    mask = segment_photo(model, photo, 'red ring')
-    assert mask.shape == read_photo(photo).shape[:2] == (96, 48)
-
-
-@pytest.mark.parametrize('mode', ['L', 'RGBA', 'P'])
-def test_photos_of_other_modes(model, tmp_path, mode):
-    Image.open(write_photo(tmp_path / 'rgb.png', 40, 60)).convert(mode).save(tmp_path / 'other.png')
-    assert segment_photo(model, tmp_path / 'other.png', 'red ring').shape == (40, 60)
-
-
-@pytest.mark.parametrize('sentence', ['', '  \t'])
-def test_an_empty_sentence(model, tmp_path, sentence):
-    with pytest.raises(ValueError, match='the sentence is empty: say which object is meant'):
-        segment_photo(model, write_photo(tmp_path / 'a.png', 40, 60), sentence)
-
-
-def test_a_missing_photo(model, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r'gone\.jpg: no such photo'):
-        segment_photo(model, tmp_path / 'gone.jpg', 'red ring')
-
-
-def test_what_is_no_photo(model, tmp_path):
-    (tmp_path / 'text.jpg').write_text('no image')
-    with pytest.raises(ValueError, match=r'text\.jpg: not a readable image'):
-        segment_photo(model, tmp_path / 'text.jpg', 'red ring')

@@ -28,6 +28,7 @@ from torch import nn
 
 from mgfe_ris.checkpoint_files import read_checkpoint
 from mgfe_ris.models.checkpoints import (
+    fingerprint,
     from_convolutional,
     from_lavt,
     from_swin,
@@ -1096,3 +1097,14 @@ def test_a_file_that_asks_for_anything_else_is_refused(call, place, name, tmp_pa
     with pytest.raises(ValueError, match=f'{tmp_path / name}: not a checkpoint that can be read safely'):
         encoder.init_weights()
     assert not sign.exists()
+
+
+def test_a_fingerprint_is_of_names_and_values():
+    state = dict(weight=torch.randn(3, 4), steps=torch.tensor(7))
+    of_another_kind = {name: value.clone(memory_format=torch.preserve_format) for name, value in state.items()}
+    of_another_kind['weight'] = of_another_kind['weight'].t().contiguous().t()
+    assert fingerprint(state) == fingerprint(of_another_kind)
+    changed = {**state, 'weight': state['weight'].clone()}
+    changed['weight'][0, 0] = torch.nextafter(changed['weight'][0, 0], torch.tensor(torch.inf))
+    renamed = {name.upper(): value for name, value in state.items()}
+    assert len({fingerprint(other) for other in (state, changed, renamed)}) == 3

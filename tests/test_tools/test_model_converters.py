@@ -19,7 +19,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from transformers import BertTokenizerFast
 
-from mgfe_ris.apis import build_model, load_config, load_model, segment_photo
+from mgfe_ris.apis import RISInferencer, build_model, load_config, load_model
 from mgfe_ris.models.checkpoints import to_lavt
 from mgfe_ris.models.encoders.text import VOCABULARY
 
@@ -184,12 +184,12 @@ def test_from_an_official_file_to_metrics_and_a_mask(lavt, released, refshapes, 
         assert metrics[f'{split}/oIoU'] == pytest.approx(100 * both.sum() / any_.sum(), abs=1e-6)
         assert metrics[f'{split}/mIoU'] == pytest.approx(100 * (both / any_).mean(), abs=1e-6)
 
-    printed = run_here('infer.py', lavt.photo, '--text', 'red ring', '--checkpoint', 'lavt', '--out', 'masks')
-    assert printed[-2:] == ['wrote masks/photo_mask.png', 'wrote masks/photo_overlay.png']
-    mask = np.asarray(Image.open('masks/photo_mask.png'))
-    np.testing.assert_array_equal(mask, 255 * segment_photo(lavt.model, lavt.photo, 'red ring'))
+    printed = run_here('infer.py', lavt.photo, '--text', 'red ring', '--model', 'lavt', '--out', 'found')
+    assert printed[-1] == 'wrote found: masks/, overlays/ and results.jsonl of 1 photos'
+    mask = np.asarray(Image.open('found/masks/photo.png'))
+    np.testing.assert_array_equal(mask, 255 * RISInferencer(lavt.model)(lavt.photo, 'red ring').mask)
     assert 0.02 < (mask > 0).mean() < 0.98
-    with Image.open('masks/photo_overlay.png') as overlay:
+    with Image.open('found/overlays/photo.png') as overlay:
         assert overlay.format == 'PNG' and overlay.width == 90
     left = {path: path.read_bytes() for path in Path('lavt').rglob('*') if path.is_file()}
     assert left == files, 'test and inference only read the folder'
@@ -200,7 +200,8 @@ def truths_and_masks(model: torch.nn.Module, lines: Path) -> list[tuple[np.ndarr
     records = [json.loads(line) for line in lines.read_text().splitlines()]
     assert len(records) > 3
     return [
-        (coco_mask.decode(r['truth']).astype(bool), segment_photo(model, r['img_path'], r['sentence'])) for r in records
+        (coco_mask.decode(r['truth']).astype(bool), RISInferencer(model)(r['img_path'], r['sentence']).mask)
+        for r in records
     ]
 
 
@@ -454,12 +455,12 @@ def test_a_tokenizer_of_another_size(refused, lavt, released, tmp_path):
 
 def test_an_unknown_config(refused, released, tmp_path):
     line = refused('lavt2mgfe', released, '--config', 'lavt_swim', '--out', tmp_path / 'out')
-    assert 'lavt_swim: no such config file. Ours are' in line and 'lavt_swin-base_refcoco' in line
+    assert 'lavt_swim: no such config file or folder.' in line and 'lavt_swin-base_refcoco' in line
 
 
 def test_the_config_is_read_first(refused, tmp_path):
     line = refused('lavt2mgfe', tmp_path / 'not_even_read.pth', '--config', 'lavt_swim', '--out', tmp_path / 'out')
-    assert 'lavt_swim: no such config file' in line
+    assert 'lavt_swim: no such config file or folder' in line
 
 
 @pytest.mark.parametrize(

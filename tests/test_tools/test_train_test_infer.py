@@ -10,12 +10,13 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pycocotools.mask as coco_mask
 import pytest
 import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from mgfe_ris.apis import load_config, load_model, read_weights, segment_photo
+from mgfe_ris.apis import load_config, read_weights
 from mgfe_ris.checkpoint_files import write_checkpoint
 from mgfe_ris.visualization import read_scalars
 
@@ -110,6 +111,8 @@ def test_training_leaves_a_model_and_its_numbers(trained, best, refshapes):
     assert {'loss', 'lr', 'oIoU', 'mIoU', 'P@0.5'} <= set(board.Tags()['scalars'])
     assert [event.step for event in board.Scalars('loss')] == [steps, 2 * steps]
     assert load_config(work_dir / TINY.name).train_cfg.max_epochs == 2
+    pictures = sorted(path.name for path in (work_dir / 'pictures').iterdir())
+    assert pictures == ['val_epoch_1.png', 'val_epoch_2.png'] and board.Tags()['images'] == ['pictures/val']
 
 
 @pytest.mark.parametrize('form', ['bare.pth', 'bare.safetensors', 'model.pth', 'part.pth'])
@@ -228,18 +231,21 @@ def test_an_analysis_of_results(trained, results, tmp_path, run_here, capfd):
         assert stop.value.code == 2 and said in capfd.readouterr().err and not (tmp_path / 'y').exists()
 
 
-def test_inference_on_a_photo(best, tmp_path, run_here, capfd):
-    photo, out = tmp_path / 'my.photo.jpg', tmp_path / 'new/out'
-    noise = np.random.default_rng(0).integers(0, 256, (9, 12, 3), dtype=np.uint8)
-    Image.fromarray(noise).resize((120, 90)).save(photo)
-    run_here('infer.py', photo, '--text', 'red ring', '--checkpoint', best, '--out', out)
-    paths = [out / f'my.photo_{kind}.png' for kind in ('mask', 'overlay')]
-    assert capfd.readouterr().out.splitlines()[-2:] == [f'wrote {path}' for path in paths]
-    mask = np.asarray(Image.open(paths[0]))
-    expected = segment_photo(load_model(best.parent), photo, 'red ring')
-    assert mask.shape == (90, 120)
-    np.testing.assert_array_equal(mask, 255 * expected)
-    assert Image.open(paths[1]).width == 120
+@pytest.mark.parametrize('model', ['work dir', 'checkpoint'])
+def test_inference_with_what_training_left(trained, best, results, refshapes, tmp_path, run_here, model):
+    """As ``tools/test.py`` found it, where the drawn photos are of the input's size."""
+    records = [json.loads(line) for line in (results / 'val.jsonl').read_text().splitlines()]
+    photo = records[0]['img_path']
+    asked = [record for record in records if record['img_path'] == photo]
+    named = trained[0] if model == 'work dir' else best
+    texts = [record['sentence'] for record in asked]
+    run_here('infer.py', photo, '--text', *texts, '--model', named, '--out', tmp_path, '--device', 'cpu')
+    lines = [json.loads(line) for line in (tmp_path / 'results.jsonl').read_text().splitlines()]
+    assert [line['sentence'] for line in lines] == texts
+    for line, record in zip(lines, asked, strict=True):
+        mask = np.asarray(Image.open(tmp_path / f'masks/{line["name"]}.png')) > 0
+        np.testing.assert_array_equal(mask, coco_mask.decode(line['rle']))
+        assert (mask != coco_mask.decode(record['pred'])).mean() < 0.01  # another batch rounds otherwise
 
 
 def test_flags_of_training(tmp_path, monkeypatch):
@@ -328,7 +334,7 @@ def test_training_on_broken_data(refused, options, refshapes, tmp_path):
 
 def test_an_unknown_config(refused, tmp_path):
     line = refused('train.py', 'mgfe-ris_tny_refshapes')
-    assert 'mgfe-ris_tny_refshapes: no such config file. Ours are' in line and 'mgfe-ris_tiny_refshapes' in line
+    assert 'mgfe-ris_tny_refshapes: no such config file or folder.' in line and 'mgfe-ris_tiny_refshapes' in line
 
 
 def test_testing_bad_checkpoints(refused, options, best, tmp_path):
@@ -343,17 +349,3 @@ def test_testing_bad_checkpoints(refused, options, best, tmp_path):
 def test_testing_a_split_that_is_not_there(refused, options, best, tmp_path):
     line = refused('test.py', TINY, best, '--work-dir', tmp_path, *options, 'test_cfg.splits=val,test')
     assert "no split 'test'; there are" in line
-
-
-def test_inference_on_bad_input(refused, best, tmp_path):
-    Image.new('RGB', (40, 30)).save(tmp_path / 'photo.jpg')
-    (tmp_path / 'text.jpg').write_text('no image')
-    photo, ask = tmp_path / 'photo.jpg', ['--checkpoint', best, '--out', tmp_path / 'out', '--text']
-    assert 'gone.jpg: no such photo' in refused('infer.py', tmp_path / 'gone.jpg', *ask, 'red ring')
-    assert 'text.jpg: not a readable image' in refused('infer.py', tmp_path / 'text.jpg', *ask, 'red ring')
-    assert 'the sentence is empty' in refused('infer.py', photo, *ask, ' ')
-    line = refused('infer.py', photo, '--text', 'dog', '--checkpoint', tmp_path / 'no/gone.pth')
-    assert 'no/gone.pth: no such checkpoint' in line
-    line = refused('infer.py', photo, '--text', 'dog', '--checkpoint', best, '--config', TINY)
-    assert 'does not fit the model of the config' in line
-    assert not (tmp_path / 'out').exists()

@@ -65,14 +65,15 @@ def other_sentence(records: Sequence[Record], record: Record) -> str:
 
 def stages(model: Any, records: Sequence[Record], chosen: Sequence[int]) -> np.ndarray:
     """A block of pictures per sample."""
-    from mgfe_ris.apis import segment_photo, stage_features
+    from mgfe_ris.apis import RISInferencer, stage_features
     from mgfe_ris.visualization import STAGES_LEGEND, Response, decode_mask, draw_stages, grid, read_photo, titled
 
+    inferencer = RISInferencer(model)
     blocks = []
     for record in (records[i] for i in chosen):
         photo = record['img_path']
         asked, other = (
-            Response(sentence, segment_photo(model, photo, sentence), stage_features(model, photo, sentence))
+            Response(sentence, inferencer(photo, sentence).mask, stage_features(model, photo, sentence))
             for sentence in (record['sentence'], other_sentence(records, record))
         )
         blocks.append(draw_stages(read_photo(photo), decode_mask(record['truth']), asked, other))

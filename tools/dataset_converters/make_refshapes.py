@@ -12,7 +12,7 @@ from pathlib import Path
 FLAVOURS = ('refshapes', 'refshapes+', 'refshapesg')  # those of mgfe_ris.datasets.synthetic
 
 
-def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
+def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--out', type=Path, required=True, help='data root, made if missing')
     parser.add_argument('--flavour', choices=[*FLAVOURS, 'all'], default='refshapes', help='default: refshapes')

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 
-def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
+def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('sources', nargs='*', type=Path, metavar='SOURCE', help='zips, folders or files; any nesting')
     parser.add_argument('--out', type=Path, default=Path('data/coco_ref'), help='data root; default: data/coco_ref')

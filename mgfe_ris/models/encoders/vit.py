@@ -74,7 +74,7 @@ class ViTEncoder(VisionTransformer):
             if fuse is not None:
                 fused, feedback = fuse(i, to_map(patches, size))
                 out = to_tokens(fused)
-                x = torch.cat([extra.expand(len(feedback), -1, -1), patches + to_tokens(feedback)], dim=1)
+                x = torch.cat([extra.expand(feedback.shape[0], -1, -1), patches + to_tokens(feedback)], dim=1)
             outs.append(to_map(self.out_norms[i](out), size))
         patch = self.patch_embed.projection.stride
         # the pyramid's first two levels are finer than a patch, so part of a padded patch can be left out
@@ -87,7 +87,7 @@ class ViTEncoder(VisionTransformer):
         """(B, 3, H, W) -> tokens with positions (B, 1 + h w, C), the class token first, and (h, w)."""
         x, size = self.patch_embed(x)
         if self.cls_token is not None:
-            x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1)
+            x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], dim=1)
         x = x + resize_pos_embed(
             self.pos_embed, self.patch_resolution, size, self.interpolate_mode, self.num_extra_tokens
         )

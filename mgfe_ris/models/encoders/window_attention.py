@@ -33,7 +33,7 @@ class FusedWindowAttention(ShiftWindowMSA):
         qkv = msa.qkv(query)
         if windows.padded:
             # what the layer makes of a pixel of zeros, as one more pixel
-            zeros = query.new_zeros(len(query), 1, query.shape[-1])
+            zeros = query.new_zeros(query.shape[0], 1, query.shape[-1])
             qkv = torch.cat([qkv, msa.qkv(zeros)], dim=1)
         # index_select and embedding, for their gradients are added up far faster than those of [] on a CPU
         qkv = qkv.index_select(1, windows.tokens)
@@ -41,9 +41,9 @@ class FusedWindowAttention(ShiftWindowMSA):
         q, k, v = qkv.permute(2, 0, 3, 1, 4)
         bias = self._bias(windows.mask).to(q.dtype)
         if len(bias) > 1:
-            bias = bias.repeat(len(query), 1, 1, 1)
+            bias = bias.repeat(query.shape[0], 1, 1, 1)
         x = _attend(q, k, v, bias, msa.scale)
-        x = x.transpose(1, 2).reshape(len(query), -1, query.shape[-1]).index_select(1, windows.places)
+        x = x.transpose(1, 2).reshape(query.shape[0], -1, query.shape[-1]).index_select(1, windows.places)
         return self.drop(msa.proj(x))
 
     def _bias(self, mask: Tensor | None) -> Tensor:

@@ -58,7 +58,7 @@ class PixelWordAttention(BaseModule):
         keep = mask.to(words.dtype)[..., None]
         # contiguous: fused kernels refuse pixels whose channels lie apart
         q = self.norm(self.query(v)).flatten(2).transpose(1, 2).contiguous()
-        q = q.unflatten(-1, heads).transpose(1, 2).expand(len(words), -1, -1, -1)
+        q = q.unflatten(-1, heads).transpose(1, 2).expand(words.shape[0], -1, -1, -1)
         k = (self.key(words) * keep).unflatten(-1, heads).transpose(1, 2)
         value = (self.value(words) * keep).unflatten(-1, heads).transpose(1, 2)
         # -1e4, not -inf: fp16 holds it, and a row of only padding stays finite

@@ -1,0 +1,147 @@
+"""What to segment: photos and sentences, from files."""
+
+import csv
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+from .inferencer import check_sentences
+from .photos import open_photo
+
+SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
+RESULTS, SETTINGS = 'results.jsonl', 'settings.json'
+"""By which results of ours are told from photos."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A photo, sentences about it, each once, and what its files are to be called, without suffix."""
+
+    photo: str
+    sentences: tuple[str, ...]
+    name: str
+
+
+def read_jobs(source: str | Path, sentences: Sequence[str] = ()) -> list[Job]:
+    """What to segment, checked as far as that goes without opening all the photos.
+
+    Args:
+        source: a photo; its ``http(s)`` address; a folder of photos, with those in its folders; or a ``.csv`` or
+            ``.jsonl`` with a ``photo`` (relative to that file, if not absolute) and a ``text`` in each line; in JSON
+            a list of them, too.
+        sentences: about every photo; none for files, which bring theirs.
+
+    Returns:
+        a job for each photo, named by its whole path, or address.
+
+    Raises:
+        FileNotFoundError: no such source, or no photo in the folder.
+        ValueError: not a photo, no or wrong sentences, or a line of a file that is wrong: it is named.
+    """
+    path = Path(source)
+    if path.suffix.lower() in ('.csv', '.jsonl') and not path.is_dir():
+        if sentences:
+            raise ValueError(f'{source} brings its sentences; leave --text away')
+        return _read_rows(path)
+    if not sentences:
+        raise ValueError(f'{source}: no sentence; say which object is meant: --text "the red circle"')
+    texts = tuple(dict.fromkeys(check_sentences(list(sentences))))
+    if path.is_dir():
+        photos = _photos_in(path)
+        if not photos:
+            raise FileNotFoundError(f'{source}: no photo in this folder; photos are {", ".join(SUFFIXES)}')
+        return [Job(os.path.abspath(p), texts, str(p.relative_to(path).parent / _name(str(p)))) for p in photos]
+    if not _is_address(str(source)):
+        open_photo(path)
+    return [Job(_whole(str(source)), texts, _name(str(source)))]
+
+
+def _photos_in(folder: Path) -> list[Path]:
+    """Not what is hidden, as some systems and programs leave beside photos, nor results of ours."""
+    photos = []
+    for place, folders, files in os.walk(folder, onerror=_raise):
+        if RESULTS in files and SETTINGS in files:
+            folders.clear()
+            continue
+        folders[:] = [name for name in folders if not name.startswith('.')]
+        paths = [Path(place, name) for name in files if not name.startswith('.')]
+        photos += [path for path in paths if path.suffix.lower() in SUFFIXES]
+    return sorted(photos)
+
+
+def _raise(error: OSError) -> NoReturn:
+    raise error
+
+
+def _is_address(photo: str) -> bool:
+    return photo.startswith(('http://', 'https://'))
+
+
+def _whole(photo: str, folder: str | Path = '') -> str:
+    """The same for the same photo, wherever the command is run."""
+    return photo if _is_address(photo) else os.path.abspath(Path(folder, photo))
+
+
+def _name(photo: str) -> str:
+    """Without suffix; no longer than file systems allow a name to be, with what we append."""
+    stem = Path(urlsplit(photo).path if _is_address(photo) else photo).stem
+    return stem.encode(errors='surrogateescape')[:200].decode(errors='ignore') or 'photo'
+
+
+def _read_rows(path: Path) -> list[Job]:
+    """Lines about one photo are one job, which shares what does not depend on the sentence."""
+    if not path.is_file():
+        raise FileNotFoundError(f'{path}: no such file')
+    names: dict[str, str] = {}
+    texts: dict[str, dict[str, None]] = {}
+    for number, row in _rows_of(path):
+        try:
+            photo, sentences = _check_row(row)
+            whole = _whole(photo, path.parent)
+            names[whole] = _name(whole)
+        except ValueError as error:
+            raise ValueError(f'{path}, line {number}: {error}') from error
+        texts.setdefault(whole, {}).update(dict.fromkeys(sentences))
+    if not texts:
+        raise ValueError(f'{path}: no line with a photo and a text')
+    return [Job(photo, tuple(texts[photo]), name) for photo, name in names.items()]
+
+
+def _check_row(row: Any) -> tuple[str, list[str]]:
+    columns = list(row) if isinstance(row, dict) else []
+    if not {'photo', 'text'} <= set(columns):
+        raise ValueError(f'expected photo and text, got {columns or row!r}')
+    if None in columns:  # as csv calls what is behind the last column
+        raise ValueError('more cells than columns; a text with a comma needs quotes: "the dog, left"')
+    if not isinstance(row['photo'], str) or not row['photo'].strip():
+        raise ValueError('the photo is empty')
+    if not isinstance(row['text'], (str, list)):
+        raise ValueError('the text is missing')
+    return row['photo'], check_sentences(row['text'])
+
+
+def _rows_of(path: Path) -> Iterator[tuple[int, Any]]:
+    """With the number of the line that each ends in."""
+    try:
+        with open(path, newline='', encoding='utf-8-sig') as file:
+            if path.suffix.lower() == '.csv':
+                reader = csv.DictReader(file, skipinitialspace=True, strict=True)
+                for row in reader:
+                    yield reader.line_num, row
+            else:
+                yield from ((i, _parse(line, path, i)) for i, line in enumerate(file, 1) if line.strip())
+    except UnicodeDecodeError as error:
+        raise ValueError(f'{path}: not a text in UTF-8 ({error})') from error
+    except csv.Error as error:
+        raise ValueError(f'{path}, line {reader.reader.line_num}: no CSV ({error})') from error
+
+
+def _parse(line: str, path: Path, number: int) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError as error:
+        raise ValueError(f'{path}, line {number}: no JSON ({error})') from error

@@ -1,0 +1,148 @@
+"""A model as one ONNX graph: photo, token ids and word mask in, logits out."""
+
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.model import BaseModel
+from mmseg.registry import MODELS
+from torch import Tensor
+
+from ..models import ReferringSegmentor
+from .config import CONFIG, load_config
+from .folder import new_folder, write_description
+from .traced import Segment, trace
+
+ONNX = 'model.onnx'
+INPUTS = ('image', 'token_ids', 'word_mask')
+
+
+def export_onnx(model: Any, folder: str | Path, tolerance: float = 1e-4) -> float:
+    """Write ``model.onnx``, ``config.json`` and ``tokenizer/``, which ``RISInferencer(folder)`` runs.
+
+    The graph takes any number of photos, as many sentences, and any number of words; photos are of the config's size.
+    Weights of more than 1.5 GB, which one file of ONNX may not hold, lie beside it in ``model.onnx.data``.
+
+    Args:
+        model: from :func:`load_model`; it stays as it is, wherever it is.
+        folder: a new or empty one; it appears when it is whole and checked.
+        tolerance: how far logits of onnxruntime may be from PyTorch's, the largest of which counts as 1 where it is
+            above, as rounding grows with it.
+
+    Returns:
+        how far they are, over three batches of other sizes.
+
+    Raises:
+        FileExistsError: there is something in the folder.
+        ImportError: onnx, onnxscript or onnxruntime is missing.
+        ValueError: an exported model, one without an input size, or with a part that ONNX does not know; logits that
+            differ by more than the tolerance; nothing is written then.
+    """
+    require_onnx()
+    with new_folder(folder) as part, torch.no_grad():
+        graph = Segment(model)
+        _convert(trace(graph)).save(str(part / ONNX))
+        write_description(model, part, {})
+        return graph.check(OnnxSegmentor(part), tolerance)
+
+
+class OnnxSegmentor(BaseModel):
+    """What ``export_onnx`` wrote, in a segmentor's place: on the CPU, for tests only.
+
+    Args:
+        folder: with ``model.onnx``, ``config.json`` and ``tokenizer/``.
+
+    Raises:
+        FileNotFoundError: no such files.
+        ImportError: onnxruntime is missing.
+        ValueError: ``model.onnx`` is broken, or another graph.
+    """
+
+    def __init__(self, folder: str | Path):
+        path = Path(folder) / ONNX
+        self.cfg: Config = load_config(Path(folder) / CONFIG)
+        super().__init__(MODELS.build(self.cfg.model.data_preprocessor))
+        self.session = _open(path)
+        self.size = tuple(self.session.get_inputs()[0].shape[2:])
+        # what the model computes, in the place of its weights
+        self.register_buffer('digest', torch.tensor(list(_digest(path)), dtype=torch.uint8))
+        self.eval()
+
+    def forward(
+        self, inputs: Tensor, token_ids: Tensor, word_mask: Tensor, data_samples: Any = None, mode: str = 'tensor'
+    ) -> Any:
+        """As :meth:`ReferringSegmentor.forward`, without ``loss``.
+
+        Raises:
+            ValueError: photos of another size than the graph's, or ``loss``.
+        """
+        if mode not in ('tensor', 'predict'):
+            raise ValueError(f"an exported model has the modes 'tensor' and 'predict'; got {mode!r}")
+        if tuple(inputs.shape[2:]) != self.size:
+            raise ValueError(
+                'the model was exported for photos of {} x {} pixels; got {} x {}'.format(*self.size, *inputs.shape[2:])
+            )
+        photos = inputs.expand(token_ids.shape[0], -1, -1, -1)
+        arrays = (tensor.numpy() for tensor in (photos, token_ids, word_mask))
+        logits = torch.from_numpy(self.session.run(None, dict(zip(INPUTS, arrays, strict=True)))[0])
+        return logits if mode == 'tensor' else self.predict(logits, data_samples)
+
+    predict = ReferringSegmentor.predict
+
+
+def _convert(program: torch.export.ExportedProgram) -> Any:
+    try:
+        return torch.onnx.export(
+            program,
+            dynamo=True,
+            dynamic_shapes={'image': {0: 'batch'}, 'token_ids': {1: 'words'}, 'word_mask': {}},  # names of its own
+            input_names=INPUTS,
+            output_names=['logits'],
+            verbose=False,
+        )
+    except torch.onnx.OnnxExporterError as error:  # a page of text around what stops it
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        raise ValueError(
+            f'the model cannot be written as ONNX: {cause}. tools/deployment/export_torch.py needs no ONNX'
+        ) from error
+
+
+def require_onnx(*packages: str) -> None:
+    """Raises an ImportError where packages are missing; by default all that ``export_onnx`` needs."""
+    from importlib.util import find_spec
+
+    packages = packages or ('onnx', 'onnxscript', 'onnxruntime')
+    if missing := [name for name in packages if find_spec(name) is None]:
+        raise ImportError(f'missing: {", ".join(missing)}; pip install -r tools/deployment/requirements.txt')
+
+
+def _open(path: Path) -> Any:
+    require_onnx('onnxruntime')
+    import onnxruntime
+
+    if not path.is_file():
+        raise FileNotFoundError(f'{path}: no such file; tools/deployment/export_onnx.py writes it')
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=['CPUExecutionProvider'])
+    except Exception as error:  # onnxruntime has a dozen kinds, which share no base
+        reason = str(error).splitlines()[0][:200]
+        raise ValueError(f'{path}: onnxruntime cannot open it, is it whole? ({reason})') from error
+    names = tuple(value.name for value in session.get_inputs())
+    if names != INPUTS:
+        raise ValueError(f'{path}: expected a graph of {", ".join(INPUTS)}, got one of {", ".join(names)}')
+    return session
+
+
+def _digest(path: Path) -> bytes:
+    digest = sha256()
+    for part in sorted(path.parent.glob(f'{ONNX}*')):
+        with part.open('rb') as file:
+            while chunk := file.read(2**20):
+                digest.update(chunk)
+    return digest.digest()

@@ -1,0 +1,142 @@
+"""Photos in every form that users have them."""
+
+import io
+import threading
+import time
+import urllib.request
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import cv2
+import mmcv
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+Photo: TypeAlias = str | Path | Image.Image | np.ndarray | Tensor
+"""A file, an ``http(s)`` address, or a picture in memory; see :func:`open_photo`."""
+MAX_PIXELS = 89_000_000
+"""More in a photo is taken for a mistake, or for a decompression bomb, of which Pillow warns from here on."""
+_MAX_BYTES = 100_000_000
+_SILENCE, _SECONDS = 20, 60
+"""For which an address may send nothing, and until which it must have sent all."""
+_PILLOW = threading.Lock()
+"""Two threads that load one lazy image get half of it each."""
+
+
+def open_photo(photo: Photo, bgr: bool = False, max_pixels: int = MAX_PIXELS) -> Path | np.ndarray:
+    """A file stays one, with its header checked; anything else becomes an RGB picture.
+
+    Args:
+        photo: path; ``http(s)`` address; PIL image; array (H, W, 3) or (H, W), uint8; or tensor (3, H, W), uint8 or
+            float in [0, 1]. Files are turned as their EXIF says, and lose transparency.
+        bgr: the channels of arrays and tensors are blue, green, red, as OpenCV has them.
+        max_pixels: larger photos are refused, ahead of decoding.
+
+    Returns:
+        the path, or (H, W, 3) uint8.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not a photo, an empty or too large one, or an address that gives none.
+    """
+    if isinstance(photo, str) and photo.startswith(('http://', 'https://')):
+        data = _download(photo)
+        _check_header(io.BytesIO(data), photo, max_pixels)
+        return decode_photo(data, photo)
+    if isinstance(photo, (str, Path)):
+        if not Path(photo).is_file():
+            raise FileNotFoundError(f'{photo}: no such photo')
+        _check_header(Path(photo), str(photo), max_pixels)
+        return Path(photo)
+    if isinstance(photo, Image.Image):
+        _check_size(photo.size, 'the photo', max_pixels)
+        return _from_pil(photo)
+    array = _as_array(photo)
+    _check_size(array.shape[1::-1], 'the photo', max_pixels)
+    return np.ascontiguousarray(array[..., ::-1]) if bgr else array
+
+
+def decode_photo(data: bytes, name: str) -> np.ndarray:
+    """What a photo's file holds -> RGB picture (H, W, 3) uint8, of the pixels that ``LoadPhoto`` makes of it.
+
+    Raises:
+        ValueError: data that is no whole image; ``name`` says whose.
+    """
+    try:
+        photo = mmcv.imfrombytes(data, backend='cv2')
+    except cv2.error as error:
+        raise ValueError(f'{name}: not a readable image ({error})') from error
+    if photo is None:
+        raise ValueError(f'{name}: not a readable image')
+    return np.ascontiguousarray(photo[..., ::-1])
+
+
+def _from_pil(photo: Image.Image) -> np.ndarray:
+    if photo.mode in ('F', 'I'):
+        raise ValueError(f'a photo of mode {photo.mode}: which value is white? Convert it to mode L or RGB first')
+    try:
+        with _PILLOW:
+            turned = ImageOps.exif_transpose(photo)
+            if turned.mode.startswith('I;16'):  # Pillow would cut off at 255
+                turned = Image.fromarray((np.asarray(turned) >> 8).astype(np.uint8))
+            return np.asarray(turned.convert('RGB'))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ValueError(f'the photo: not a readable image ({error})') from error
+
+
+def _as_array(photo: Any) -> np.ndarray:
+    if isinstance(photo, Tensor):
+        if photo.ndim != 3 or photo.shape[0] != 3:
+            raise ValueError(f'a photo as a tensor must be (3, H, W); got {tuple(photo.shape)}')
+        if photo.is_floating_point():
+            low, high = (photo.min().item(), photo.max().item()) if photo.numel() else (0, 0)
+            if not (low >= 0 and high <= 1):
+                raise ValueError(f'a photo of floats must lie in [0, 1]; got {low:.3g} to {high:.3g}')
+            photo = (photo * 255).round().to(torch.uint8)
+        photo = photo.permute(1, 2, 0).cpu().numpy()
+    if not isinstance(photo, np.ndarray):
+        raise ValueError(
+            f'a photo is a path, an address, a PIL image, an array or a tensor; got {type(photo).__name__}'
+        )
+    if photo.dtype != np.uint8 or photo.ndim not in (2, 3) or (photo.ndim == 3 and photo.shape[2] != 3):
+        raise ValueError(f'a photo as an array must be uint8, (H, W, 3) or (H, W); got {photo.dtype}, {photo.shape}')
+    return photo if photo.ndim == 3 else photo[..., None].repeat(3, 2)
+
+
+def _download(address: str) -> bytes:
+    end = time.monotonic() + _SECONDS
+    data = bytearray()
+    try:
+        with urllib.request.urlopen(address, timeout=_SILENCE) as answer:
+            while part := answer.read1(1 << 16):
+                data += part
+                if len(data) > _MAX_BYTES:
+                    raise ValueError(f'more than {_MAX_BYTES:,} bytes')
+                if time.monotonic() > end:
+                    raise TimeoutError(f'no end after {_SECONDS} seconds')
+    except (OSError, ValueError, HTTPException) as error:
+        raise ValueError(f'{address}: cannot be read ({error})') from error
+    return bytes(data)
+
+
+def _check_header(file: Path | io.BytesIO, name: str, max_pixels: int) -> None:
+    """Width and height are known ahead of decoding, which is where a bomb would go off."""
+    try:
+        with Image.open(file) as image:
+            size = image.size
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ValueError(f'{name}: too many pixels; make it smaller first ({error})') from error
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ValueError(f'{name}: not a readable image ({error})') from error
+    _check_size(size, name, max_pixels)
+
+
+def _check_size(size: tuple[int, ...], name: str, max_pixels: int) -> None:
+    width, height = size
+    if not width * height:
+        raise ValueError(f'{name} has no pixels: {width} x {height}')
+    if width * height > max_pixels:
+        raise ValueError(f'{name} has {width} x {height} pixels, more than {max_pixels:,}; make it smaller first')

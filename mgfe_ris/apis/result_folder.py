@@ -1,0 +1,194 @@
+"""Results of many photos, as files: written as they come, gone on with after an interruption."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from .folder import require_empty
+from .inferencer import RISInferencer, check_threshold
+from .jobs import RESULTS, SETTINGS, Job
+from .photos import decode_photo
+from .prefetch import ahead
+from .result import RISResult, write_image
+
+
+def segment_jobs(
+    inferencer: RISInferencer, jobs: Sequence[Job], folder: str | Path, threshold: float = 0.5
+) -> Iterator[tuple[Job, Exception | None]]:
+    """Segment photo by photo and write what is found; what the folder has already is not computed again.
+
+    A run that was killed and is started again ends with the same bytes as one that was not.
+
+    Args:
+        inferencer: whose weights, precision and pipeline the folder remembers.
+        jobs: of :func:`read_jobs`.
+        folder: a new or empty one, or one with results of the same settings. Gets ``masks/`` and ``overlays/``, PNGs
+            by the photo's name, with a number where that is taken, and ``results.jsonl``, a line per sentence.
+        threshold: of the score, in (0, 1).
+
+    Returns:
+        each job behind its end, with what is wrong with its photo, if it is broken. To go on is to compute.
+
+    Raises:
+        FileExistsError: a folder with other things in it; at once.
+        OSError: a folder that cannot be written, at once or when the disk is full.
+        ValueError: a threshold out of range, or a folder with results of other settings; at once.
+    """
+    check_threshold(threshold)
+    settings = dict(
+        weights=inferencer.fingerprint(),
+        precision=inferencer.precision,
+        threshold=threshold,
+        pipeline=inferencer.model.cfg.test_dataloader.dataset.pipeline,
+    )
+    return _segment_jobs(inferencer, jobs, _ResultFolder(Path(folder), settings), threshold)
+
+
+def _segment_jobs(
+    inferencer: RISInferencer, jobs: Sequence[Job], folder: '_ResultFolder', threshold: float
+) -> Iterator[tuple[Job, Exception | None]]:
+    with folder.file:
+        for batch in _batches(jobs, inferencer.batch_size):
+            to_do = [replace(job, sentences=rest) for job in batch if (rest := folder.missing(job))]
+            found = inferencer.stream(((job.photo, job.sentences) for job in to_do), threshold)
+            broken = folder.add(zip(to_do, found, strict=True))
+            for job in batch:
+                yield job, broken.get(job.photo)
+
+
+def _batches(jobs: Iterable[Job], size: int) -> Iterator[list[Job]]:
+    """Jobs of up to ``size`` sentences.
+
+    By their place among all jobs, done ones included: which photos share a forward changes the last bits of what it
+    computes, and must not depend on where a run was killed.
+    """
+    batch: list[Job] = []
+    for job in jobs:
+        if batch and sum(len(j.sentences) for j in batch) + len(job.sentences) > size:
+            yield batch
+            batch = []
+        batch.append(job)
+    if batch:
+        yield batch
+
+
+class _ResultFolder:
+    """Files of results, which go on where they stopped; for one run at a time.
+
+    Attributes:
+        file: ``results.jsonl``, open to append; whoever is done closes it.
+    """
+
+    def __init__(self, folder: Path, settings: dict):
+        self.folder = folder
+        path, now = folder / SETTINGS, json.loads(json.dumps(settings))
+        if path.is_file():
+            self._require_same(path, now)
+        else:
+            require_empty(folder).mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(now, indent=2) + '\n', encoding='utf-8')
+        self.file = open(folder / RESULTS, 'ab')  # noqa: SIM115
+        self.done: set[tuple[str, str]] = set()
+        self.tried: Counter[str] = Counter()
+        self.names: set[str] = set()  # in lower case: not every file system tells Dog from dog
+        try:
+            self._lock()
+            self._read()
+        except Exception:
+            self.file.close()
+            raise
+
+    def _require_same(self, path: Path, now: dict) -> None:
+        try:
+            before = json.loads(path.read_text(encoding='utf-8'))
+            changed = [f'{key} {before[key]!r}, now {now[key]!r}' for key in now if before[key] != now[key]]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f'{path} is of another tool; name another folder') from error
+        if changed:
+            settings = '; '.join(changed)
+            raise ValueError(f'{self.folder} holds results of other settings: {settings}; name another folder')
+
+    def _lock(self) -> None:
+        try:
+            import fcntl
+        except ImportError:  # on Windows
+            return
+        try:
+            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ValueError(f'{self.folder}: another run is writing there; wait, or name another folder') from error
+
+    def _read(self) -> None:
+        """Half a line, of a run that was killed, is cut off."""
+        whole = 0
+        with open(self.folder / RESULTS, 'rb') as file:
+            for number, line in enumerate(file, 1):
+                if not line.endswith(b'\n'):
+                    break
+                try:
+                    found = json.loads(line)
+                    self.done.add((found['photo'], found['sentence']))
+                    self.names.add(found['name'].lower())
+                except (KeyError, TypeError, ValueError) as error:
+                    raise ValueError(f'{file.name}, line {number}: no result of ours; name another folder') from error
+                whole += len(line)
+        self.file.truncate(whole)
+
+    def missing(self, job: Job) -> tuple[str, ...]:
+        """Sentences of a job without a result."""
+        return tuple(sentence for sentence in job.sentences if (job.photo, sentence) not in self.done)
+
+    def add(self, found: Iterable[tuple[Job, list[RISResult] | Exception]]) -> dict[str, Exception]:
+        """Write a batch, pictures first and lines last: what has a line is whole.
+
+        Returns:
+            photos that are broken, and how.
+        """
+        broken, done, lines = {}, [], []
+        for job, written in ahead(self._write_pictures, self._with_names(found)):
+            if isinstance(written, Exception):
+                broken[job.photo] = written
+            else:
+                lines += written
+                done += [(job.photo, sentence) for sentence in job.sentences]
+        self.file.write(b''.join(lines))
+        self.file.flush()
+        self.done.update(done)
+        return broken
+
+    def _with_names(
+        self, found: Iterable[tuple[Job, list[RISResult] | Exception]]
+    ) -> Iterator[tuple[Job, list[str], list[RISResult] | Exception]]:
+        for job, results in found:
+            yield job, [self._free(job.name) for _ in job.sentences], results
+
+    def _free(self, name: str) -> str:
+        while True:
+            self.tried[name] += 1  # not from 1 each time: ten thousand photos may have one name
+            free = name if self.tried[name] == 1 else f'{name}-{self.tried[name]}'
+            if free.lower() not in self.names:
+                self.names.add(free.lower())
+                return free
+
+    def _write_pictures(
+        self, job: Job, names: list[str], results: list[RISResult] | Exception
+    ) -> tuple[Job, list[bytes] | Exception]:
+        """In a thread. Returns the lines, or what is wrong with the photo."""
+        if isinstance(results, Exception):
+            return job, results
+        photo = results[0].photo
+        try:
+            if isinstance(photo, Path):  # once for all its sentences, and as the model saw it
+                photo = decode_photo(photo.read_bytes(), job.photo)
+        except (OSError, ValueError) as error:  # it was removed, or written to, meanwhile
+            return job, error
+        lines = []
+        for name, result in zip(names, results, strict=True):
+            write_image(result.mask, self.folder / 'masks' / f'{name}.png')
+            write_image(replace(result, photo=photo).overlay(), self.folder / 'overlays' / f'{name}.png')
+            line = json.dumps({'name': name, **result.to_json(), 'photo': job.photo}, ensure_ascii=False)
+            # names of files need not be text: what is none becomes \udc.., which JSON reads as what it was
+            lines.append(line.encode(errors='backslashreplace') + b'\n')
+        return job, lines

@@ -1,0 +1,149 @@
+"""Lists of photos and sentences."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mgfe_ris.apis import Job, read_jobs
+
+
+@pytest.fixture(scope='module')
+def drawn(refshapes) -> list[Path]:
+    return sorted((refshapes / 'images/refshapes').iterdir())
+
+
+def touch(*paths: Path) -> None:
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def test_a_photo(drawn, tmp_path, monkeypatch):
+    shutil.copy(drawn[0], tmp_path / 'my.photo.jpg')
+    whole = str(tmp_path / 'my.photo.jpg')
+    assert read_jobs(Path(whole), ['a', 'b', 'a']) == [Job(whole, ('a', 'b'), 'my.photo')]
+    monkeypatch.chdir(tmp_path)
+    assert read_jobs('my.photo.jpg', ['a']) == [Job(whole, ('a',), 'my.photo')], 'found again from any folder'
+
+
+@pytest.mark.parametrize(
+    ('address', 'name'),
+    [
+        ('http://host/dir/dog.jpg?size=3&of=a/b.c', 'dog'),
+        ('https://host/', 'photo'),
+        ('https://host', 'photo'),
+        ('https://host/..%2f..%2fdog.png', '..%2f..%2fdog'),
+    ],
+)
+def test_an_address(address, name):
+    assert read_jobs(address, ['a']) == [Job(address, ('a',), name)]
+
+
+def test_a_folder(tmp_path):
+    photos = ['b.PNG', 'dog.jpg', 'dog.png', 'a/Dog.JPG', 'a/b/dog.webp', 'c.d/e.f.tif']
+    touch(*(tmp_path / name for name in photos))
+    hidden = ['.hidden.jpg', '._dog.jpg', '.git/x.jpg', 'a/.thumbs/y.png']
+    others = ['notes.txt', 'jpg', 'dog.jpg.txt', 'clip.mp4', 'found/masks/dog.png', 'found/settings.json']
+    touch(*(tmp_path / name for name in [*hidden, *others, 'found/results.jsonl']))
+    (tmp_path / 'folder.jpg').mkdir()
+    jobs = read_jobs(tmp_path, ['a', 'b'])
+    assert [job.photo for job in jobs] == sorted(str(tmp_path / name) for name in photos)
+    assert {job.name for job in jobs} == {'b', 'dog', 'a/Dog', 'a/b/dog', 'c.d/e.f'}
+    assert {job.sentences for job in jobs} == {('a', 'b')}
+
+
+def test_a_folder_in_a_hidden_one(tmp_path):
+    touch(tmp_path / '.cache/dog.jpg')
+    assert [job.name for job in read_jobs(tmp_path / '.cache', ['a'])] == ['dog']
+
+
+def test_a_folder_without_photos(tmp_path):
+    touch(tmp_path / 'notes.txt')
+    with pytest.raises(FileNotFoundError, match=r'no photo in this folder; photos are \.bmp, '):
+        read_jobs(tmp_path, ['a'])
+
+
+CSV = """photo,note,text
+photos/dog.jpg,1,"the dog, left"
+
+{root}/cat.png,2,"the ""big"" 猫"
+photos/dog.jpg,,a ball
+"""
+
+
+@pytest.mark.parametrize('start', ['', '\ufeff'])
+def test_csv(tmp_path, start):
+    path = tmp_path / 'list.csv'
+    path.write_text(start + CSV.format(root=tmp_path), encoding='utf-8', newline='\r\n')
+    assert read_jobs(path) == [
+        Job(str(tmp_path / 'photos/dog.jpg'), ('the dog, left', 'a ball'), 'dog'),
+        Job(str(tmp_path / 'cat.png'), ('the "big" 猫',), 'cat'),
+    ]
+
+
+def test_csv_with_blanks_behind_commas_and_one_photo_by_two_names(tmp_path):
+    (tmp_path / 'list.CSV').write_text('photo, text\na.jpg, "left, red"\n./b/../a.jpg, blue\na.jpg, blue\n')
+    assert read_jobs(tmp_path / 'list.CSV') == [Job(str(tmp_path / 'a.jpg'), ('left, red', 'blue'), 'a')]
+
+
+def test_json_lines(tmp_path):
+    rows = [
+        {'photo': 'http://host/dog.jpg', 'text': 'the dog', 'id': 3},
+        {'photo': 'a/dog.jpg', 'text': ['the dog', '狗']},
+        {'photo': str(tmp_path / 'a/dog.jpg'), 'text': 'the cat'},
+    ]
+    text = '\r\n'.join([*map(json.dumps, rows[:2]), ' ', json.dumps(rows[2], ensure_ascii=False)])
+    (tmp_path / 'list.jsonl').write_text('\ufeff' + text, encoding='utf-8', newline='')
+    assert read_jobs(tmp_path / 'list.jsonl') == [
+        Job('http://host/dog.jpg', ('the dog',), 'dog'),
+        Job(str(tmp_path / 'a/dog.jpg'), ('the dog', '狗', 'the cat'), 'dog'),
+    ]
+
+
+WRONG_ROWS = {
+    'empty.csv': (b'', 'no line with a photo and a text'),
+    'only_a_header.csv': (b'photo,text\n', 'no line with a photo and a text'),
+    'empty.jsonl': (b'\n\n', 'no line with a photo and a text'),
+    'column.csv': (b'photo;text\na.jpg;dog\n', r"line 2: expected photo and text, got \['photo;text'\]"),
+    'short.csv': (b'photo,text\na.jpg,dog\nb.jpg\n', 'line 3: the text is missing'),
+    'long.csv': (b'photo,text\na.jpg,the dog, left\n', 'line 2: more cells than columns; a text with a comma'),
+    'blank.csv': (b'photo,text\na.jpg, \n', 'line 2: the sentence is empty'),
+    'no_photo.csv': (b'photo,text\n,dog\n', 'line 2: the photo is empty'),
+    'words.csv': (b'photo,text\na.jpg,dog\nb.jpg,"' + b'dog\n' * 201 + b'"\n', 'line 204: a sentence of 201 words'),
+    'quote.csv': (b'photo,text\na.jpg,"dog\nb.jpg,cat\n', r'line 3: no CSV \(unexpected end'),
+    'latin.csv': ('photo,text\na.jpg,Bär\n'.encode('latin-1'), 'not a text in UTF-8'),
+    'excel.csv': ('photo,text\na.jpg,dog\n'.encode('utf-16'), 'not a text in UTF-8'),
+    'broken.jsonl': (b'{"photo": "a.jpg", "text": "dog"}\n{"photo": \n', r'line 2: no JSON \('),
+    'list.jsonl': (b'\n["a.jpg", "dog"]\n', r"line 2: expected photo and text, got \['a.jpg', 'dog'\]"),
+    'number.jsonl': (b'{"photo": 5, "text": "dog"}\n', 'line 1: the photo is empty'),
+    'null.jsonl': (b'{"photo": "a.jpg", "text": null}\n', 'line 1: the text is missing'),
+    'none.jsonl': (b'{"photo": "a.jpg", "text": []}\n', 'line 1: no sentence'),
+    'mixed.jsonl': (b'{"photo": "a.jpg", "text": ["dog", 3]}\n', 'line 1: a sentence must be text; got int'),
+}
+
+
+@pytest.mark.parametrize('name', WRONG_ROWS)
+def test_wrong_lines_are_named(tmp_path, name):
+    data, words = WRONG_ROWS[name]
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(ValueError, match=f'{name}[:,] {words}'):
+        read_jobs(tmp_path / name)
+
+
+def test_wrong_sources(tmp_path, drawn):
+    (tmp_path / 'text.jpg').write_text('no image')
+    touch(tmp_path / 'list.csv')
+    for source, sentences, words in (
+        (tmp_path / 'gone.jpg', ['a'], 'gone.jpg: no such photo'),
+        (tmp_path / 'gone.csv', [], 'gone.csv: no such file'),
+        (tmp_path / 'text.jpg', ['a'], 'text.jpg: not a readable image'),
+        ('ftp://host/dog.jpg', ['a'], 'ftp:/host/dog.jpg: no such photo'),
+        (drawn[0], [], 'no sentence; say which object is meant: --text'),
+        (drawn[0], ['a', ' '], 'the sentence is empty'),
+        (drawn[0], ['dog ' * 10_000], 'a sentence of 10000 words'),
+        (tmp_path / 'list.csv', ['a'], 'list.csv brings its sentences; leave --text away'),
+    ):
+        with pytest.raises((FileNotFoundError, ValueError), match=words):
+            read_jobs(source, sentences)

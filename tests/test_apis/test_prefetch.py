@@ -1,0 +1,44 @@
+"""Work ahead, in threads."""
+
+import itertools
+import threading
+import time
+
+import numpy as np
+
+from mgfe_ris.apis.prefetch import ahead
+
+
+def test_ahead_keeps_the_order_whatever_ends_first():
+    running, most, lock = 0, 0, threading.Lock()
+    pauses = np.random.default_rng(0).uniform(0, 0.01, 60)
+
+    def work(i, pause):
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        time.sleep(pause)
+        with lock:
+            running -= 1
+        return i, threading.current_thread()
+
+    done = list(ahead(work, enumerate(pauses), workers=3))
+    assert [i for i, _ in done] == list(range(60))
+    assert most == 3 and len({thread for _, thread in done}) == 3
+    assert threading.current_thread() not in {thread for _, thread in done}
+
+
+def test_who_ends_early_does_not_wait_for_what_was_not_begun():
+    begun, gate = [], threading.Event()
+
+    def work(i):
+        begun.append(i)
+        assert i == 0 or gate.wait(10)
+        return i
+
+    some = ahead(work, ((i,) for i in itertools.count()), workers=2)
+    assert next(some) == 0
+    threading.Timer(0.05, gate.set).start()
+    some.close()
+    assert set(begun) <= {0, 1, 2, 3}, 'of five that were asked for'

@@ -1,0 +1,111 @@
+"""Models exported as a user does it: on the command line, and run without our code."""
+
+import os
+import re
+import runpy
+import shutil
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from mgfe_ris.apis import RISInferencer
+
+REPO = Path(__file__).parents[2]
+TOOLS = REPO / 'tools'
+README = (TOOLS / 'deployment/README.md').read_text(encoding='utf-8')
+
+
+@pytest.fixture
+def run(monkeypatch, one_thread, capfd):
+    """Runs a tool in this process -> status, lines that it printed, lines of stderr."""
+
+    def run_tool(name: str, *args: object) -> tuple[int, list[str], list[str]]:
+        monkeypatch.setattr(sys, 'argv', [name, *map(str, args)])
+        capfd.readouterr()
+        status = 0
+        try:
+            runpy.run_path(str(TOOLS / name), run_name='__main__')
+        except SystemExit as stop:
+            status = stop.code
+        out, err = capfd.readouterr()
+        return status, out.splitlines(), [line for line in err.splitlines() if line]
+
+    return run_tool
+
+
+@pytest.fixture
+def no_work(monkeypatch):
+    def fail(*_, **__):
+        pytest.fail('work was begun')
+
+    monkeypatch.setattr('mgfe_ris.apis.model.read_weights', fail)
+    monkeypatch.setattr('torch.export.export', fail)
+
+
+def test_from_a_model_to_masks_without_our_code(run, model_folder, refshapes, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    picture = cv2.imread(str(sorted(refshapes.rglob('*.jpg'))[0]))
+    cv2.imwrite('photo.jpg', cv2.resize(picture, (150, 97)))
+
+    # its weights are drawn so wildly that float32 is 2e-4 from float64 in PyTorch, too
+    status, out, _ = run('deployment/export_onnx.py', model_folder, '--out', 'exported', '--tolerance', '1e-3')
+    assert status == 0 and len(out) == 1
+    said = re.fullmatch(r'wrote exported; logits differ from PyTorch by at most (\S+)', out[0])
+    assert said and 0 < float(said[1]) < 1e-3
+
+    status, out, _ = run('infer.py', 'photo.jpg', '--text', 'the red circle', '--model', 'exported', '--out', 'masks')
+    assert status == 0
+    (mask,) = Path('masks/masks').glob('*.png')
+    drawn = cv2.imread(str(mask), cv2.IMREAD_GRAYSCALE) > 0
+
+    code = next(block for block in re.findall(r'(?s)```python\n(.*?)```', README) if 'onnxruntime' in block)
+    found: dict = {}
+    exec(code, found)
+    expected = RISInferencer(model_folder, device='cpu')('photo.jpg', found['sentences'])
+    assert len(found['masks']) == len(expected) == 2
+    for ours, result in zip(found['masks'], expected, strict=True):
+        sure = np.abs(result.score - 0.5) > 5e-4
+        assert ours.shape == (97, 150) and ours.dtype == bool and 0.02 < ours.mean() < 0.98 and sure.mean() > 0.9
+        np.testing.assert_array_equal(ours[sure], result.mask[sure])
+    sure = np.abs(expected[0].score - 0.5) > 5e-4
+    np.testing.assert_array_equal(drawn[sure], expected[0].mask[sure])
+    imported = set(re.findall(r'(?m)^(?:import|from) (\w+)', code))
+    assert imported == {'json', 'cv2', 'numpy', 'onnxruntime', 'PIL', 'tokenizers'}
+
+    status, out, err = run('deployment/export_onnx.py', 'exported', '--out', 'again')
+    assert (status, out) == (2, []) and err[-1].startswith('error: expected a model with its weights')
+    status, out, err = run('infer.py', 'photo.jpg', '--text', 'x', '--model', 'exported', '--precision', 'bf16')
+    assert status == 2 and err[-1] == "error: an exported model computes in fp32; got precision 'bf16'"
+    assert sorted(os.listdir()) == ['exported', 'masks', 'photo.jpg']
+
+
+@pytest.mark.parametrize('tool', ['export_onnx.py', 'export_torch.py'])
+def test_a_folder_that_is_there(run, model_folder, tmp_path, no_work, tool):
+    (tmp_path / 'mine.txt').touch()
+    status, out, err = run(f'deployment/{tool}', model_folder, '--out', tmp_path)
+    assert (status, out) == (2, []) and os.listdir(tmp_path) == ['mine.txt']
+    assert err == [f'error: {tmp_path} is not empty; name another folder, or delete what is there']
+
+
+def test_packages_that_are_missing(run, model_folder, tmp_path, no_work, monkeypatch):
+    from importlib.util import find_spec
+
+    monkeypatch.setattr('importlib.util.find_spec', lambda name: None if 'onnx' in name else find_spec(name))
+    status, out, err = run('deployment/export_onnx.py', model_folder, '--out', tmp_path / 'out')
+    wanted = 'error: missing: onnx, onnxscript, onnxruntime; pip install -r tools/deployment/requirements.txt'
+    assert (status, out, err) == (2, [], [wanted]) and not os.listdir(tmp_path)
+    packages = (TOOLS / 'deployment/requirements.txt').read_text().split()
+    assert sorted(packages) == ['onnx', 'onnxruntime', 'onnxscript']
+
+
+@pytest.mark.parametrize('tool', ['export_onnx.py', 'export_torch.py'])
+def test_a_model_that_is_not_there(run, tmp_path, tool, model_folder):
+    status, out, err = run(f'deployment/{tool}', tmp_path / 'none', '--out', tmp_path / 'out')
+    assert (status, out) == (2, []) and err[-1].startswith(f'error: {tmp_path}/none: no such')
+    shutil.copytree(model_folder, tmp_path / 'broken')
+    (tmp_path / 'broken/model.safetensors').write_text('<html>')
+    status, out, err = run(f'deployment/{tool}', tmp_path / 'broken', '--out', tmp_path / 'out')
+    assert (status, out) == (2, []) and 'model.safetensors' in err[-1] and not (tmp_path / 'out').exists()
