@@ -1,0 +1,346 @@
+"""A page: drop a photo, say which objects are meant, see and download their masks.
+
+Examples:
+    python projects/web_demo/app.py                                  # the model that bash tools/quickstart.sh trains
+    python projects/web_demo/app.py --model FOLDER --port 8000
+"""
+
+from __future__ import annotations
+
+import argparse
+import html
+import os
+import secrets
+import signal
+import socket
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+# What takes seconds is imported inside the functions: --help and wrong options need not wait for it
+if TYPE_CHECKING:
+    import numpy as np
+
+    from mgfe_ris.apis import RISInferencer, RISResult
+
+MAX_BYTES, MAX_PIXELS = 20_000_000, 25_000_000
+# As many as there are colours
+MAX_SENTENCES, MAX_LETTERS = 6, 200
+# Scores of a page's last photo stay in memory for its slider: 4 bytes for each pixel and sentence, of so many pages
+MAX_SCORES, MAX_PAGES = 50_000_000, 8
+MAX_WAITING = 16
+# What browsers show; Pillow opens others with other people's programs
+FORMATS = ('BMP', 'GIF', 'JPEG', 'PNG', 'WEBP')
+# Longest side of the picture with the masks, in pixels
+SHOWN = 640, 1280
+
+TITLE = 'A mask for a sentence'
+INTRO = 'Drop a photo and say which objects are meant, each in a line of its own.'
+DRAWN = 'This model has seen drawn shapes only, as in the examples below, and no photos of the world.'
+# On a phone the masks lie below what was given
+SCROLL = """() => {
+    const masks = document.getElementById('masks')
+    if (masks && innerWidth < 640 && !document.querySelector('#message p')) masks.scrollIntoView({behavior: 'smooth'})
+}"""
+CSS = """
+    #hint > div { padding: 148px 16px; border: 1px dashed var(--border-color-primary); border-radius: 8px;
+        text-align: center; color: var(--body-text-color-subdued); }
+    #message p { padding: 8px 12px; border-left: 4px solid var(--error-border-color);
+        background: var(--error-background-fill); color: var(--error-text-color); }
+    #masks { min-height: 240px; }
+    #photo img { width: 100%; height: 100%; object-fit: contain; }
+    #masks img { max-height: 560px; }
+    #files button { display: none; }
+    #examples td { white-space: pre-line; text-align: left; }
+    #legend table { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; }
+    #legend th, #legend td { padding: 6px 8px; text-align: right;
+        border-bottom: 1px solid var(--border-color-primary); }
+    #legend th { font-weight: normal; color: var(--body-text-color-subdued); white-space: nowrap; }
+    #legend .sentence { width: 100%; text-align: left; overflow-wrap: anywhere; }
+    #legend i { display: block; width: 14px; height: 14px; border-radius: 3px; }
+    #legend p { color: var(--body-text-color-subdued); margin: 8px; }
+    @media (max-width: 640px) { #hint { display: none; } #legend th { white-space: normal; } }
+"""
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--model', default='work_dirs/quickstart', help='folder, checkpoint or config')
+    parser.add_argument('--checkpoint', help='weights, where --model is a config')
+    parser.add_argument('--device', help='default: cuda if there is one, else cpu')
+    parser.add_argument('--host', default='127.0.0.1', help='default: this machine alone; 0.0.0.0: the network, too')
+    parser.add_argument('--port', type=int, default=7860)
+    return parser.parse_args()
+
+
+def split_sentences(text: str) -> list[str]:
+    """One sentence a line.
+
+    Raises:
+        ValueError: none, too many, or too long a one.
+    """
+    sentences = [line.strip() for line in text.splitlines() if line.strip()]
+    if not sentences:
+        raise ValueError('Say which object is meant, e.g. "the red circle on the left".')
+    if len(sentences) > MAX_SENTENCES:
+        raise ValueError(f'{len(sentences)} sentences: at most {MAX_SENTENCES} at a time.')
+    if (letters := max(map(len, sentences))) > MAX_LETTERS:
+        raise ValueError(f'A sentence of {letters} letters: at most {MAX_LETTERS}.')
+    return sentences
+
+
+def read_upload(upload: dict | None, folder: Path, sentences: int) -> np.ndarray:
+    """A photo (H, W, 3) uint8, of which the header is checked ahead of decoding.
+
+    Raises:
+        ValueError: none, not a photo, too large a one, or a file that lies elsewhere.
+    """
+    from PIL import Image
+
+    from mgfe_ris.apis import open_photo
+
+    if not upload or not Path(upload['path']).resolve().is_relative_to(folder.resolve()):
+        raise ValueError('Drop a photo first.')
+    try:
+        with Image.open(upload['path'], formats=FORMATS) as image:
+            pixels = image.width * image.height
+            if pixels <= MAX_PIXELS and pixels * sentences > MAX_SCORES:
+                raise ValueError(
+                    f'{sentences} sentences about a photo of {pixels / 1e6:.0f} megapixels: '
+                    f'at most {MAX_SCORES // pixels} at a time, or make it smaller.'
+                )
+            return open_photo(image, max_pixels=MAX_PIXELS)
+    except Image.DecompressionBombError as error:
+        raise ValueError(f'The photo has more than {MAX_PIXELS:,} pixels; make it smaller first.') from error
+    except (OSError, SyntaxError) as error:  # Pillow's words for what is broken; they name the server's folders
+        raise ValueError(f'This is not a whole photo in one of the formats {", ".join(FORMATS)}.') from error
+
+
+def as_shown(photo: np.ndarray) -> np.ndarray:
+    """Small photos enlarged, large ones shrunk, for the page."""
+    import numpy as np
+    from PIL import Image
+
+    low, high = SHOWN
+    height, width = photo.shape[:2]
+    longest = max(height, width)
+    scale = min(max(longest, low), high) / longest
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.asarray(Image.fromarray(photo).resize(size))
+
+
+def masks_above(results: list[RISResult], threshold: float) -> list[np.ndarray]:
+    """What a threshold leaves of the scores, which need not be computed anew."""
+    return [result.mask if threshold == 0.5 else result.score > threshold for result in results]
+
+
+def legend(results: list[RISResult], masks: list[np.ndarray], note: str) -> str:
+    """HTML: a colour, the sentence and numbers in each row."""
+    from mgfe_ris.visualization import PALETTE
+
+    rows = []
+    for result, mask, colour in zip(results, masks, PALETTE, strict=False):
+        sentence = html.escape(result.sentence)
+        score = f'{result.score[mask].mean():.2f}' if mask.any() else '-'
+        rows.append(
+            f'<tr><td><i style="background: rgb{colour}"></i></td><td class="sentence">{sentence}</td>'
+            f'<td>{100 * mask.mean():.1f}&nbsp;%</td><td>{score}</td></tr>'
+        )
+    return (
+        '<table><thead><tr><th></th><th class="sentence">sentence</th><th>area</th><th>mean score</th></tr></thead>'
+        f'<tbody>{"".join(rows)}</tbody></table><p>{note}</p>'
+    )
+
+
+def write_masks(masks: list[np.ndarray], folder: Path) -> list[str]:
+    """PNGs of 0 and 255 at the photo's size, under a name that nobody guesses."""
+    from mgfe_ris.apis.result import write_image
+
+    paths = [folder / secrets.token_hex(16) / f'mask_{i}.png' for i in range(1, len(masks) + 1)]
+    for mask, path in zip(masks, paths, strict=True):
+        write_image(mask, path)
+    return [str(path) for path in paths]
+
+
+class Demo:
+    """What the page calls."""
+
+    def __init__(self, inferencer: RISInferencer, folder: Path):
+        self.inferencer = inferencer
+        self.folder = folder
+
+    def segment(self, upload: dict | None, text: str, threshold: float) -> tuple[Any, ...]:
+        """Photo and sentences -> what is wrong with them; or '', what is kept for the slider, and all that is shown."""
+        import gradio
+
+        try:
+            sentences = split_sentences(text)
+            photo = read_upload(upload, self.folder, len(sentences))
+            begin = time.perf_counter()
+            results = self.inferencer(photo, sentences)
+        except ValueError as error:
+            return (f'<p role="alert">{html.escape(str(error))}</p>', *[gradio.skip()] * 6)
+        seconds = time.perf_counter() - begin
+        height, width = photo.shape[:2]
+        note = f'{seconds:.2f} s for {len(sentences)} sentence{"s"[: len(sentences) > 1]}, {width} x {height} pixels'
+        kept = as_shown(photo), results, note
+        return ('', kept, gradio.HTML(visible=False), gradio.Column(visible=True), *self.show(kept, threshold))
+
+    def show(self, kept: tuple[np.ndarray, list[RISResult], str] | None, threshold: float) -> tuple[Any, Any, Any]:
+        """The picture with the masks, its legend, and the masks as files."""
+        import gradio
+
+        from mgfe_ris.visualization import PALETTE, overlay
+
+        if kept is None:  # of so many pages only
+            raise gradio.Error('This page has rested for too long; press the button again.', print_exception=False)
+        picture, results, note = kept
+        masks = masks_above(results, threshold)
+        for mask, colour in zip(masks, PALETTE, strict=False):
+            picture = overlay(picture, mask, colour)
+        return picture, legend(results, masks, note), write_masks(masks, self.folder)
+
+
+def draw_examples(folder: Path) -> list[list[str]]:
+    """Photos that the quickstart's model understands, with sentences about them.
+
+    Not in its data; of 16 seeds, one where it finds all objects.
+    """
+    from mgfe_ris.datasets import ReferringDataset
+    from mgfe_ris.datasets.synthetic import write_refshapes
+
+    write_refshapes(folder, 'refshapes', images=12, seed=104, size=320, progress=False)
+    data = ReferringDataset(data_root=str(folder), ann_folder='refshapes', split_by='unc', split='train', pipeline=[])
+    photos: dict[str, list[str]] = {}
+    for i in range(len(data)):
+        info = data.get_data_info(i)
+        photos.setdefault(info['img_path'], []).append(info['sentences'][0])
+    return [[photo, '\n'.join(sentences[:2])] for photo, sentences in list(photos.items())[:3]]
+
+
+def knows_drawn_shapes_only(inferencer: RISInferencer) -> bool:
+    """Whether its config is one of RefShapes'."""
+    return 'refshapes' in inferencer.model.cfg.test_dataloader.dataset.get('ann_folder', '')
+
+
+def build_page(demo: Demo, examples: list[list[str]]) -> Any:
+    """The page, to be launched."""
+    import gradio
+
+    with gradio.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(600, 3600)) as page:
+        gradio.Markdown(f'# {TITLE}\n{INTRO} {DRAWN if examples else ""}')
+        kept = gradio.State(time_to_live=3600)
+        with gradio.Row():
+            with gradio.Column():
+                photo = gradio.Image(label='Photo', sources=['upload', 'clipboard'], height=320, elem_id='photo')
+                text = gradio.Textbox(
+                    label='Which objects?', placeholder='the red circle on the left\nthe ring', lines=2,
+                    max_lines=MAX_SENTENCES, elem_id='text',
+                )  # fmt: skip
+                button = gradio.Button('Show the masks', variant='primary', elem_id='segment')
+                message = gradio.HTML(elem_id='message')
+                ask = [button.click, text.submit]
+                if examples:
+                    ask.append(gradio.Examples(examples, [photo, text], elem_id='examples').load_input_event.then)
+            with gradio.Column():
+                hint = gradio.HTML('<div>The masks appear here.</div>', elem_id='hint')
+                with gradio.Column(visible=False) as found:
+                    picture = gradio.Image(
+                        label='Masks', format='png', interactive=False, buttons=['download', 'fullscreen'],
+                        elem_id='masks',
+                    )  # fmt: skip
+                    numbers = gradio.HTML(apply_default_css=False, elem_id='legend')
+                    threshold = gradio.Slider(
+                        0.05, 0.95, 0.5, step=0.05, label='Threshold', elem_id='threshold',
+                    )  # fmt: skip
+                    files = gradio.File(label='Download', interactive=False, elem_id='files')
+        shown = [picture, numbers, files]
+        for event in ask:
+            event(
+                demo.segment, [photo, text, threshold], [message, kept, hint, found, *shown],
+                preprocess=False,  # gradio would decode the photo before anyone could look at its size
+                concurrency_id='model', concurrency_limit=1, api_visibility='private', show_progress_on=message,
+            ).success(None, js=SCROLL)  # fmt: skip
+        threshold.input(
+            demo.show, [kept, threshold], shown,
+            trigger_mode='always_last', show_progress='hidden', api_visibility='private',
+        )  # fmt: skip
+    return page.queue(max_size=MAX_WAITING)
+
+
+class RefuseLargeRequests:
+    """ASGI middleware: gradio limits each file of a request, not the request."""
+
+    def __init__(self, app: Any):
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        from starlette.responses import PlainTextResponse
+
+        headers = dict(scope.get('headers', ()))
+        length = headers.get(b'content-length', b'0')
+        # 1 MB for what is around the file
+        if b'transfer-encoding' in headers or not length.isdigit() or int(length) > MAX_BYTES + 1_000_000:
+            refuse = PlainTextResponse(f'at most {MAX_BYTES // 1_000_000} MB, with their length ahead', 413)
+            return await refuse(scope, receive, send)
+        await self.app(scope, receive, send)
+
+
+def check_port(host: str, port: int) -> None:
+    """Ahead of loading the model.
+
+    Raises:
+        ValueError, OSError: not a port, or a taken one.
+    """
+    if not 0 < port < 65536:
+        raise ValueError(f'--port must lie between 1 and 65535; got {port}')
+    try:
+        socket.create_server((host, port)).close()
+    except OSError as error:
+        raise OSError(f'cannot listen at {host}, port {port} ({error.strerror}); give another --port') from error
+
+
+def require_gradio() -> None:
+    """Raises an ImportError that says what to do."""
+    try:
+        import gradio  # noqa: F401
+    except ImportError as error:
+        raise ImportError(f'{error}; pip install -r projects/web_demo/requirements.txt') from error
+
+
+def serve(args: argparse.Namespace, folder: Path) -> None:
+    """Until it is ended."""
+    from mgfe_ris.apis import RISInferencer, report_errors
+
+    with report_errors():
+        require_gradio()
+        check_port(args.host, args.port)
+        inferencer = RISInferencer(args.model, args.checkpoint, args.device, max_pixels=MAX_PIXELS)
+
+    import gradio
+    from starlette.middleware import Middleware
+
+    examples = draw_examples(folder / 'drawn') if knows_drawn_shapes_only(inferencer) else []
+    build_page(Demo(inferencer, folder), examples).launch(
+        server_name=args.host, server_port=args.port, share=False, enable_monitoring=False, show_error=True,
+        max_file_size=MAX_BYTES, state_session_capacity=MAX_PAGES, footer_links=[],
+        css=CSS,
+        app_kwargs={'middleware': [Middleware(RefuseLargeRequests)]},
+        theme=gradio.themes.Soft(font=['system-ui', 'sans-serif'], font_mono=['monospace']),
+    )  # fmt: skip
+
+
+def main() -> None:
+    args = parse_args()
+    with tempfile.TemporaryDirectory(prefix='mgfe_ris_') as folder:
+        # all that the page writes, and may hand out, lies here and goes with the program
+        tempfile.tempdir = folder
+        os.environ.update(GRADIO_TEMP_DIR=folder, GRADIO_EXAMPLES_CACHE=folder)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+        serve(args, Path(folder))
+
+
+if __name__ == '__main__':
+    main()
