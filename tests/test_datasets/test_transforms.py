@@ -62,6 +62,20 @@ def test_what_does_not_decode_is_named(sample, tmp_path, kind):
     assert str(error.value).startswith(f'{path}: ')
 
 
+def test_a_photo_in_memory_passes(sample, monkeypatch):
+    loaded = LoadPhoto().transform(dict(sample))
+    monkeypatch.setattr(cv2, 'imdecode', lambda *_: pytest.fail('decoded'))
+    passed = LoadPhoto().transform(dict(sample, img=loaded['img'], img_path=''))
+    assert passed['img'] is loaded['img']
+    assert passed['ori_shape'] == passed['img_shape'] == loaded['ori_shape']
+
+
+def test_a_fault_of_the_program_is_no_broken_photo(sample, monkeypatch):
+    monkeypatch.setattr(cv2, 'imdecode', lambda *_: {}['a fault'])
+    with pytest.raises(KeyError, match='a fault'):
+        LoadPhoto().transform(sample)
+
+
 def test_the_mask(sample):
     truth = np.zeros((HEIGHT, WIDTH), np.uint8)
     truth[2:9, 3:12] = 1
@@ -206,6 +220,17 @@ def test_a_photo_is_decoded_and_resized_once(sample, monkeypatch):
         np.testing.assert_array_equal(result['img'], plain['img'])
         assert result['img_shape'] == (9, 11) and result['ori_shape'] == plain['ori_shape']
         assert result['segmentation'] == sample['segmentation']
+
+
+def test_photos_in_memory_are_told_apart_by_what_they_are_not_by_what_they_show(sample):
+    transform, photo = once(), LoadPhoto().transform(dict(sample))['img']
+    first = transform(dict(sample, img_path='', img=photo))
+    np.testing.assert_array_equal(first['img'], once()(dict(sample))['img'])
+    assert transform(dict(sample, img_path='', img=photo))['img'] is first['img']
+    other = transform(dict(sample, img_path='', img=photo[:, ::-1].copy()))
+    np.testing.assert_array_equal(other['img'], first['img'][:, ::-1])
+    assert transform(dict(sample, img_path='', img=photo.copy()))['img'] is not first['img']
+    np.testing.assert_array_equal(transform(dict(sample))['img'], first['img'])
 
 
 def test_a_kept_photo_cannot_be_changed(sample):

@@ -1,0 +1,177 @@
+"""What the README tells a user to type: the how-tos are run as they stand, every other command is read by its tool."""
+
+import json
+import os
+import re
+import runpy
+import shlex
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.request import urlopen
+
+import numpy as np
+import pytest
+from PIL import Image
+
+REPO = Path(__file__).parents[1]
+README = (REPO / 'README.md').read_text(encoding='utf-8')
+PHOTO = Path('data/try/images/refshapes/000003.jpg')
+
+
+def section(title: str) -> str:
+    """From its heading to the next one of its level or above."""
+    level = title.split(' ', 1)[0]
+    found = re.search(rf'(?ms)^{re.escape(title)}$.*?(?=^#{{1,{len(level)}}} |\Z)', README)
+    assert found, title
+    return found[0]
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf'(?ms)^```{language}\n(.*?)^```$', text)
+
+
+def commands(text: str) -> list[list[str]]:
+    """The words of each line in its bash blocks."""
+    joined = '\n'.join(blocks(text, 'bash')).replace('\\\n', '')
+    return [words for line in joined.splitlines() if (words := shlex.split(line, comments=True))]
+
+
+HOW_TOS = re.findall(r'(?m)^### .*$', section('## Masks for your own photos'))
+
+
+@pytest.fixture(scope='module')
+def after_the_quickstart(small_model, tmp_path_factory) -> Path:
+    """A folder as the quickstart leaves it, with a smaller model, and the photos to try."""
+    from mgfe_ris.apis import load_model, save_folder
+
+    root = tmp_path_factory.mktemp('clone')
+    for name in ('tools', 'projects'):
+        (root / name).symlink_to(REPO / name)
+    (root / 'list.csv').write_text(f'photo,text\n{PHOTO},the red circle\n{PHOTO},"the ring, on the left"\n')
+    save_folder(load_model('mgfe-ris_tiny_refshapes', options=small_model, device='cpu'), root / 'work_dirs/quickstart')
+    (words, *_) = commands(section('## Masks for your own photos'))
+    subprocess.run([sys.executable, '-W', 'ignore', *words[1:]], cwd=root, check=True, stdout=subprocess.DEVNULL)
+    assert (root / PHOTO).is_file()
+    return root
+
+
+@pytest.fixture
+def here(after_the_quickstart, monkeypatch, one_thread) -> Path:
+    monkeypatch.chdir(after_the_quickstart)
+    return after_the_quickstart
+
+
+def run_tool(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process, which saves ten seconds of imports."""
+    assert words[0] == 'python', words
+    monkeypatch.setattr(sys, 'argv', words[1:])
+    runpy.run_path(words[1], run_name='__main__')
+
+
+def test_there_is_a_how_to_for_each():
+    titles = ['In Python', 'On the command line', 'As a web page', 'Without PyTorch: ONNX', 'To hand on']
+    assert titles == [title.removeprefix('### ') for title in HOW_TOS]
+
+
+@pytest.mark.parametrize('title', HOW_TOS)
+def test_a_how_to_has_a_picture_that_is_there(title):
+    pictures = re.findall(r'!\[.+?\]\((.+?)\)', section(title))
+    assert pictures
+    for picture in pictures:
+        with Image.open(REPO / picture) as image:
+            image.load()
+
+
+def test_in_python(here):
+    (code,) = blocks(section('### In Python'), 'python')
+    names: dict = {}
+    exec(code, names)
+    saved = [f'000003_the-purple-triangle_{kind}.png' for kind in ('mask', 'overlay')]
+    assert sorted(path.name for path in Path('found').iterdir()) == saved and all(name in code for name in saved)
+    np.testing.assert_array_equal(np.asarray(Image.open(f'found/{saved[0]}')), 255 * names['result'].mask)
+    assert [[r.sentence for r in results] for results in (names['shapes'], names['colours'])] == [
+        ['the moon', 'the triangle'],
+        ['the red shape', 'the yellow shape'],
+    ]
+
+
+def test_on_the_command_line(here, monkeypatch):
+    typed = commands(section('### On the command line'))
+    for words in typed:
+        run_tool(words, monkeypatch)
+    for words, lines in zip(typed, (2, 12, 2), strict=True):
+        out = Path(words[words.index('--out') + 1])
+        assert len((out / 'results.jsonl').read_text().splitlines()) == lines
+        assert len(list((out / 'masks').iterdir())) == len(list((out / 'overlays').iterdir())) == lines
+
+
+def test_as_a_web_page(here):
+    pytest.importorskip('gradio', reason='the web page needs: pip install -r projects/web_demo/requirements.txt')
+    install, start = commands(section('### As a web page'))
+    assert install[:3] == ['pip', 'install', '-r'] and Path(install[3]).is_file()
+    assert start[0] == 'python'
+    with socket.socket() as one:
+        one.bind(('127.0.0.1', 0))
+        port = one.getsockname()[1]
+    command = [sys.executable, '-W', 'ignore', *start[1:], '--port', str(port)]
+    environment = {**os.environ, 'PYTHONPATH': str(REPO), 'OMP_NUM_THREADS': '1'}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as server:
+        try:
+            page = wait_for(f'http://127.0.0.1:{port}', server)
+        finally:
+            server.terminate()
+    assert '<html' in page
+
+
+def wait_for(address: str, server: subprocess.Popen) -> str:
+    for _ in range(240):
+        assert server.poll() is None, server.stdout.read().decode()
+        try:
+            with urlopen(address, timeout=10) as answer:
+                return answer.read().decode()
+        except OSError:
+            time.sleep(0.5)
+    raise AssertionError(f'{address} does not answer')
+
+
+def test_as_onnx(here, monkeypatch):
+    for name in ('onnx', 'onnxscript', 'onnxruntime'):
+        pytest.importorskip(name, reason='export needs: pip install -r tools/deployment/requirements.txt')
+    install, *typed = commands(section('### Without PyTorch: ONNX'))
+    assert install[:3] == ['pip', 'install', '-r'] and Path(install[3]).is_file()
+    for words in typed:
+        run_tool(words, monkeypatch)
+    assert Path('exported/model.onnx').is_file() and Path('found/onnx/masks/000003.png').is_file()
+
+
+def test_to_hand_on(here, monkeypatch, refshapes):
+    from mgfe_ris.apis import RISInferencer
+
+    (here / 'data/refshapes').symlink_to(refshapes)
+    for words in commands(section('### To hand on')):
+        run_tool(words, monkeypatch)
+    ours, theirs = (RISInferencer(folder)(PHOTO, 'the ring') for folder in ('work_dirs/quickstart', 'my-model'))
+    np.testing.assert_array_equal(ours.score, theirs.score)
+    measured = json.loads(Path('tested/metrics.json').read_text())['metrics']
+    assert f'| testA | {measured["testA/oIoU"]:.2f} |' in Path('my-model/README.md').read_text()
+
+
+# Everything else
+
+
+TOOLS = [words for words in commands(README) if words[0] == 'python' and words[1].startswith(('tools/', 'projects/'))]
+
+
+@pytest.mark.parametrize('words', TOOLS, ids=lambda words: Path(words[1]).stem)
+def test_a_tool_reads_what_the_readme_says(words, monkeypatch):
+    # [--resume] says that an option may be left away
+    monkeypatch.setattr(sys, 'argv', [word.strip('[]') for word in words[1:] if word != '...]'])
+    args = runpy.run_path(str(REPO / words[1]), run_name='read')['parse_args']()
+    assert vars(args)
+
+
+def test_commands_are_found():
+    assert len(TOOLS) > 20
