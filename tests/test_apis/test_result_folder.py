@@ -310,7 +310,7 @@ def test_results_of_other_settings_are_left_alone(inferencer, model_folder, phot
     other = RISInferencer(model_folder, device='cpu')
     other.model.decode_head.classify.bias.data[0] += 1e-3
     larger = RISInferencer(model_folder, device='cpu')
-    larger.model.cfg.test_dataloader.dataset.pipeline[2]['keep_ratio'] = True
+    larger.model.cfg.test_dataloader.dataset.pipeline[0].transforms[1]['keep_ratio'] = True
     for changed, threshold, words in (
         (inferencer, 0.4, 'other settings: threshold 0.5, now 0.4; name another folder'),
         (half, 0.5, "other settings: precision 'fp32', now 'bf16'; name another folder"),
