@@ -101,9 +101,12 @@ def model_folder(small_model: dict, tmp_path_factory: pytest.TempPathFactory) ->
     return save_folder(model, tmp_path_factory.mktemp('model') / 'small')
 
 
-@pytest.fixture
+@pytest.fixture(scope='module')
 def one_thread() -> Iterator[None]:
-    """Several threads wait for one another on a busy machine, which makes a small model many times slower."""
+    """Several threads wait for one another on a busy machine, which makes a small model many times slower.
+
+    For a whole file: what its fixtures compute must have the bits of what its tests do.
+    """
     import torch
 
     threads = torch.get_num_threads()
