@@ -106,6 +106,8 @@ def _parse_options(texts: Sequence[str]) -> dict:
 def find_config(name: str | Path) -> Path:
     """The path of a config given by path or by the name of one of ours; see :func:`load_config`."""
     if Path(name).is_file():
+        if Path(name).suffix not in ('.py', '.json', '.yaml', '.yml'):
+            raise ValueError(f'{name}: no config, which ends in .py or .json; checkpoints end in .pth or .safetensors')
         return Path(name)
     if str(name) and Path(name).is_dir():
         return config_in(name)
@@ -114,8 +116,8 @@ def find_config(name: str | Path) -> Path:
         return ours[str(name).removesuffix('.py')]
     except KeyError:
         near = get_close_matches(str(name), ours, n=3)
-        meant = f' Did you mean {" or ".join(near)}?' if near else ''
-        raise FileNotFoundError(f'{name}: no such config file or folder.{meant} Ours are {", ".join(ours)}') from None
+        meant = f'Did you mean {" or ".join(near)}?' if near else f'Ours are {", ".join(ours)}'
+        raise FileNotFoundError(f'{name}: no such config file or folder. {meant}') from None
 
 
 def config_in(folder: str | Path) -> Path:
@@ -203,11 +205,11 @@ def _read_json(path: Path) -> Config:
     """
     try:
         raw = json.loads(path.read_text(encoding='utf-8'))
-    except ValueError as error:
+    except (RecursionError, ValueError) as error:
         raise ValueError(f'{path}: no whole JSON file ({error})') from error
-    if not isinstance(raw, dict) or 'model' not in raw:
+    if not isinstance(raw, dict) or not isinstance(raw.get('model'), dict):
         raise ValueError(f'{path}: no config of a model of ours: it has no "model"')
-    imports = raw.get('custom_imports', {}).get('imports', [])
+    imports = (raw.get('custom_imports') or {}).get('imports', [])
     imports = [imports] if isinstance(imports, str) else imports
     foreign = [f'_base_ = {raw["_base_"]}'] if '_base_' in raw else []
     foreign += [name for name in imports if name not in sys.modules]

@@ -39,12 +39,26 @@ def save_folder(model: Any, folder: str | Path, metrics: str | Path | Mapping[st
 def new_folder(folder: str | Path) -> Iterator[Path]:
     """A folder to write into, which becomes ``folder`` when all is well; see :func:`save_folder`."""
     target = require_empty(folder).resolve()  # . has no name
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=target.parent) as parent:
-        part = Path(parent, target.name)
-        part.mkdir()
-        yield part
-        part.rename(target)
+    missing = [parent for parent in target.parents if not parent.exists()]
+    try:
+        with _beside(target) as place:
+            part = Path(place, target.name)
+            part.mkdir()
+            yield part
+            part.rename(target)
+    except BaseException:
+        for parent in missing:  # deepest first
+            if parent.is_dir():
+                parent.rmdir()
+        raise
+
+
+def _beside(target: Path) -> TemporaryDirectory:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return TemporaryDirectory(dir=target.parent)
+    except OSError as error:  # it names what nobody asked for
+        raise OSError(f'{target}: this folder cannot be made ({error.strerror})') from error
 
 
 def write_description(model: Any, folder: Path, metrics: Mapping[str, Any]) -> None:
@@ -59,7 +73,9 @@ def write_description(model: Any, folder: Path, metrics: Mapping[str, Any]) -> N
 def require_empty(folder: str | Path) -> Path:
     """The path of a folder that is not there, or empty; see :func:`save_folder`."""
     folder = Path(folder)
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+    if folder.is_file():
+        raise FileExistsError(f'{folder} is a file; name a folder')
+    if folder.is_dir() and any(folder.iterdir()):
         raise FileExistsError(f'{folder} is not empty; name another folder, or delete what is there')
     return folder
 

@@ -204,8 +204,10 @@ class RISInferencer:
 
 
 def _loaded(model: Any, checkpoint: str | Path | None, device: str | torch.device | None) -> Any:
-    if not isinstance(model, nn.Module):
+    if isinstance(model, (str, Path)):
         model = load_trained(model, checkpoint, device)
+    elif not isinstance(model, nn.Module) or not hasattr(model, 'cfg'):
+        raise ValueError(f'expected a folder, checkpoint, config or loaded model; got {type(model).__name__}')
     elif checkpoint is not None or device is not None:
         raise ValueError('a loaded model has its weights and its device: give checkpoint and device to load_model')
     # the pipeline's parts are mmseg's, whatever else was used in this process before

@@ -166,6 +166,8 @@ def _check_device(device: str | torch.device | None) -> torch.device:
         device = torch.device(device)
     except RuntimeError as error:
         raise ValueError(f'device {device!r}: expected cpu, cuda, cuda:1, ...') from error
+    if device.type not in ('cpu', 'cuda'):
+        raise ValueError(f'device {device}: expected cpu, cuda, cuda:1, ...; nothing here was tried on others')
     if device.type == 'cuda' and not torch.cuda.is_available():
         raise ValueError(f'device {device}: this machine or this build of torch has no CUDA; use cpu')
     return device

@@ -22,7 +22,8 @@ INPUTS = ('image', 'token_ids', 'word_mask')
 def export_onnx(model: Any, folder: str | Path, tolerance: float = 1e-4) -> float:
     """Write ``model.onnx``, ``config.json`` and ``tokenizer/``, which ``RISInferencer(folder)`` runs.
 
-    The graph takes any number of photos, as many sentences, and any number of words; photos are of the config's size.
+    The graph takes any number of photos, as many sentences, and up to ``max_tokens`` words; photos are of the config's
+    size.
     Weights of more than 1.5 GB, which one file of ONNX may not hold, lie beside it in ``model.onnx.data``.
 
     Args:
@@ -63,7 +64,7 @@ class OnnxSegmentor(BaseModel):
     def __init__(self, folder: str | Path):
         path = Path(folder) / ONNX
         self.cfg: Config = load_config(Path(folder) / CONFIG)
-        super().__init__(MODELS.build(self.cfg.model.data_preprocessor))
+        super().__init__(_preprocessor(self.cfg))
         self.session = _open(path)
         self.size = tuple(self.session.get_inputs()[0].shape[2:])
         # what the model computes, in the place of its weights
@@ -90,6 +91,12 @@ class OnnxSegmentor(BaseModel):
         return logits if mode == 'tensor' else self.predict(logits, data_samples)
 
     predict = ReferringSegmentor.predict
+
+
+def _preprocessor(cfg: Config) -> Any:
+    if 'data_preprocessor' not in cfg.model:
+        raise ValueError(f'{cfg.filename}: no config of an exported model: it has no "model.data_preprocessor"')
+    return MODELS.build(cfg.model.data_preprocessor)
 
 
 def _convert(program: torch.export.ExportedProgram) -> Any:

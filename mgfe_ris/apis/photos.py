@@ -19,6 +19,8 @@ Photo: TypeAlias = str | Path | Image.Image | np.ndarray | Tensor
 """A file, an ``http(s)`` address, or a picture in memory; see :func:`open_photo`."""
 MAX_PIXELS = 89_000_000
 """More in a photo is taken for a mistake, or for a decompression bomb, of which Pillow warns from here on."""
+_MAX_SIDE = 65_535
+"""As JPEG allows; a strip of pixels is no photo."""
 _MAX_BYTES = 100_000_000
 _SILENCE, _SECONDS = 20, 60
 """For which an address may send nothing, and until which it must have sent all."""
@@ -42,7 +44,7 @@ def open_photo(photo: Photo, bgr: bool = False, max_pixels: int = MAX_PIXELS) ->
         FileNotFoundError: no such file.
         ValueError: not a photo, an empty or too large one, or an address that gives none.
     """
-    if isinstance(photo, str) and photo.startswith(('http://', 'https://')):
+    if isinstance(photo, str) and is_address(photo):
         data = _download(photo)
         _check_header(io.BytesIO(data), photo, max_pixels)
         return decode_photo(data, photo)
@@ -57,6 +59,11 @@ def open_photo(photo: Photo, bgr: bool = False, max_pixels: int = MAX_PIXELS) ->
     array = _as_array(photo)
     _check_size(array.shape[1::-1], 'the photo', max_pixels)
     return np.ascontiguousarray(array[..., ::-1]) if bgr else array
+
+
+def is_address(photo: str) -> bool:
+    """Of something to be downloaded; anything else is the name of a file."""
+    return photo.lower().startswith(('http://', 'https://'))
 
 
 def decode_photo(data: bytes, name: str) -> np.ndarray:
@@ -140,3 +147,5 @@ def _check_size(size: tuple[int, ...], name: str, max_pixels: int) -> None:
         raise ValueError(f'{name} has no pixels: {width} x {height}')
     if width * height > max_pixels:
         raise ValueError(f'{name} has {width} x {height} pixels, more than {max_pixels:,}; make it smaller first')
+    if max(size) > _MAX_SIDE:
+        raise ValueError(f'{name} has {width} x {height} pixels, a side of more than {_MAX_SIDE:,}; cut it first')

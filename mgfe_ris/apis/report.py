@@ -49,6 +49,8 @@ def read_report_of(model: nn.Module, path: str | Path) -> dict[str, Any]:
         FileNotFoundError, ValueError: see :func:`read_report`; a report of other weights.
     """
     report = read_report(path)
+    if 'weights' not in report:
+        raise ValueError(f'{path} does not say of which weights it is, as older ones; run tools/test.py --out again')
     if report.get('weights') != fingerprint(model.state_dict()):
         raise ValueError(
             f'{path} is of other weights, of {report.get("checkpoint")!r} as they were then; test these with '

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import pycocotools.mask as coco_mask
@@ -77,7 +78,8 @@ class RISResult:
 
         Args:
             folder: made if missing.
-            name: default: the photo's, without its suffix, and the sentence: ``photo_the-red-circle``.
+            name: default: the photo's, without its suffix, and the sentence: ``photo_the-red-circle``. Photos of one
+                name in several folders need folders, or names, of their own here, too.
 
         Returns:
             the two paths.
@@ -88,13 +90,18 @@ class RISResult:
         if name is None:
             if isinstance(self.photo, np.ndarray):
                 raise ValueError('a photo that came from no file has no name: save(folder, name)')
-            sentence = re.sub(r'\W+', '-', self.sentence).strip('-')[:60]  # a name has room for 255 bytes
-            name = f'{self.photo.stem}_{sentence}'
+            name = f'{self.photo.stem}_{_as_name(self.sentence)}'
         pictures = {'mask': self.mask, 'overlay': self.overlay()}
         paths = [Path(folder, f'{name}_{kind}.png') for kind in pictures]
         for picture, path in zip(pictures.values(), paths, strict=True):
             write_image(picture, path)
         return paths
+
+
+def _as_name(sentence: str) -> str:
+    """Of a file: words, up to the 255 bytes that a name may have, and a number where that is not the whole sentence."""
+    words = re.sub(r'\W+', '-', sentence).strip('-')[:50]
+    return words if words == sentence.replace(' ', '-') else f'{words}-{crc32(sentence.encode()):08x}'
 
 
 def write_image(picture: np.ndarray, path: Path) -> None:

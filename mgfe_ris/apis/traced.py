@@ -36,9 +36,11 @@ def export_torch(model: Any, folder: str | Path, compile: bool = False, toleranc
 
     Raises:
         FileExistsError: there is something in the folder.
-        ValueError: an exported model, or one without an input size; logits that differ by more than the tolerance;
-            nothing is written then.
+        ValueError: an exported model, or one without an input size; no C++ compiler; logits that differ by more than
+            the tolerance; nothing is written then.
     """
+    if compile:
+        _require_compiler()
     with new_folder(folder) as part, torch.no_grad():
         graph, path = Segment(model), str(part / GRAPH)
         if compile:
@@ -49,6 +51,15 @@ def export_torch(model: Any, folder: str | Path, compile: bool = False, toleranc
         return graph.check(
             torch._inductor.aoti_load_package(path) if compile else torch.export.load(path).module(), tolerance
         )
+
+
+def _require_compiler() -> None:
+    from torch._inductor.cpp_builder import get_cpp_compiler
+
+    try:
+        get_cpp_compiler()
+    except RuntimeError as error:
+        raise ValueError('compiling needs a C++ compiler, e.g. g++, on PATH or in the variable CXX') from error
 
 
 class Segment(nn.Module):

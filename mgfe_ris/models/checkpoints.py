@@ -1,6 +1,6 @@
-"""Foreign state dicts -> ours, and ours -> official LAVT. Pure functions: tensors and names, no files.
+"""State dicts: foreign ones -> ours, ours -> official LAVT, and which is which. Pure functions: tensors and names.
 
-Every function raises ValueError with the list of all names that it cannot explain; what it leaves out on purpose
+Every conversion raises ValueError with the list of all names that it cannot explain; what it leaves out on purpose
 (buffers that follow from the architecture, heads of other tasks) is named in this file.
 """
 

@@ -84,7 +84,7 @@ def _depth(mask: np.ndarray) -> np.ndarray:
 def caption(picture: np.ndarray, text: str, size: int | None = None) -> np.ndarray:
     """The picture with lines of text below it, wrapped to its width; ``size`` is the font's, in pixels."""
     width = picture.shape[1]
-    size = size or max(11, width // 28)
+    size = size or min(max(11, width // 28), 200)  # of a strip that is 60,000 wide, letters would fill gigabytes
     letters = Lettering(text, size)
     lines = _wrap(letters, width - size)
     strip = Image.new('RGB', (width, round(1.35 * size * len(lines) + 0.5 * size)), 'white')

@@ -48,7 +48,13 @@ def test_ours_are_those_of_the_repository():
     assert CONFIG_ROOT.resolve() == (REPO / 'configs').resolve()
 
 
-@pytest.mark.parametrize('name', ['mgfe-ris_tiny_refshape', 'configs/nowhere.py', ''])
+def test_a_misspelt_name_with_those_that_are_near():
+    with pytest.raises(FileNotFoundError, match=r'Did you mean mgfe-ris_tiny_refshapes or .*\?$') as error:
+        load_config('mgfe-ris_tiny_refshape')
+    assert 'swin' not in str(error.value)
+
+
+@pytest.mark.parametrize('name', ['configs/nowhere.py', ''])
 def test_an_unknown_name_with_those_there_are(name):
     with pytest.raises(FileNotFoundError, match='no such config file') as error:
         load_config(name)
@@ -166,7 +172,13 @@ def test_a_json_config_may_import_what_its_reader_imported(tmp_path, monkeypatch
     assert load_config(json_config(tmp_path, custom_imports=dict(imports=['mgfe_ris', 'spy']))).model
 
 
-@pytest.mark.parametrize('text', ['{}', '[]', '{"architectures": ["BertModel"]}'])
+def test_a_file_of_another_kind_is_no_config(tmp_path):
+    (tmp_path / 'photo.jpg').touch()
+    with pytest.raises(ValueError, match=r'photo\.jpg: no config, which ends in \.py or \.json'):
+        load_config(tmp_path / 'photo.jpg')
+
+
+@pytest.mark.parametrize('text', ['{}', '[]', '{"architectures": ["BertModel"]}', '{"model": 3}'])
 def test_a_json_of_something_else_is_named(tmp_path, text):
     (tmp_path / 'config.json').write_text(text)
     with pytest.raises(ValueError, match=r'config\.json: no config of a model of ours'):
@@ -187,7 +199,11 @@ def test_a_lone_python_file_of_a_folder_is_not_run(tmp_path, monkeypatch):
     assert load_config(tmp_path).filename == str(tmp_path / 'modeling.py'), 'a work dir'
 
 
-@pytest.mark.parametrize('text', ['', '{"model": ', '<html>'])
+def test_imports_of_nothing(tmp_path):
+    assert load_config(json_config(tmp_path, custom_imports=[])).model
+
+
+@pytest.mark.parametrize('text', ['', '{"model": ', '<html>', '[' * 100_000], ids=['empty', 'half', 'page', 'deep'])
 def test_a_broken_json_config_is_named(tmp_path, text):
     (tmp_path / 'config.json').write_text(text)
     with pytest.raises(ValueError, match=r'config\.json: no whole JSON file'):

@@ -151,6 +151,13 @@ def test_a_model_in_training_mode(model, expected):
         (dict(model=TINY.stem), ValueError, 'a config, of which nothing was trained in work_dirs.*name a checkpoint'),
         (dict(model='work_dirs/quickstart'), FileNotFoundError, 'quickstart.sh trains this model'),
         (dict(model=TINY, device='cuda'), ValueError, 'a config, of which nothing was trained|no CUDA'),
+        (
+            dict(device='mps', model='mgfe-ris_tiny_refshapes', checkpoint='x.pth'),
+            ValueError,
+            'device mps: expected cpu',
+        ),
+        (dict(model=None), ValueError, 'expected a folder, checkpoint, config or loaded model; got NoneType'),
+        (dict(model=torch.nn.Linear(1, 1)), ValueError, 'config or loaded model; got Linear'),
         (dict(precision='fp16'), ValueError, "precision must be 'fp32' or 'bf16'; got 'fp16'"),
         (dict(batch_size=0), ValueError, 'batch_size must be 1 or more; got 0'),
         (dict(batch_size=2.5), ValueError, r'batch_size must be 1 or more; got 2\.5'),
@@ -163,6 +170,13 @@ def test_what_is_no_model(model, tmp_path, monkeypatch, arguments, error, messag
     monkeypatch.chdir(tmp_path)
     with pytest.raises(error, match=message):
         RISInferencer(**{'model': model, **arguments})
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='this machine, or this build of torch, has no CUDA')
+@pytest.mark.parametrize(('precision', 'close'), [('fp32', 1e-3), ('bf16', 0.1)])
+def test_on_cuda(trained, expected, precision, close):
+    result = RISInferencer(trained, device='cuda', precision=precision)(RGB, SENTENCES[0])
+    assert np.abs(result.score - expected.score).mean() < close
 
 
 def test_cuda_where_there_is_none(trained, monkeypatch):

@@ -170,9 +170,10 @@ def test_a_missing_file_or_a_folder(name):
         (b'no image', 'not a readable image'),
         (b'\x89PNG\r\n\x1a\n', 'not a readable image'),
         (png_that_claims(0, 5), 'not a readable image|no pixels'),
+        (png_that_claims(70_000, 1), 'has 70000 x 1 pixels, a side of more than 65,535; cut it first'),
         (png_that_claims(40_000, 25_000), r'too many pixels; make it smaller first .*1000000000'),
     ],
-    ids=['empty', 'text', 'no header', '0 pixels', '10^9 pixels'],
+    ids=['empty', 'text', 'no header', '0 pixels', 'a line', '10^9 pixels'],
 )
 def test_what_is_wrong_shows_in_the_header(tmp_path, monkeypatch, data, message):
     monkeypatch.setattr(cv2, 'imdecode', lambda *_: pytest.fail('decoded'))

@@ -1,6 +1,7 @@
 """What a result says of its mask, against counting pixels."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -134,12 +135,20 @@ def test_names_of_saved_files(tmp_path):
 
 @pytest.mark.parametrize(
     ('sentence', 'name'),
-    [('dog/../x: "left"', 'dog-x-left'), ('左边的狗', '左边的狗'), ('狗' * 300, '狗' * 60), ('?!', '')],
+    [('the left dog', 'the-left-dog'), ('左边的狗', '左边的狗'), ('dog/../x: "left"', r'dog-x-left-\w{8}')]
+    + [('狗' * 300, '狗' * 50 + r'-\w{8}'), ('?!', r'-\w{8}')],
 )
 def test_a_sentence_as_a_name(tmp_path, sentence, name):
     Image.fromarray(PHOTO).save(tmp_path / 'a.png')
     result = replace(result_of(MASKS['blob'], tmp_path / 'a.png'), sentence=sentence)
-    assert result.save(tmp_path / 'out')[0].name == f'a_{name}_mask.png'
+    assert re.fullmatch(f'a_{name}_mask.png', result.save(tmp_path / 'out')[0].name)
+
+
+def test_sentences_that_are_nearly_alike_have_names_of_their_own(tmp_path):
+    Image.fromarray(PHOTO).save(tmp_path / 'a.png')
+    for sentence in ('the ring', 'the ring!', 'the ring?', 'the  ring', 'ring ' * 50, 'ring ' * 51):
+        replace(result_of(MASKS['blob'], tmp_path / 'a.png'), sentence=sentence).save(tmp_path / 'out')
+    assert len(list((tmp_path / 'out').iterdir())) == 12
 
 
 def test_a_photo_that_is_gone_leaves_nothing(tmp_path):

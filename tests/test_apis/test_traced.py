@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch._inductor.exc import InvalidCxxCompiler
 
 from mgfe_ris.apis import OnnxSegmentor, build_model, load_config
 from mgfe_ris.apis.traced import Segment, export_torch, trace
@@ -86,6 +87,10 @@ def test_aot_inductor(small, tmp_path):
         torch.testing.assert_close(run(*given), small(*given), atol=1e-4, rtol=0)
 
 
+def fail() -> str:
+    raise InvalidCxxCompiler
+
+
 def test_what_is_refused(small, tmp_path, monkeypatch):
     monkeypatch.setattr('torch.export.export', lambda *_, **__: pytest.fail('work was begun'))
     (tmp_path / 'there').mkdir()
@@ -94,6 +99,10 @@ def test_what_is_refused(small, tmp_path, monkeypatch):
         export_torch(small, tmp_path / 'there')
     with pytest.raises(ValueError, match='expected a model with its weights, got a OnnxSegmentor'):
         export_torch(OnnxSegmentor.__new__(OnnxSegmentor), tmp_path / 'out')
+    with monkeypatch.context() as patch:
+        patch.setattr('torch._inductor.cpp_builder.get_cpp_compiler', fail)
+        with pytest.raises(ValueError, match=r'needs a C\+\+ compiler, e\.g\. g\+\+, on PATH'):
+            export_torch(small, tmp_path / 'out', compile=True)
     small.cfg.test_dataloader.dataset.pipeline = [dict(type='LoadPhoto')]
     with pytest.raises(ValueError, match='expected one Resize'):
         export_torch(small, tmp_path / 'out')

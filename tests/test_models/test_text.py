@@ -303,6 +303,19 @@ def test_what_is_nowhere_is_named_with_the_remedy(build, option, name):
     assert name in message and f'model.{option}=DIR' in message and '--from-scratch' in message
 
 
+def test_code_in_a_folder_is_neither_run_nor_asked_for(tokenizer, tmp_path, monkeypatch):
+    monkeypatch.setattr('builtins.input', lambda *_: pytest.fail('asked'))
+    tokenizer.tokenizer.save_pretrained(tmp_path)
+    path = tmp_path / 'tokenizer_config.json'
+    asks = dict(auto_map={'AutoTokenizer': ['evil.Tok', None]}, tokenizer_class='Tok')
+    path.write_text(json.dumps({**json.loads(path.read_text()), **asks}))
+    (tmp_path / 'evil.py').write_text(f'open({str(tmp_path / "ran")!r}, "w").close()\nTok = None\n')
+    (tmp_path / 'config.json').write_text('{"model_type": "bert"}')
+    with pytest.raises(ValueError, match=f'{tmp_path} lacks a file, or one is broken .*custom code'):
+        HFTokenizer(pretrained=str(tmp_path))
+    assert not (tmp_path / 'ran').exists()
+
+
 def test_a_folder_without_weights_is_named_with_the_remedy(tmp_path):
     BertConfig(**SMALL).save_pretrained(tmp_path)
     module = HFTextEncoder(pretrained=str(tmp_path))

@@ -226,6 +226,11 @@ def test_text_grows_with_the_picture():
     assert len(caption(np.zeros((5, 1200, 3), np.uint8), 'dog')) > len(caption(np.zeros((5, 200, 3), np.uint8), 'dog'))
 
 
+def test_text_does_not_grow_for_ever():
+    picture = caption(np.zeros((1, 60_000, 3), np.uint8), 'dog')
+    assert len(picture) < 500 and (picture[1:] < 100).any()
+
+
 # Grids
 
 

@@ -194,7 +194,7 @@ def _without_pooler(config: transformers.PretrainedConfig) -> dict:
 
 def _from_hub(auto_class: Any, name: str, option: str, **kwargs):
     try:
-        return auto_class.from_pretrained(name, **kwargs)
+        return auto_class.from_pretrained(name, trust_remote_code=False, **kwargs)  # else it asks, and runs files
     except Exception as error:
         if Path(name).is_dir():  # tokenizers raises bare Exceptions, transformers a page of text
             reason = str(error).splitlines()[0][:150]
