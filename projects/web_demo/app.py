@@ -8,9 +8,11 @@ Examples:
 from __future__ import annotations
 
 import argparse
+import errno
 import html
 import os
 import secrets
+import shutil
 import signal
 import socket
 import sys
@@ -28,7 +30,8 @@ if TYPE_CHECKING:
 MAX_BYTES, MAX_PIXELS = 20_000_000, 25_000_000
 # As many as there are colours
 MAX_SENTENCES, MAX_LETTERS = 6, 200
-# Scores of a page's last photo stay in memory for its slider: 4 bytes for each pixel and sentence, of so many pages
+# A page's last photo stays in memory for its slider, of so many pages: 3 bytes for each pixel, and 5 for each pixel
+# and sentence (its score, and whether it is in the mask)
 MAX_SCORES, MAX_PAGES = 50_000_000, 8
 MAX_WAITING = 16
 # What browsers show; Pillow opens others with other people's programs
@@ -75,12 +78,14 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def split_sentences(text: str) -> list[str]:
+def split_sentences(text: Any) -> list[str]:
     """One sentence a line.
 
     Raises:
-        ValueError: none, too many, or too long a one.
+        ValueError: no text, no sentence, too many, or too long a one.
     """
+    if not isinstance(text, str):
+        raise ValueError(f'The sentences must be text; got {type(text).__name__}.')
     sentences = [line.strip() for line in text.splitlines() if line.strip()]
     if not sentences:
         raise ValueError('Say which object is meant, e.g. "the red circle on the left".')
@@ -91,7 +96,7 @@ def split_sentences(text: str) -> list[str]:
     return sentences
 
 
-def read_upload(upload: dict | None, folder: Path, sentences: int) -> np.ndarray:
+def read_upload(upload: Any, folder: Path, sentences: int) -> np.ndarray:
     """A photo (H, W, 3) uint8, of which the header is checked ahead of decoding.
 
     Raises:
@@ -101,8 +106,10 @@ def read_upload(upload: dict | None, folder: Path, sentences: int) -> np.ndarray
 
     from mgfe_ris.apis import open_photo
 
-    if not upload or not Path(upload['path']).resolve().is_relative_to(folder.resolve()):
-        raise ValueError('Drop a photo first.')
+    try:
+        Path(upload['path']).resolve().relative_to(folder.resolve())
+    except (KeyError, TypeError, ValueError) as error:  # also what no page asks, but others may
+        raise ValueError('Drop a photo first.') from error
     try:
         with Image.open(upload['path'], formats=FORMATS) as image:
             pixels = image.width * image.height
@@ -131,36 +138,36 @@ def as_shown(photo: np.ndarray) -> np.ndarray:
     return np.asarray(Image.fromarray(photo).resize(size))
 
 
-def masks_above(results: list[RISResult], threshold: float) -> list[np.ndarray]:
-    """What a threshold leaves of the scores, which need not be computed anew."""
-    return [result.mask if threshold == 0.5 else result.score > threshold for result in results]
-
-
 def legend(results: list[RISResult], masks: list[np.ndarray], note: str) -> str:
-    """HTML: a colour, the sentence and numbers in each row."""
+    """HTML: the number of the mask's file, its colour, the sentence, area and score in each row."""
     from mgfe_ris.visualization import PALETTE
 
     rows = []
-    for result, mask, colour in zip(results, masks, PALETTE, strict=False):
+    for i, (result, mask, colour) in enumerate(zip(results, masks, PALETTE, strict=False), 1):
         sentence = html.escape(result.sentence)
         score = f'{result.score[mask].mean():.2f}' if mask.any() else '-'
         rows.append(
-            f'<tr><td><i style="background: rgb{colour}"></i></td><td class="sentence">{sentence}</td>'
+            f'<tr><td>{i}</td><td><i style="background: rgb{colour}"></i></td><td class="sentence">{sentence}</td>'
             f'<td>{100 * mask.mean():.1f}&nbsp;%</td><td>{score}</td></tr>'
         )
     return (
-        '<table><thead><tr><th></th><th class="sentence">sentence</th><th>area</th><th>mean score</th></tr></thead>'
-        f'<tbody>{"".join(rows)}</tbody></table><p>{note}</p>'
+        '<table><thead><tr><th></th><th></th><th class="sentence">sentence</th><th>area</th><th>mean score</th></tr>'
+        f'</thead><tbody>{"".join(rows)}</tbody></table><p>{note}</p>'
     )
 
 
-def write_masks(masks: list[np.ndarray], folder: Path) -> list[str]:
-    """PNGs of 0 and 255 at the photo's size, under a name that nobody guesses."""
+def write_masks(masks: list[np.ndarray], folder: Path, written: list[Path]) -> list[str]:
+    """PNGs of 0 and 255 at the photo's size, under a name that nobody guesses; of those that a page had, all go but the
+    last, which may be on their way to it."""
     from mgfe_ris.apis.result import write_image
 
-    paths = [folder / secrets.token_hex(16) / f'mask_{i}.png' for i in range(1, len(masks) + 1)]
+    written.append(folder / secrets.token_hex(16))
+    paths = [written[-1] / f'mask_{i}.png' for i in range(1, len(masks) + 1)]
     for mask, path in zip(masks, paths, strict=True):
         write_image(mask, path)
+    for former in written[:-2]:
+        shutil.rmtree(former, ignore_errors=True)
+    del written[:-2]
     return [str(path) for path in paths]
 
 
@@ -171,7 +178,7 @@ class Demo:
         self.inferencer = inferencer
         self.folder = folder
 
-    def segment(self, upload: dict | None, text: str, threshold: float) -> tuple[Any, ...]:
+    def segment(self, upload: Any, text: Any, threshold: Any, kept: tuple | None) -> tuple[Any, ...]:
         """Photo and sentences -> what is wrong with them; or '', what is kept for the slider, and all that is shown."""
         import gradio
 
@@ -180,27 +187,30 @@ class Demo:
             photo = read_upload(upload, self.folder, len(sentences))
             begin = time.perf_counter()
             results = self.inferencer(photo, sentences)
+            seconds = time.perf_counter() - begin
+            size = f'{len(sentences)} sentence{"s"[: len(sentences) > 1]}, {photo.shape[1]} x {photo.shape[0]} pixels'
+            kept = as_shown(photo), results, f'{seconds:.2f} s for {size}', kept[-1] if kept else []
+            shown = self.show(kept, threshold)
         except ValueError as error:
             return (f'<p role="alert">{html.escape(str(error))}</p>', *[gradio.skip()] * 6)
-        seconds = time.perf_counter() - begin
-        height, width = photo.shape[:2]
-        note = f'{seconds:.2f} s for {len(sentences)} sentence{"s"[: len(sentences) > 1]}, {width} x {height} pixels'
-        kept = as_shown(photo), results, note
-        return ('', kept, gradio.HTML(visible=False), gradio.Column(visible=True), *self.show(kept, threshold))
+        return ('', kept, gradio.HTML(visible=False), gradio.Column(visible=True), *shown)
 
-    def show(self, kept: tuple[np.ndarray, list[RISResult], str] | None, threshold: float) -> tuple[Any, Any, Any]:
+    def show(self, kept: tuple | None, threshold: Any) -> tuple[Any, Any, Any]:
         """The picture with the masks, its legend, and the masks as files."""
         import gradio
 
+        from mgfe_ris.apis.inferencer import check_threshold
         from mgfe_ris.visualization import PALETTE, overlay
 
+        check_threshold(threshold)
         if kept is None:  # of so many pages only
             raise gradio.Error('This page has rested for too long; press the button again.', print_exception=False)
-        picture, results, note = kept
-        masks = masks_above(results, threshold)
+        picture, results, note, written = kept
+        # the scores are there; at 0.5 rounded ones would not tell which is larger
+        masks = [result.mask if threshold == 0.5 else result.score > threshold for result in results]
         for mask, colour in zip(masks, PALETTE, strict=False):
             picture = overlay(picture, mask, colour)
-        return picture, legend(results, masks, note), write_masks(masks, self.folder)
+        return picture, legend(results, masks, note), write_masks(masks, self.folder, written)
 
 
 def draw_examples(folder: Path) -> list[list[str]]:
@@ -259,12 +269,12 @@ def build_page(demo: Demo, examples: list[list[str]]) -> Any:
         shown = [picture, numbers, files]
         for event in ask:
             event(
-                demo.segment, [photo, text, threshold], [message, kept, hint, found, *shown],
+                demo.segment, [photo, text, threshold, kept], [message, kept, hint, found, *shown],
                 preprocess=False,  # gradio would decode the photo before anyone could look at its size
                 concurrency_id='model', concurrency_limit=1, api_visibility='private', show_progress_on=message,
             ).success(None, js=SCROLL)  # fmt: skip
         threshold.input(
-            demo.show, [kept, threshold], shown,
+            demo.show, [kept, threshold], shown, preprocess=False,
             trigger_mode='always_last', show_progress='hidden', api_visibility='private',
         )  # fmt: skip
     return page.queue(max_size=MAX_WAITING)
@@ -288,57 +298,62 @@ class RefuseLargeRequests:
         await self.app(scope, receive, send)
 
 
-def check_port(host: str, port: int) -> None:
+def check_address(host: str, port: int) -> None:
     """Ahead of loading the model.
 
     Raises:
-        ValueError, OSError: not a port, or a taken one.
+        ValueError, OSError: not a port, a taken one, or no address of this machine.
     """
     if not 0 < port < 65536:
         raise ValueError(f'--port must lie between 1 and 65535; got {port}')
     try:
-        socket.create_server((host, port)).close()
-    except OSError as error:
-        raise OSError(f'cannot listen at {host}, port {port} ({error.strerror}); give another --port') from error
-
-
-def require_gradio() -> None:
-    """Raises an ImportError that says what to do."""
-    try:
-        import gradio  # noqa: F401
-    except ImportError as error:
-        raise ImportError(f'{error}; pip install -r projects/web_demo/requirements.txt') from error
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        socket.create_server(address, family=family).close()
+    except (OSError, UnicodeError) as error:
+        wrong = '--port' if getattr(error, 'errno', 0) in (errno.EADDRINUSE, errno.EACCES) else '--host'
+        raise OSError(f'cannot listen at {host}, port {port} ({error}); give another {wrong}') from error
 
 
 def serve(args: argparse.Namespace, folder: Path) -> None:
     """Until it is ended."""
     from mgfe_ris.apis import RISInferencer, report_errors
 
+    host = args.host.strip('[]')  # as IPv6 stands in an address
     with report_errors():
-        require_gradio()
-        check_port(args.host, args.port)
+        try:
+            import gradio
+            from starlette.middleware import Middleware
+        except ImportError as error:
+            raise ImportError(f'{error}; pip install -r projects/web_demo/requirements.txt') from error
+        check_address(host, args.port)
         inferencer = RISInferencer(args.model, args.checkpoint, args.device, max_pixels=MAX_PIXELS)
-
-    import gradio
-    from starlette.middleware import Middleware
 
     examples = draw_examples(folder / 'drawn') if knows_drawn_shapes_only(inferencer) else []
     build_page(Demo(inferencer, folder), examples).launch(
-        server_name=args.host, server_port=args.port, share=False, enable_monitoring=False, show_error=True,
+        server_name=f'[{host}]' if ':' in host else host, server_port=args.port,
+        share=False, enable_monitoring=False, show_error=True,
         max_file_size=MAX_BYTES, state_session_capacity=MAX_PAGES, footer_links=[],
-        css=CSS,
-        app_kwargs={'middleware': [Middleware(RefuseLargeRequests)]},
+        css=CSS, app_kwargs={'middleware': [Middleware(RefuseLargeRequests)]},
         theme=gradio.themes.Soft(font=['system-ui', 'sans-serif'], font_mono=['monospace']),
     )  # fmt: skip
 
 
+def end(*_: Any) -> None:
+    """Once: a second signal would break off the clearing away."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit()
+
+
 def main() -> None:
     args = parse_args()
+    # gradio would read them, and some widen what is served; the path behind a proxy does not
+    for name in [name for name in os.environ if name.startswith('GRADIO_') and name != 'GRADIO_ROOT_PATH']:
+        del os.environ[name]
+    signal.signal(signal.SIGTERM, end)
     with tempfile.TemporaryDirectory(prefix='mgfe_ris_') as folder:
         # all that the page writes, and may hand out, lies here and goes with the program
         tempfile.tempdir = folder
         os.environ.update(GRADIO_TEMP_DIR=folder, GRADIO_EXAMPLES_CACHE=folder)
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit())
         serve(args, Path(folder))
 
 

@@ -7,9 +7,11 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import zlib
 from argparse import Namespace
@@ -45,6 +47,8 @@ sys.addaudithook(note)
 sys.argv = sys.argv[2:]
 runpy.run_path(sys.argv[0], run_name='__main__')
 """
+# gradio would read them: a folder for everybody, an editor of code, a server for programs
+WIDENING = {'GRADIO_ALLOWED_PATHS': '/etc', 'GRADIO_VIBE_MODE': '1', 'GRADIO_MCP_SERVER': 'true'}
 
 
 @pytest.fixture(scope='module')
@@ -88,7 +92,10 @@ class Server:
             self.process = subprocess.Popen(
                 [*command, '--model', model, '--port', str(self.port), '--device', 'cpu'],
                 cwd=self.here, stdout=log, stderr=log,
-                env={**os.environ, 'TMPDIR': str(self.temporary), 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(REPO)},
+                env={
+                    **os.environ, **WIDENING,
+                    'TMPDIR': str(self.temporary), 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(REPO),
+                },
             )  # fmt: skip
 
     def wait(self) -> None:
@@ -117,23 +124,26 @@ class Server:
         kind = {'Content-Type': 'multipart/form-data; boundary=X'}
         return self.send('POST', '/gradio_api/upload', head + data + b'\r\n--X--\r\n', kind)
 
-    def ask(self, path: str, text: str) -> dict:
-        """What pressing the button asks, with any path for the photo -> the last message of gradio's queue."""
+    def request(self, element: str, event: str, data: list, session: str) -> dict:
+        """What an element of the page asks, with any data -> the last message of gradio's queue."""
         config = json.loads(self.get('/config')[1])
-        button = next(c['id'] for c in config['components'] if c['props'].get('elem_id') == 'segment')
-        index = next(d['id'] for d in config['dependencies'] if [button, 'click'] in d['targets'])
-        session = os.urandom(8).hex()
-        upload = {'path': path, 'meta': {'_type': 'gradio.FileData'}, 'orig_name': 'photo.png'}
-        body = json.dumps({'data': [upload, text, 0.5], 'fn_index': index, 'session_hash': session})
+        source = next(c['id'] for c in config['components'] if c['props'].get('elem_id') == element)
+        index = next(d['id'] for d in config['dependencies'] if [source, event] in d['targets'])
+        body = json.dumps({'data': data, 'fn_index': index, 'session_hash': session})
         status, answer = self.send('POST', '/gradio_api/queue/join', body, {'Content-Type': 'application/json'})
         assert status == 200, answer
         messages = self.get(f'/gradio_api/queue/data?session_hash={session}')[1].decode().splitlines()
         found = [json.loads(line[6:]) for line in messages if line.startswith('data: ')]
         return next(message for message in found if message['msg'] == 'process_completed')
 
-    def message(self, path: str, text: str = 'the ring') -> str:
+    def ask(self, path: str, text: Any, threshold: Any = 0.5, session: str | None = None) -> dict:
+        """What pressing the button asks."""
+        upload = {'path': path, 'meta': {'_type': 'gradio.FileData'}, 'orig_name': 'photo.png'}
+        return self.request('segment', 'click', [upload, text, threshold, None], session or os.urandom(8).hex())
+
+    def message(self, path: str, text: Any = 'the ring', threshold: Any = 0.5) -> str:
         """What the page says below the button."""
-        answer = self.ask(path, text)
+        answer = self.ask(path, text, threshold)
         assert answer['success'], answer
         return answer['output']['data'][0]
 
@@ -210,9 +220,10 @@ def press(page: Any, *sentences: str) -> None:
 
 
 def numbers(page: Any) -> list[list[str]]:
-    """The rows of the legend: sentence, area, score."""
-    rows = page.locator('#legend tbody tr')
-    return [row.locator('td').all_inner_texts()[1:] for row in rows.all()]
+    """The rows of the legend: sentence, area, score; a number and a colour stand ahead of them."""
+    rows = [row.locator('td').all_inner_texts() for row in page.locator('#legend tbody tr').all()]
+    assert [row[:2] for row in rows] == [[str(i), ''] for i in range(1, len(rows) + 1)]
+    return [row[2:] for row in rows]
 
 
 def shown(page: Any) -> np.ndarray:
@@ -427,6 +438,12 @@ def test_no_file_but_its_own(server, photo):
     (server.temporary / 'else.txt').unlink()
 
 
+def test_settings_of_gradio_widen_nothing(server):
+    """Beside the folder, of which test_no_file_but_its_own knows."""
+    assert json.loads(server.get('/config')[1])['vibe_mode'] is False
+    assert server.get('/gradio_api/mcp/schema')[0] == 404
+
+
 def test_no_photo_but_uploaded_ones(server, photo, tmp_path):
     """Neither a file of the machine, nor one that another program put beside ours."""
     shutil.copy(photo, server.temporary / 'else.jpg')
@@ -436,11 +453,49 @@ def test_no_photo_but_uploaded_ones(server, photo, tmp_path):
     (server.temporary / 'else.jpg').unlink()
 
 
+def test_masks_do_not_pile_up(server, photo):
+    """Each move of the slider writes them."""
+    path = json.loads(server.upload('photo.jpg', photo.read_bytes())[1])[0]
+    session = os.urandom(8).hex()
+    before = set(server.temporary.rglob('mask_*.png'))
+    for _ in range(2):
+        assert server.ask(path, '\n'.join(SENTENCES), session=session)['success']
+        for i in range(1, 6):
+            answer = server.request('threshold', 'input', [None, 0.5 + i / 20], session)
+            assert answer['success'], answer
+    left = set(server.temporary.rglob('mask_*.png')) - before
+    files = [Path(file['path']) for file in answer['output']['data'][2]]
+    assert [file.name for file in files] == ['mask_1.png', 'mask_2.png'] and left.issuperset(files)
+    assert len(left) == 4  # of two moves: the page may be fetching the one while it asks for the other
+    assert len({file.parent for file in left}) == 2
+    for file in files:
+        assert server.get(f'/gradio_api/file={file}') == (200, file.read_bytes())
+
+
+@pytest.mark.parametrize('upload', [None, {}, {'path': None}, {'path': 'photo\0.jpg'}, {'path': '\ud800'}, 5, 'x', []])
+def test_crafted_uploads(app, tmp_path, upload):
+    with pytest.raises(ValueError, match=r'Drop a photo first\.'):
+        app.read_upload(upload, tmp_path, 1)
+
+
+def test_crafted_requests(server, photo):
+    path = json.loads(server.upload('photo.jpg', photo.read_bytes())[1])[0]
+    answer = server.request('segment', 'click', [{}, 'the ring', 0.5, None], 'crafted')
+    assert 'Drop a photo first.' in answer['output']['data'][0]
+    for text in (None, 5, ['the ring']):
+        assert f'must be text; got {type(text).__name__}' in server.message(path, text)
+    assert server.ask(path, 'the ring', session='crafted')['output']['data'][0] == ''
+    for threshold in ('a', 5, 0, None, float('nan'), [0.5]):
+        assert 'threshold must be a number between 0 and 1' in server.message(path, threshold=threshold), threshold
+        answer = server.request('threshold', 'input', [None, threshold], 'crafted')
+        assert 'threshold must be a number between 0 and 1' in answer['output']['error'], threshold
+
+
 def test_show_computes_nothing_anew(app, inferencer, photo, tmp_path):
     """A slider of a page whose model is gone."""
     results = inferencer(photo, SENTENCES)
     demo = app.Demo(None, tmp_path)
-    kept = (app.as_shown(read_photo(photo)), results, 'note')
+    kept = (app.as_shown(read_photo(photo)), results, 'note', [])
     for threshold in (0.05, 0.3, 0.5, 0.95):
         _, _, files = demo.show(kept, threshold)
         expected = [result.mask for result in inferencer(photo, SENTENCES, threshold=threshold)]
@@ -508,9 +563,12 @@ def test_command_line(app, capsys, tmp_path, monkeypatch):
     assert 'nowhere' in refused(app, capsys, tmp_path, model='nowhere')
     with socket.create_server(('127.0.0.1', 0)) as other:
         port = other.getsockname()[1]
-        assert f'port {port}' in refused(app, capsys, tmp_path, port=port)
+        message = refused(app, capsys, tmp_path, port=port)
+        assert f'port {port}' in message and message.endswith('give another --port')
     assert '65535' in refused(app, capsys, tmp_path, port=65536)
-    assert 'no.such.host' in refused(app, capsys, tmp_path, host='no.such.host')
+    for host in ('nosuchhost.invalid', '1.2.3.4', '2001:db8::1', 'a..b'):
+        message = refused(app, capsys, tmp_path, host=host)
+        assert host in message and message.endswith('give another --host'), message
     monkeypatch.setitem(sys.modules, 'gradio', None)
     assert 'pip install -r projects/web_demo/requirements.txt' in refused(app, capsys, tmp_path)
 
@@ -519,3 +577,79 @@ def test_loopback_by_default(app, monkeypatch):
     monkeypatch.setattr(sys, 'argv', ['app.py'])
     found = app.parse_args()
     assert (found.host, found.model) == ('127.0.0.1', 'work_dirs/quickstart')
+
+
+def has_ipv6() -> bool:
+    try:
+        socket.create_server(('::1', 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not has_ipv6(), reason='this machine has no ::1')
+@pytest.mark.parametrize('host', ['::1', '[::1]'])
+def test_ipv6(app, model, host, monkeypatch, tmp_path):
+    import gradio
+
+    pages = []
+
+    def launch(page: Any, **options: Any) -> None:
+        pages.append(page)
+        start(page, prevent_thread_lock=True, quiet=True, **options)
+
+    start = gradio.Blocks.launch
+    monkeypatch.setattr(gradio.Blocks, 'launch', launch)
+    monkeypatch.setenv('GRADIO_TEMP_DIR', str(tmp_path))
+    options = args(host=host, model=str(model))
+    app.serve(options, tmp_path)
+    try:
+        with urlopen(f'http://[::1]:{options.port}/') as answer:
+            assert answer.status == 200
+    finally:
+        pages[0].close()
+
+
+def test_settings_that_are_kept(app, monkeypatch):
+    """A page behind a proxy must know its path."""
+    kept = {'GRADIO_ROOT_PATH': '/demo', 'PATH': '/bin'}
+    monkeypatch.setattr(os, 'environ', {**kept, **WIDENING})
+    monkeypatch.setattr(tempfile, 'tempdir', None)
+    monkeypatch.setattr(signal, 'signal', lambda *_: None)
+    monkeypatch.setattr(sys, 'argv', ['app.py'])
+    monkeypatch.setattr(app, 'serve', lambda *_: None)
+    app.main()
+    own = {os.environ.pop(name) for name in ('GRADIO_TEMP_DIR', 'GRADIO_EXAMPLES_CACHE')}
+    assert os.environ == kept and len(own) == 1
+
+
+# The command, with files instead of a model
+FILES = """
+import runpy, sys, time
+from pathlib import Path
+app = runpy.run_path(sys.argv.pop(1))
+def serve(args, folder):
+    for i in range(2000):
+        (folder / f'{i}').touch()
+    print('ready', flush=True)
+    time.sleep(60)
+app['main'].__globals__['serve'] = serve
+app['main']()
+"""
+
+
+def test_uploads_go_however_often_it_is_ended(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, '-c', FILES, APP],
+        stdout=subprocess.PIPE, text=True, env={**os.environ, 'TMPDIR': str(tmp_path)},
+    )  # fmt: skip
+    try:
+        assert process.stdout.readline() == 'ready\n'
+        assert len(list(tmp_path.glob('mgfe_ris_*/*'))) == 2000
+        while process.poll() is None:
+            process.terminate()
+            time.sleep(0.001)
+        assert not list(tmp_path.iterdir())
+    finally:
+        process.kill()
+        process.stdout.close()
