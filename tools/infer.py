@@ -27,6 +27,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--precision', choices=['fp32', 'bf16'], default='fp32')
     parser.add_argument('--batch-size', type=int, default=16, help='sentences computed at once; default: 16')
     args = parser.parse_args()
+    for name, value in vars(args).items():
+        if value == '':  # as of a variable of the shell that is not set; Path('') is the current folder
+            parser.error(f'{name} is empty')
     if args.checkpoint and not args.model:
         parser.error('--checkpoint is for a --model that is a config; a checkpoint beside its config is a --model')
     return args
@@ -53,11 +56,16 @@ def main() -> None:
                     progress.set_postfix(broken=len(broken))
     except OSError as error:  # not of a photo: a full disk, for one
         raise SystemExit(f'error: {args.out} cannot be written: {error}. Run again, it goes on') from error
-    print(f'wrote {args.out}: masks/, overlays/ and results.jsonl of {len(jobs) - len(broken)} photos')
+    if done := len(jobs) - len(broken):
+        print(f'wrote {args.out}: masks/, overlays/ and results.jsonl of {done} photos')
     if broken:
         print(f'{len(broken)} of {len(jobs)} photos are broken:', *broken, sep='\n', file=sys.stderr)
         raise SystemExit(1)
 
 
 if __name__ == '__main__':
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        print('stopped; the same command goes on', file=sys.stderr)
+        raise SystemExit(130) from None  # as shells have it

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from .inferencer import check_sentences
-from .photos import open_photo
+from .photos import decode_photo, is_address, open_photo
 
 SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 RESULTS, SETTINGS = 'results.jsonl', 'settings.json'
@@ -27,7 +27,7 @@ class Job:
 
 
 def read_jobs(source: str | Path, sentences: Sequence[str] = ()) -> list[Job]:
-    """What to segment, checked as far as that goes without opening all the photos.
+    """What to segment, checked as far as that goes without opening all the photos; one alone is decoded.
 
     Args:
         source: a photo; its ``http(s)`` address; a folder of photos, with those in its folders; or a ``.csv`` or
@@ -42,8 +42,10 @@ def read_jobs(source: str | Path, sentences: Sequence[str] = ()) -> list[Job]:
         FileNotFoundError: no such source, or no photo in the folder.
         ValueError: not a photo, no or wrong sentences, or a line of a file that is wrong: it is named.
     """
-    path = Path(source)
-    if path.suffix.lower() in ('.csv', '.jsonl') and not path.is_dir():
+    if not str(source):  # Path('') is the current folder
+        raise ValueError('the source is empty; name a photo, its address, a folder, a .csv or .jsonl')
+    path, alone = Path(source), str(source)
+    if path.suffix.lower() in ('.csv', '.jsonl') and not (path.is_dir() or is_address(alone)):
         if sentences:
             raise ValueError(f'{source} brings its sentences; leave --text away')
         return _read_rows(path)
@@ -55,9 +57,10 @@ def read_jobs(source: str | Path, sentences: Sequence[str] = ()) -> list[Job]:
         if not photos:
             raise FileNotFoundError(f'{source}: no photo in this folder; photos are {", ".join(SUFFIXES)}')
         return [Job(os.path.abspath(p), texts, str(p.relative_to(path).parent / _name(str(p)))) for p in photos]
-    if not _is_address(str(source)):
-        open_photo(path)
-    return [Job(_whole(str(source)), texts, _name(str(source)))]
+    job = Job(_whole(alone), texts, _name(alone))
+    if isinstance(opened := open_photo(alone), Path):
+        decode_photo(opened.read_bytes(), alone)
+    return [job]
 
 
 def _photos_in(folder: Path) -> list[Path]:
@@ -77,18 +80,17 @@ def _raise(error: OSError) -> NoReturn:
     raise error
 
 
-def _is_address(photo: str) -> bool:
-    return photo.startswith(('http://', 'https://'))
-
-
 def _whole(photo: str, folder: str | Path = '') -> str:
     """The same for the same photo, wherever the command is run."""
-    return photo if _is_address(photo) else os.path.abspath(Path(folder, photo))
+    return photo if is_address(photo) else os.path.abspath(Path(folder, photo))
 
 
 def _name(photo: str) -> str:
     """Without suffix; no longer than file systems allow a name to be, with what we append."""
-    stem = Path(urlsplit(photo).path if _is_address(photo) else photo).stem
+    try:
+        stem = Path(urlsplit(photo).path if is_address(photo) else photo).stem
+    except ValueError as error:
+        raise ValueError(f'{photo}: no address ({error})') from error
     return stem.encode(errors='surrogateescape')[:200].decode(errors='ignore') or 'photo'
 
 
@@ -143,5 +145,5 @@ def _rows_of(path: Path) -> Iterator[tuple[int, Any]]:
 def _parse(line: str, path: Path, number: int) -> Any:
     try:
         return json.loads(line)
-    except ValueError as error:
+    except (RecursionError, ValueError) as error:
         raise ValueError(f'{path}, line {number}: no JSON ({error})') from error

@@ -13,13 +13,17 @@ from .photos import decode_photo
 from .prefetch import ahead
 from .result import RISResult, write_image
 
+PART = f'.{SETTINGS}.part'
+"""Settings, until they are whole."""
+
 
 def segment_jobs(
     inferencer: RISInferencer, jobs: Sequence[Job], folder: str | Path, threshold: float = 0.5
 ) -> Iterator[tuple[Job, Exception | None]]:
     """Segment photo by photo and write what is found; what the folder has already is not computed again.
 
-    A run that was killed and is started again ends with the same bytes as one that was not.
+    A run that was killed and is started again, on such a device and with the same batch size, ends with the same
+    bytes as one that was not. Memory holds the results of a batch: 5 bytes for each pixel and sentence.
 
     Args:
         inferencer: whose weights, precision and pipeline the folder remembers.
@@ -49,27 +53,32 @@ def segment_jobs(
 def _segment_jobs(
     inferencer: RISInferencer, jobs: Sequence[Job], folder: '_ResultFolder', threshold: float
 ) -> Iterator[tuple[Job, Exception | None]]:
+    broken: dict[str, Exception] = {}
     with folder.file:
         for batch in _batches(jobs, inferencer.batch_size):
-            to_do = [replace(job, sentences=rest) for job in batch if (rest := folder.missing(job))]
-            found = inferencer.stream(((job.photo, job.sentences) for job in to_do), threshold)
-            broken = folder.add(zip(to_do, found, strict=True))
-            for job in batch:
-                yield job, broken.get(job.photo)
+            parts = [part for part, _ in batch if part.photo not in broken]
+            to_do = [replace(part, sentences=rest) for part in parts if (rest := folder.missing(part))]
+            # one for each batch, though nothing is decoded ahead of the next: it would join photos across batches
+            found = inferencer.stream(((part.photo, part.sentences) for part in to_do), threshold)
+            broken |= folder.add(zip(to_do, found, strict=True))
+            yield from ((job, broken.get(job.photo)) for _, job in batch if job)
 
 
-def _batches(jobs: Iterable[Job], size: int) -> Iterator[list[Job]]:
-    """Jobs of up to ``size`` sentences.
+def _batches(jobs: Iterable[Job], size: int) -> Iterator[list[tuple[Job, Job | None]]]:
+    """Parts of jobs, up to ``size`` sentences together; with the last part of a job comes the job.
 
     By their place among all jobs, done ones included: which photos share a forward changes the last bits of what it
     computes, and must not depend on where a run was killed.
     """
-    batch: list[Job] = []
+    batch: list[tuple[Job, Job | None]] = []
     for job in jobs:
-        if batch and sum(len(j.sentences) for j in batch) + len(job.sentences) > size:
-            yield batch
-            batch = []
-        batch.append(job)
+        rest = job.sentences
+        while rest:
+            part, rest = replace(job, sentences=rest[:size]), rest[size:]
+            if sum(len(before.sentences) for before, _ in batch) + len(part.sentences) > size:
+                yield batch
+                batch = []
+            batch.append((part, None if rest else job))
     if batch:
         yield batch
 
@@ -83,28 +92,44 @@ class _ResultFolder:
 
     def __init__(self, folder: Path, settings: dict):
         self.folder = folder
-        path, now = folder / SETTINGS, json.loads(json.dumps(settings))
-        if path.is_file():
-            self._require_same(path, now)
-        else:
-            require_empty(folder).mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(now, indent=2) + '\n', encoding='utf-8')
+        now = json.loads(json.dumps(settings))
+        self._require_ours(now)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:  # it may name what nobody asked for
+            raise OSError(f'{folder}: this folder cannot be made ({error.strerror})') from error
         self.file = open(folder / RESULTS, 'ab')  # noqa: SIM115
         self.done: set[tuple[str, str]] = set()
         self.tried: Counter[str] = Counter()
         self.names: set[str] = set()  # in lower case: not every file system tells Dog from dog
         try:
             self._lock()
+            self._require_ours(now)  # still: another run may have been faster
+            self._write_settings(now)
             self._read()
         except Exception:
             self.file.close()
             raise
 
+    def _require_ours(self, now: dict) -> None:
+        """Or empty, but for what is left of a run that was killed ahead of its settings."""
+        if (path := self.folder / SETTINGS).is_file():
+            return self._require_same(path, now)
+        left = {path.name: path.stat().st_size for path in self.folder.iterdir()} if self.folder.is_dir() else {}
+        if left.get(RESULTS) != 0 or left.keys() - {RESULTS, PART}:
+            require_empty(self.folder)
+
+    def _write_settings(self, now: dict) -> None:
+        if not (path := self.folder / SETTINGS).is_file():
+            part = self.folder / PART
+            part.write_text(json.dumps(now, indent=2) + '\n', encoding='utf-8')
+            part.replace(path)
+
     def _require_same(self, path: Path, now: dict) -> None:
         try:
             before = json.loads(path.read_text(encoding='utf-8'))
             changed = [f'{key} {before[key]!r}, now {now[key]!r}' for key in now if before[key] != now[key]]
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, RecursionError, TypeError, ValueError) as error:
             raise ValueError(f'{path} is of another tool; name another folder') from error
         if changed:
             settings = '; '.join(changed)
@@ -131,7 +156,7 @@ class _ResultFolder:
                     found = json.loads(line)
                     self.done.add((found['photo'], found['sentence']))
                     self.names.add(found['name'].lower())
-                except (KeyError, TypeError, ValueError) as error:
+                except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
                     raise ValueError(f'{file.name}, line {number}: no result of ours; name another folder') from error
                 whole += len(line)
         self.file.truncate(whole)

@@ -35,10 +35,12 @@ def test_a_photo(drawn, tmp_path, monkeypatch):
         ('https://host/', 'photo'),
         ('https://host', 'photo'),
         ('https://host/..%2f..%2fdog.png', '..%2f..%2fdog'),
+        ('HTTP://host/Dog.JPG', 'Dog'),
     ],
 )
-def test_an_address(address, name):
-    assert read_jobs(address, ['a']) == [Job(address, ('a',), name)]
+def test_names_of_addresses(tmp_path, address, name):
+    (tmp_path / 'list.csv').write_text(f'photo,text\n{address},a\n')
+    assert read_jobs(tmp_path / 'list.csv') == [Job(address, ('a',), name)]
 
 
 def test_a_folder(tmp_path):
@@ -120,6 +122,8 @@ WRONG_ROWS = {
     'number.jsonl': (b'{"photo": 5, "text": "dog"}\n', 'line 1: the photo is empty'),
     'null.jsonl': (b'{"photo": "a.jpg", "text": null}\n', 'line 1: the text is missing'),
     'none.jsonl': (b'{"photo": "a.jpg", "text": []}\n', 'line 1: no sentence'),
+    'deep.jsonl': (b'[' * 100_000 + b']' * 100_000, r'line 1: no JSON \(maximum recursion depth exceeded'),
+    'address.csv': (b'photo,text\na.jpg,dog\nhttp://[bad/x.jpg,dog\n', r'line 3: http://\[bad/x.jpg: no address'),
     'mixed.jsonl': (b'{"photo": "a.jpg", "text": ["dog", 3]}\n', 'line 1: a sentence must be text; got int'),
 }
 
@@ -135,11 +139,20 @@ def test_wrong_lines_are_named(tmp_path, name):
 def test_wrong_sources(tmp_path, drawn):
     (tmp_path / 'text.jpg').write_text('no image')
     touch(tmp_path / 'list.csv')
+    whole = drawn[0].read_bytes()
+    (tmp_path / 'half.jpg').write_bytes(whole[: len(whole) // 2])
     for source, sentences, words in (
         (tmp_path / 'gone.jpg', ['a'], 'gone.jpg: no such photo'),
         (tmp_path / 'gone.csv', [], 'gone.csv: no such file'),
         (tmp_path / 'text.jpg', ['a'], 'text.jpg: not a readable image'),
-        ('ftp://host/dog.jpg', ['a'], 'ftp:/host/dog.jpg: no such photo'),
+        (tmp_path / 'half.jpg', ['a'], 'half.jpg: not a readable image'),
+        ('', ['a'], 'the source is empty; name a photo'),
+        ('ftp://host/dog.jpg', ['a'], 'ftp://host/dog.jpg: no such photo'),
+        ('http://127.0.0.1:9/x.jpg', ['a'], r'http://127.0.0.1:9/x.jpg: cannot be read \('),
+        ('HTTP://127.0.0.1:9/x.jpg', ['a'], r'HTTP://127.0.0.1:9/x.jpg: cannot be read \('),
+        ('http://127.0.0.1:9/list.csv', ['a'], r'http://127.0.0.1:9/list.csv: cannot be read \('),
+        ('http://', ['a'], r'http://: cannot be read \('),
+        ('http://[bad/x.jpg', ['a'], r'http://\[bad/x.jpg: no address \('),
         (drawn[0], [], 'no sentence; say which object is meant: --text'),
         (drawn[0], ['a', ' '], 'the sentence is empty'),
         (drawn[0], ['dog ' * 10_000], 'a sentence of 10000 words'),

@@ -113,6 +113,40 @@ def test_photos_share_batches_as_a_call_does(inferencer, photos, tmp_path, one_t
     assert alone != [result.rle for result in expected], 'if not, this and the tests below prove nothing'
 
 
+def test_many_sentences_about_a_photo(inferencer, photos, tmp_path, monkeypatch, one_thread):
+    """Memory does not grow with their number; what is found is what a call finds."""
+    sentences = [
+        f'{size} {shape}' for size in ('big', 'small', 'blue') for shape in ('ring', 'square', 'moon', 'cross')
+    ]
+    jobs = read_jobs(photos, sentences[:10])[:2]
+    expected = inferencer([job.photo for job in jobs], [sentences[:10]] * 2)
+    held = watch_results(inferencer, monkeypatch)
+    assert not run(inferencer, jobs, tmp_path / 'out')
+    assert max(held) <= 4, 'as many as a batch'
+    lines = lines_of(tmp_path / 'out')
+    assert [(line['photo'], line['sentence']) for line in lines] == [(j.photo, s) for j in jobs for s in j.sentences]
+    assert [line['rle'] for line in lines] == [result.rle for results in expected for result in results]
+    assert [line['name'] for line in lines[:10]] == ['00', *(f'00-{i}' for i in range(2, 11))]
+
+
+def watch_results(inferencer: RISInferencer, monkeypatch) -> list[int]:
+    """How many are alive whenever there are new ones."""
+    alive: weakref.WeakSet = weakref.WeakSet()
+    held: list[int] = []
+    stream = inferencer.stream
+
+    def watch(*args):
+        for results in stream(*args):
+            if isinstance(results, list):
+                alive.update(results)
+                held.append(len(alive))
+            yield results
+            del results
+
+    monkeypatch.setattr(inferencer, 'stream', watch)
+    return held
+
+
 def test_names_that_collide(inferencer, drawn, tmp_path):
     names = ['dog.jpg', 'dog.png', 'Dog.JPG', 'dog-2.jpg', 'a/dog.jpg', 'b/Dog.jpg']
     for i, name in enumerate(names):
@@ -171,6 +205,15 @@ def test_broken_photos_are_told_and_the_others_done(inferencer, photos, tmp_path
     done = [f'{i:02}' for i in (0, 2, 3, 5, 8, 10, 11)]
     assert [line['name'] for line in lines_of(tmp_path / 'out')] == done
     assert {path.stem for path in (tmp_path / 'out').rglob('*.png')} == set(done)
+
+
+def test_a_broken_photo_is_tried_and_told_once(inferencer, photos, tmp_path, monkeypatch):
+    jobs = read_jobs(photos, [f'ring {i}' for i in range(10)])[:2]
+    (photos / '00.jpg').write_text('no image')
+    asked = ask(inferencer, monkeypatch)
+    assert list(run(inferencer, jobs, tmp_path / 'out')) == ['00.jpg']
+    assert [Path(photo).stem for photo, _ in asked] == ['00', '01', '01', '01']
+    assert len(lines_of(tmp_path / 'out')) == 10
 
 
 def test_a_photo_that_was_mended_is_done_in_the_next_run(inferencer, photos, tmp_path, drawn):
@@ -235,7 +278,7 @@ def kill_at(monkeypatch, picture: int) -> None:
     monkeypatch.setattr(module, 'write_image', write_or_die)
 
 
-@pytest.mark.parametrize('sentences', [['a ring'], ['a ring', 'the red square', 'left']])
+@pytest.mark.parametrize('sentences', [['a ring'], ['a ring', 'the red square', 'left'], list('abcdefghi')])
 @pytest.mark.parametrize('picture', [0, 5, 8, 13])
 def test_a_run_that_was_killed_ends_with_the_same_bytes(
     inferencer, photos, tmp_path, monkeypatch, one_thread, sentences, picture
@@ -252,9 +295,10 @@ def test_a_run_that_was_killed_ends_with_the_same_bytes(
     assert list(run(inferencer, jobs, out)) == broken
     assert contents(out) == contents(tmp_path / 'complete')
     assert (out / 'results.jsonl').read_bytes().startswith(before)
-    done = {line['photo'] for line in map(json.loads, before.splitlines())}
+    done = {(line['photo'], line['sentence']) for line in map(json.loads, before.splitlines())}
     assert picture < 8 or done
-    assert not done & {photo for photo, _ in asked}, 'what is done is not computed again'
+    computed = {(photo, sentence) for photo, sentences in asked for sentence in sentences}
+    assert not done & computed, 'what is done is not computed again'
 
 
 def ask(inferencer: RISInferencer, monkeypatch) -> list[tuple[str, tuple[str, ...]]]:
@@ -330,6 +374,8 @@ def test_results_of_other_settings_are_left_alone(inferencer, model_folder, phot
         ('settings.json', '{"theme": "dark"}', ValueError, 'settings.json is of another tool'),
         ('settings.json', '["dark"]', ValueError, 'settings.json is of another tool'),
         ('settings.json', 'dark', ValueError, 'settings.json is of another tool'),
+        ('settings.json', '[' * 100_000, ValueError, 'settings.json is of another tool'),
+        ('.settings.json.part', 'half', FileExistsError, 'out is not empty; name another folder'),
     ],
 )
 def test_what_others_wrote_is_left_alone(inferencer, photos, tmp_path, name, text, error, words):
@@ -341,10 +387,59 @@ def test_what_others_wrote_is_left_alone(inferencer, photos, tmp_path, name, tex
     assert contents(tmp_path / 'out') == {name: text.encode()}
 
 
+def test_a_run_that_was_killed_ahead_of_its_settings(inferencer, photos, tmp_path):
+    jobs, out = read_jobs(photos, ['a ring'])[:2], tmp_path / 'out'
+    run(inferencer, jobs, tmp_path / 'complete')
+    out.mkdir()
+    (out / 'results.jsonl').touch()
+    (out / '.settings.json.part').symlink_to('/dev/full')
+    with pytest.raises(OSError, match='No space left on device'):
+        segment_jobs(inferencer, jobs, out)
+    assert not (out / 'settings.json').exists(), 'whole or not at all'
+    (out / 'notes.txt').touch()
+    with pytest.raises(FileExistsError, match='out is not empty'):
+        segment_jobs(inferencer, jobs, out)
+    (out / 'notes.txt').unlink()
+    (out / '.settings.json.part').unlink()
+    (out / '.settings.json.part').write_text('{"wei')
+    assert not run(inferencer, jobs, out)
+    assert contents(out) == contents(tmp_path / 'complete')
+
+
+def test_a_run_of_other_settings_that_was_faster(inferencer, photos, tmp_path, monkeypatch):
+    """It has begun and ended between our look at the folder and our lock."""
+    from mgfe_ris.apis.result_folder import _ResultFolder
+
+    jobs, out = read_jobs(photos, ['a ring'])[:2], tmp_path / 'out'
+    lock = _ResultFolder._lock
+
+    def lose(folder):
+        monkeypatch.setattr(_ResultFolder, '_lock', lock)
+        run(inferencer, jobs, out, 0.4)
+        lock(folder)
+
+    monkeypatch.setattr(_ResultFolder, '_lock', lose)
+    with pytest.raises(ValueError, match=r'other settings: threshold 0\.4, now 0\.5'):
+        segment_jobs(inferencer, jobs, out)
+    assert not run(inferencer, jobs, out, 0.4) and len(lines_of(out)) == 2
+
+
+def test_a_folder_in_a_file(inferencer, photos, tmp_path):
+    jobs = read_jobs(photos, ['a ring'])
+    for folder, error, words in (
+        (photos / '00.jpg', FileExistsError, '00.jpg is a file; name a folder'),
+        (photos / '00.jpg/out', OSError, '00.jpg/out: this folder cannot be made'),
+        (photos / '00.jpg/out/1', OSError, '00.jpg/out/1: this folder cannot be made'),
+    ):
+        with pytest.raises(error, match=words):
+            segment_jobs(inferencer, jobs, folder)
+
+
 def test_lines_that_are_no_results(inferencer, photos, tmp_path):
     jobs, out = read_jobs(photos, ['a ring'])[:2], tmp_path / 'out'
     run(inferencer, jobs, out)
-    for line in ('no json\n', '[]\n', '{"photo": "a"}\n'):
+    number = '{"photo": "a", "sentence": "b", "name": 5}\n'
+    for line in ('no json\n', '[]\n', '{"photo": "a"}\n', number, '[' * 100_000 + '\n'):
         with open(out / 'results.jsonl', 'a') as file:
             file.write(line)
         before = contents(out)
@@ -388,26 +483,18 @@ def test_memory_does_not_grow_with_the_number_of_photos(inferencer, drawn, tmp_p
     (tmp_path / 'photos').mkdir()
     for i in range(120):
         (tmp_path / f'photos/{i}.jpg').symlink_to(drawn[i % 40])
-    alive: weakref.WeakSet = weakref.WeakSet()
-    stream = inferencer.stream
-
-    def watch(*args):
-        for results in stream(*args):
-            alive.update(results)
-            yield results
-
-    monkeypatch.setattr(inferencer, 'stream', watch)
+    held = watch_results(inferencer, monkeypatch)
     jobs = read_jobs(tmp_path / 'photos', ['a ring'])
     kept = []
     tracemalloc.start()
     try:
         for i, _ in enumerate(segment_jobs(inferencer, jobs, tmp_path / 'out'), 1):
-            assert len(alive) <= 8
             if i % 40 == 0:
                 gc.collect()
                 kept.append(tracemalloc.get_traced_memory()[0])
     finally:
         tracemalloc.stop()
+    assert max(held) <= 8
     # the least: interpreters enlarge tables of their own now and then
     each = min(after - before for before, after in pairwise(kept)) / 40
     assert each < 2000, f'{each:.0f} bytes are kept of each photo'

@@ -127,8 +127,6 @@ def test_an_address(model_folder, photos, server, infer):
     assert line == {**expected, 'photo': f'{server}/3.jpg?size=large'}
     for name in ('masks/3.png', 'overlays/3.png'):
         np.testing.assert_array_equal(Image.open(f'a/{name}'), Image.open(f'b/{name}'))
-    status, _, err = infer(f'{server}/gone.jpg', '--text', 'red ring', '--model', model_folder, '--out', 'a')
-    assert status == 1 and f'{server}/gone.jpg: ' in err.splitlines()[-1] and '404' in err.splitlines()[-1]
 
 
 def test_a_folder_with_the_results_in_it(model_folder, photos, infer):
@@ -194,41 +192,55 @@ def test_broken_photos_are_listed_at_the_end(model_folder, photos, infer):
         check_pictures('out')
 
 
-KILLED = """
-import os, runpy, signal, sys
+def test_where_all_photos_are_broken_nothing_is_said_to_be_written(model_folder, photos, infer):
+    Path('list.csv').write_text('photo,text\ngone.jpg,ring\nhttp://127.0.0.1:9/x.jpg,ring\n')
+    status, out, err = infer('list.csv', '--model', model_folder, '--out', 'out')
+    assert status == 1 and 'wrote' not in out
+    assert err.splitlines()[-3] == '2 of 2 photos are broken:'
+
+
+STOPPED = """
+import os, runpy, signal, sys, time
 import mgfe_ris.apis.result_folder as results
 
-write, left = results.write_image, int(sys.argv.pop(1))
+write, number, left = results.write_image, int(sys.argv.pop(1)), int(sys.argv.pop(1))
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background job ignores
 
-def write_and_die(picture, path):
+def write_and_stop(picture, path):
     global left
     left -= 1
-    if left < 0:
+    if left == -1:
         path.with_name(f'.{path.name}.part').write_bytes(b'half')
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), number)
+        time.sleep(0.5)  # in which the main thread sees it
     write(picture, path)
 
-results.write_image = write_and_die
+results.write_image = write_and_stop
 sys.argv.pop(0)
 runpy.run_path(sys.argv[0], run_name='__main__')
 """
 
 
-def test_a_run_that_was_killed_goes_on(model_folder, photos, infer, monkeypatch):
+@pytest.mark.parametrize('by', [signal.SIGKILL, signal.SIGINT], ids=['killed', 'Ctrl-C'])
+def test_a_run_that_was_stopped_goes_on(model_folder, photos, infer, monkeypatch, by):
     (photos / '2.jpg').write_text('no image')
     asked = ['photos', '--text', 'ring', '--model', model_folder, '--device', 'cpu', '--batch-size', 3, '--out']
     status, *_ = infer(*asked, 'complete')
     assert status == 1
     done = subprocess.run(
-        [sys.executable, '-W', 'ignore', '-c', KILLED, '11', INFER, *map(str, asked), 'out'],
+        [sys.executable, '-W', 'ignore', '-c', STOPPED, str(int(by)), '11', INFER, *map(str, asked), 'out'],
         env={**os.environ, 'PYTHONPATH': str(REPO), 'OMP_NUM_THREADS': '1'},
         capture_output=True,
         text=True,
     )
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    if by == signal.SIGINT:
+        assert done.returncode == 130, done.stderr
+        assert done.stderr.endswith('\nstopped; the same command goes on\n') and 'Traceback' not in done.stderr
+    else:
+        assert done.returncode == -signal.SIGKILL, done.stderr
     before = Path('out/results.jsonl').read_bytes()
     assert [line['name'] for line in lines_of('out')] == ['0', '1', '3', '4', '5']
-    assert list(Path('out').rglob('.*.part')), 'it was writing'
+    assert by == signal.SIGINT or list(Path('out').rglob('.*.part')), 'it was writing'
     with open('out/results.jsonl', 'ab') as file:
         file.write(b'{"name": "6", "pho')
     asked_of_model = []
@@ -279,18 +291,27 @@ def refused(infer, photos):
     return run_and_read
 
 
-def test_bad_sources(refused, photos, model_folder):
+def test_bad_sources(refused, photos, server, model_folder):
     Path('text.jpg').write_text('no image')
     Path('list.csv').write_text('photo,text\nphotos/1.jpg,ring\n')
     Path('wrong.csv').write_text('photo;text\nphotos/1.jpg;ring\n')
     Path('wrong.jsonl').write_text('{"photo": "photos/1.jpg", "text": "ring"}\n{"photo":\n')
     Path('empty').mkdir()
+    whole = Path('photos/1.jpg').read_bytes()
+    Path('half.jpg').write_bytes(whole[: len(whole) // 2])
+    Path('deep.jsonl').write_text('[' * 100_000)
     text = ['--text', 'ring']
     for source, asked, words in (
         ('gone.jpg', text, 'gone.jpg: no such photo'),
-        ('gone/', text, 'gone: no such photo'),
+        ('gone/', text, 'gone/: no such photo'),
         ('gone.csv', [], 'gone.csv: no such file'),
         ('text.jpg', text, 'text.jpg: not a readable image'),
+        ('half.jpg', text, 'half.jpg: not a readable image'),
+        (f'{server}/gone.jpg', text, f'{server}/gone.jpg: cannot be read (HTTP Error 404'),
+        ('http://127.0.0.1:9/x.jpg', text, 'http://127.0.0.1:9/x.jpg: cannot be read'),
+        ('http://', text, 'http://: cannot be read'),
+        ('http://[bad/x.jpg', text, 'http://[bad/x.jpg: no address'),
+        ('deep.jsonl', [], 'deep.jsonl, line 1: no JSON'),
         ('empty', text, 'empty: no photo in this folder'),
         ('wrong.csv', [], "wrong.csv, line 2: expected photo and text, got ['photo;text']"),
         ('wrong.jsonl', [], 'wrong.jsonl, line 2: no JSON'),
@@ -338,8 +359,8 @@ def test_places_that_cannot_be_written(refused, infer, photos, model_folder):
     asked = ['photos/1.jpg', '--text', 'ring', '--model', model_folder, '--out']
     Path('mine').mkdir()
     Path('mine/notes.txt').touch()
-    assert 'photos/1.jpg is not empty' in refused(*asked, 'photos/1.jpg')
-    assert 'photos/1.jpg/out' in refused(*asked, 'photos/1.jpg/out')
+    assert 'photos/1.jpg is a file; name a folder' in refused(*asked, 'photos/1.jpg')
+    assert 'photos/1.jpg/out: this folder cannot be made' in refused(*asked, 'photos/1.jpg/out')
     assert 'mine is not empty; name another folder' in refused(*asked, 'mine')
     assert 'photos is not empty; name another folder' in refused(*asked, 'photos')
 
@@ -366,3 +387,12 @@ def test_results_of_other_settings(refused, infer, photos, model_folder):
 def test_a_checkpoint_alone(infer, photos, capfd):
     status, _, err = infer('photos/1.jpg', '--text', 'ring', '--checkpoint', 'best.pth')
     assert status == 2 and err.splitlines()[-1].startswith('infer.py: error: --checkpoint is for a --model')
+
+
+@pytest.mark.parametrize('option', ['source', 'model', 'out', 'checkpoint', 'device'])
+def test_names_that_are_empty(infer, photos, option):
+    """As of a variable of the shell that is not set."""
+    source, *options = [''] if option == 'source' else ['photos', f'--{option}=']
+    status, _, err = infer(source, '--text', 'ring', *options)
+    assert status == 2 and err.splitlines()[-1] == f'infer.py: error: {option} is empty'
+    assert [path.name for path in photos.parent.iterdir()] == ['photos']
