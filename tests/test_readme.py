@@ -50,7 +50,7 @@ def after_the_quickstart(small_model, tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp('clone')
     for name in ('tools', 'projects'):
         (root / name).symlink_to(REPO / name)
-    (root / 'list.csv').write_text(f'photo,text\n{PHOTO},the red circle\n{PHOTO},"the ring, on the left"\n')
+    (root / 'list.csv').write_text(blocks(section('### On the command line'), 'csv')[0])
     save_folder(load_model('mgfe-ris_tiny_refshapes', options=small_model, device='cpu'), root / 'work_dirs/quickstart')
     (words, *_) = commands(section('## Masks for your own photos'))
     subprocess.run([sys.executable, '-W', 'ignore', *words[1:]], cwd=root, check=True, stdout=subprocess.DEVNULL)
@@ -92,9 +92,9 @@ def test_in_python(here):
     saved = [f'000003_the-purple-triangle_{kind}.png' for kind in ('mask', 'overlay')]
     assert sorted(path.name for path in Path('found').iterdir()) == saved and all(name in code for name in saved)
     np.testing.assert_array_equal(np.asarray(Image.open(f'found/{saved[0]}')), 255 * names['result'].mask)
-    assert [[r.sentence for r in results] for results in (names['shapes'], names['colours'])] == [
-        ['the moon', 'the triangle'],
-        ['the red shape', 'the yellow shape'],
+    assert [[r.sentence for r in results] for results in (names['triangles'], names['others'])] == [
+        ['the green triangle', 'the white triangle'],
+        ['the red moon', 'the yellow shape'],
     ]
 
 

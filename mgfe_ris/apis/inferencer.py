@@ -133,7 +133,7 @@ class RISInferencer:
             ValueError: a threshold out of range, at once.
         """
         check_threshold(threshold)
-        return self._stream(jobs, threshold, bgr)
+        return self._stream(map(_check_job, jobs), threshold, bgr)
 
     def _stream(
         self, jobs: Iterable[tuple[Photo, str | Sequence[str]]], threshold: float, bgr: bool
@@ -213,6 +213,12 @@ def _loaded(model: Any, checkpoint: str | Path | None, device: str | torch.devic
     # the pipeline's parts are mmseg's, whatever else was used in this process before
     init_default_scope(model.cfg.get('default_scope', 'mmseg'))
     return model
+
+
+def _check_job(job: Any) -> tuple[Photo, str | Sequence[str]]:
+    if not isinstance(job, (list, tuple)) or len(job) != 2:
+        raise ValueError(f'a job is a photo and its sentences, (photo, sentences); got {str(job)[:60]!r}')
+    return job[0], job[1]
 
 
 def check_threshold(threshold: float) -> None:

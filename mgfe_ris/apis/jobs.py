@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from .inferencer import check_sentences
 from .photos import decode_photo, is_address, open_photo
 
-SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
+SUFFIXES = ('.bmp', '.gif', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 RESULTS, SETTINGS = 'results.jsonl', 'settings.json'
 """By which results of ours are told from photos."""
 

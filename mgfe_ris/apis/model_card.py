@@ -241,7 +241,7 @@ def _training(cfg: Config) -> list[str]:
     }
     return [
         '## Training',
-        'As the config has it; the run itself left no record here.',
+        'As the config has it.',
         _table(['setting', 'value'], rows.items()),
     ]
 
@@ -275,7 +275,7 @@ def _results(cfg: Config, report: Mapping[str, Any]) -> list[str]:
     rows = ([split, *(f'{v[name]:.2f}' if name in v else None for name in names)] for split, v in found.items())
     said = f'In percent, on {_dataset_name(_tested_data(cfg, report))}'
     if report.get('checkpoint'):
-        said += f', of `{Path(report["checkpoint"]).name}`'
+        said += f', of the checkpoint `{Path(report["checkpoint"]).name}`'
     meanings = (
         text if key.endswith('@') else f'{key}: {text}'
         for key, text in MEANINGS.items()

@@ -14,7 +14,7 @@ from ..visualization import caption, overlay
 from .photos import decode_photo
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class RISResult:
     """A mask and what follows from it, all at the photo's own size.
 
@@ -29,6 +29,10 @@ class RISResult:
     sentence: str
     score: np.ndarray
     mask: np.ndarray
+
+    def __repr__(self) -> str:
+        numbers = f'box={self.box}, area={self.area}, confidence={self.confidence:.3f}'
+        return f'RISResult(sentence={self.sentence!r}, {numbers})'
 
     @cached_property
     def box(self) -> tuple[int, int, int, int] | None:

@@ -590,6 +590,12 @@ def test_a_fault_of_the_program_is_not_taken_for_a_broken_photo(inferencer, monk
     assert threads() == before and next(calls) < 15
 
 
+@pytest.mark.parametrize('job', ['a.jpg', ('a.jpg',), RGB])
+def test_what_is_no_job(inferencer, job):
+    with pytest.raises(ValueError, match=r'a job is a photo and its sentences, \(photo, sentences\); got'):
+        list(inferencer.stream([job]))
+
+
 def test_a_stream_gives_what_single_calls_give(inferencer, tmp_path):
     """Files that are read by two threads at once."""
     photos = []

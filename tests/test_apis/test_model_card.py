@@ -112,7 +112,7 @@ def test_a_model_that_nobody_tested(tiny):
 
 def test_how_it_was_measured(tiny, report):
     said = sections(model_card(tiny, report))['Results']
-    assert 'on RefShapes, of `best_oIoU_epoch_3.pth`' in said
+    assert 'on RefShapes, of the checkpoint `best_oIoU_epoch_3.pth`' in said
     (line,) = re.findall(r'(?m)^- all splits: (.*)$', said)
     assert line == (
         'sentences as they were written (`raw`); each sentence a sample; '

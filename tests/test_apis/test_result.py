@@ -111,6 +111,12 @@ def test_the_overlay_is_on_what_the_model_saw(tmp_path, kind):
     np.testing.assert_array_equal(result_of(mask, path).overlay()[: len(seen)], seen)
 
 
+def test_a_result_in_a_line():
+    assert repr(result_of(one_pixel(2, 3))).startswith(
+        "RISResult(sentence='left dog', box=(3, 2, 4, 3), area=1, confidence=0."
+    )
+
+
 def test_saved_files(tmp_path):
     Image.fromarray(PHOTO).save(tmp_path / 'my.dogs.png')
     result = result_of(MASKS['blob'], tmp_path / 'my.dogs.png')

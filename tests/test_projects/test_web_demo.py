@@ -4,6 +4,7 @@ import http.client
 import importlib.util
 import io
 import json
+import logging
 import os
 import re
 import shutil
@@ -600,6 +601,7 @@ def test_ipv6(app, model, host, monkeypatch, tmp_path):
 
     start = gradio.Blocks.launch
     monkeypatch.setattr(gradio.Blocks, 'launch', launch)
+    monkeypatch.setattr(logging, 'shutdown', lambda *_: None)  # uvicorn would close the logs of other tests
     monkeypatch.setenv('GRADIO_TEMP_DIR', str(tmp_path))
     options = args(host=host, model=str(model))
     app.serve(options, tmp_path)

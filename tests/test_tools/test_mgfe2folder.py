@@ -78,7 +78,10 @@ def test_what_a_test_wrote_is_found_beside_the_checkpoint(tested, tmp_path, conv
     for split in ('val', 'testB', 'val-shuffled'):
         values = [value for key, value in report['metrics'].items() if key.startswith(f'{split}/')]
         assert f'| {split} | {" | ".join(f"{value:.2f}" for value in values)} |\n' in card
-    assert f'In percent, on RefShapes, of `{BEST}`.' in card and '- all splits: sentences as they were written' in card
+    assert (
+        f'In percent, on RefShapes, of the checkpoint `{BEST}`.' in card
+        and '- all splits: sentences as they were written' in card
+    )
     assert f'of those tested, {report["truncated_sentences"]} were' in card and str(tested) not in card
     assert load_model(tmp_path / 'out', device='cpu').cfg.origin.name == 'mgfe-ris_tiny_refshapes'
 
