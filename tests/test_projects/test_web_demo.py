@@ -52,6 +52,9 @@ runpy.run_path(sys.argv[0], run_name='__main__')
 WIDENING = {'GRADIO_ALLOWED_PATHS': '/etc', 'GRADIO_VIBE_MODE': '1', 'GRADIO_MCP_SERVER': 'true'}
 
 
+pytestmark = pytest.mark.usefixtures('one_thread')  # as the server: the same bits
+
+
 @pytest.fixture(scope='module')
 def app() -> ModuleType:
     spec = importlib.util.spec_from_file_location('web_demo_app', APP)
