@@ -158,7 +158,8 @@ class RISInferencer:
 
     def fingerprint(self) -> str:
         """Of the weights: the same for models that compute the same."""
-        return fingerprint(self.model.state_dict())
+        exported = isinstance(self.model, OnnxSegmentor)
+        return self.model.fingerprint() if exported else fingerprint(self.model.state_dict())
 
     def _try_to_prepare(self, photo: Photo, sentences: str | Sequence[str], bgr: bool) -> '_Prepared | Exception':
         try:
@@ -199,8 +200,9 @@ class RISInferencer:
             yield [_result(prepared.source, text, next(rest), threshold) for text in prepared.texts]
 
     def _autocast(self) -> AbstractContextManager:
-        device = next(iter(self.model.state_dict().values())).device.type
-        return torch.autocast(device, torch.bfloat16) if self.precision == 'bf16' else nullcontext()
+        if self.precision == 'fp32':
+            return nullcontext()
+        return torch.autocast(self.model.data_preprocessor.device.type, torch.bfloat16)
 
 
 def _loaded(model: Any, checkpoint: str | Path | None, device: str | torch.device | None) -> Any:

@@ -67,8 +67,7 @@ class OnnxSegmentor(BaseModel):
         super().__init__(_preprocessor(self.cfg))
         self.session = _open(path)
         self.size = tuple(self.session.get_inputs()[0].shape[2:])
-        # what the model computes, in the place of its weights
-        self.register_buffer('digest', torch.tensor(list(_digest(path)), dtype=torch.uint8))
+        self.path = path
         self.eval()
 
     def forward(
@@ -91,6 +90,15 @@ class OnnxSegmentor(BaseModel):
         return logits if mode == 'tensor' else self.predict(logits, data_samples)
 
     predict = ReferringSegmentor.predict
+
+    def fingerprint(self) -> str:
+        """Of the graph and what lies beside it, in the place of the weights'; reads all of it."""
+        digest = sha256()
+        for part in sorted(self.path.parent.glob(f'{ONNX}*')):
+            with part.open('rb') as file:
+                while chunk := file.read(2**20):
+                    digest.update(chunk)
+        return digest.hexdigest()[:16]
 
 
 def _preprocessor(cfg: Config) -> Any:
@@ -144,12 +152,3 @@ def _open(path: Path) -> Any:
     if names != INPUTS:
         raise ValueError(f'{path}: expected a graph of {", ".join(INPUTS)}, got one of {", ".join(names)}')
     return session
-
-
-def _digest(path: Path) -> bytes:
-    digest = sha256()
-    for part in sorted(path.parent.glob(f'{ONNX}*')):
-        with part.open('rb') as file:
-            while chunk := file.read(2**20):
-                digest.update(chunk)
-    return digest.digest()

@@ -18,19 +18,6 @@ BEST = 'best_oIoU_epoch_2.pth'
 
 
 @pytest.fixture
-def run_here(monkeypatch, capfd):
-    """Runs a tool in this process; returns the lines that it printed."""
-
-    def run_tool(tool: str, *args: object) -> list[str]:
-        monkeypatch.setattr(sys, 'argv', [tool, *map(str, args)])
-        capfd.readouterr()
-        runpy.run_path(str(REPO / 'tools' / tool), run_name='__main__')
-        return capfd.readouterr().out.splitlines()
-
-    return run_tool
-
-
-@pytest.fixture
 def convert(run_here):
     return lambda *args: run_here('model_converters/mgfe2folder.py', *args)
 

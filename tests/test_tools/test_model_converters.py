@@ -2,9 +2,7 @@
 
 import argparse
 import json
-import runpy
 import shutil
-import sys
 from collections import OrderedDict
 from pathlib import Path
 from types import SimpleNamespace
@@ -110,21 +108,6 @@ def tiny(small_model, tmp_path_factory) -> Path:
     model.cfg.dump(folder / 'mgfe-ris_tiny_refshapes.py')
     torch.save(dict(meta=dict(epoch=2), state_dict=model.state_dict()), folder / 'best_oIoU_epoch_2.pth')
     return folder
-
-
-@pytest.fixture
-def run_here(monkeypatch, request, one_thread, capfd):
-    """Runs a tool in this process; returns the lines that it printed."""
-    name = f'experiment_name={request.node.name}'  # mmengine shares what has the same name and second
-
-    def run_tool(tool: str, *args: object) -> list[str]:
-        named = [*args, name] if tool == 'test.py' and '--cfg-options' in args else args
-        monkeypatch.setattr(sys, 'argv', [tool, *map(str, named)])
-        capfd.readouterr()
-        runpy.run_path(str(REPO / 'tools' / tool), run_name='__main__')
-        return capfd.readouterr().out.splitlines()
-
-    return run_tool
 
 
 @pytest.fixture
