@@ -2,8 +2,9 @@
 _base_ = '../mgfe_ris/mgfe-ris_swin-base_refcoco.py'
 
 model = dict(
-    loss=dict(ratio=1 / 4),
+    loss=dict(dice_weight=1, focal_weight=4),
 )
 published = {
-    'refcoco': {'P@0.5': 84.60, 'P@0.7': 75.31, 'P@0.9': 34.14, 'mIoU': 74.34, 'oIoU': 72.37},
+    'protocol': {'score_at': 'input', 'size': 480, 'training': 'single'},
+    'refcoco': {'val': {'P@0.5': 84.60, 'P@0.7': 75.31, 'P@0.9': 34.14, 'mIoU': 74.34, 'oIoU': 72.37}},
 }

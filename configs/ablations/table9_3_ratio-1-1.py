@@ -2,8 +2,9 @@
 _base_ = '../mgfe_ris/mgfe-ris_swin-base_refcoco.py'
 
 model = dict(
-    loss=dict(ratio=1),
+    loss=dict(dice_weight=1, focal_weight=1),
 )
 published = {
-    'refcoco': {'P@0.5': 84.96, 'P@0.7': 75.77, 'P@0.9': 34.13, 'mIoU': 74.65, 'oIoU': 72.45},
+    'protocol': {'score_at': 'input', 'size': 480, 'training': 'single'},
+    'refcoco': {'val': {'P@0.5': 84.96, 'P@0.7': 75.77, 'P@0.9': 34.13, 'mIoU': 74.65, 'oIoU': 72.45}},
 }

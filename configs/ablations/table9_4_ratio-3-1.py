@@ -2,8 +2,9 @@
 _base_ = '../mgfe_ris/mgfe-ris_swin-base_refcoco.py'
 
 model = dict(
-    loss=dict(ratio=3),
+    loss=dict(dice_weight=3, focal_weight=1),
 )
 published = {
-    'refcoco': {'P@0.5': 85.31, 'P@0.7': 76.31, 'P@0.9': 34.75, 'mIoU': 75.11, 'oIoU': 73.09},
+    'protocol': {'score_at': 'input', 'size': 480, 'training': 'single'},
+    'refcoco': {'val': {'P@0.5': 85.31, 'P@0.7': 76.31, 'P@0.9': 34.75, 'mIoU': 75.11, 'oIoU': 73.09}},
 }

@@ -39,7 +39,7 @@ PAPERS = {
 
 SETTINGS = (
     *('arch', 'depth', 'depths', 'embed_dims', 'base_channels', 'window_size', 'patch_size'),
-    *('pool_size', 'ratio', 'class_weight'),
+    *('pool_size', 'dice_weight', 'focal_weight', 'class_weight'),
 )
 """Of the parts, those that are worth a line of the card."""
 

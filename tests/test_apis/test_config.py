@@ -63,8 +63,8 @@ def test_an_unknown_name_with_those_there_are(name):
 
 
 def test_options():
-    cfg = load_config(TINY, {'train_cfg.max_epochs': 77, 'model.loss.ratio': 0.5})
-    assert cfg.train_cfg.max_epochs == 77 and cfg.model.loss.ratio == 0.5
+    cfg = load_config(TINY, {'train_cfg.max_epochs': 77, 'model.loss.focal_weight': 0.5})
+    assert cfg.train_cfg.max_epochs == 77 and cfg.model.loss.focal_weight == 0.5
     assert load_config(TINY).train_cfg.max_epochs != 77
 
 
@@ -75,7 +75,17 @@ def test_options_are_left_as_they_are():
 
 
 def test_options_as_texts_are_read_as_mmengine_reads_them():
-    texts = ['model.loss.ratio=0.5', 'a=1', 'b=1,2', 'c=[(1, x), None]', 'd=(true,)', 'e=x=y', 'f=', 'g="h"', 'a=2']
+    texts = [
+        'model.loss.dice_weight=0.5',
+        'a=1',
+        'b=1,2',
+        'c=[(1, x), None]',
+        'd=(true,)',
+        'e=x=y',
+        'f=',
+        'g="h"',
+        'a=2',
+    ]
     parser = argparse.ArgumentParser()
     parser.add_argument('--cfg-options', nargs='+', action=DictAction)
     expected = parser.parse_args(['--cfg-options', *texts]).cfg_options

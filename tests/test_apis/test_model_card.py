@@ -244,7 +244,7 @@ def test_training(monkeypatch):
         'Data': 'RefCOCO (unc), split `train`',
         'Length': '40 epochs',
         'Batch': '8 a process',
-        'Loss': '`CombineLoss` (ratio 0.333)',
+        'Loss': '`CombineLoss` (dice_weight 1; focal_weight 3)',
         'Optimizer': '`AdamW` (lr 5e-05; weight_decay 0.01)',
         'Learning rate': '`PolynomialLR`',
     }

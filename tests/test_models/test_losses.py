@@ -1,4 +1,4 @@
-"""The losses against eqs. 16 to 23 (method 5), and the two errors that a literal reading makes."""
+"""The losses against eqs. 16 to 23, what eq. 22 does as printed, and what a sum over classes would not see."""
 
 import math
 
@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 from by_hand import array, softmax
+from mmseg.registry import MODELS
 
+from mgfe_ris.apis import load_config
 from mgfe_ris.models.losses import (
     CombineLoss,
     MultiClassDiceLoss,
@@ -14,7 +16,8 @@ from mgfe_ris.models.losses import (
     WeightedCrossEntropyLoss,
 )
 
-DELTA = 1e-6
+DELTA = 1e-6  # of Dice
+FOCAL_DELTA = 1e-5
 IGNORE = 255
 
 
@@ -25,17 +28,17 @@ def photos(logits, target):
         yield softmax(scores[:, counts]), labels[counts]
 
 
-def dice(p, labels):
+def dice(p, labels, power=1):
     losses = []
     for c in range(len(p)):
         overlap = sum(p[c, i] for i in range(len(labels)) if labels[i] == c)
-        total = sum(p[c]) + sum(labels == c)
+        total = sum(p[c] ** power) + sum(labels == c)
         losses.append(1 - 2 * overlap / (total + DELTA))
     return np.mean(losses)
 
 
-def mean_dice(logits, target):
-    return np.mean([dice(p, labels) for p, labels in photos(logits, target)])
+def mean_dice(logits, target, power=1):
+    return np.mean([dice(p, labels, power) for p, labels in photos(logits, target)])
 
 
 def dice_over_batch(logits, target):
@@ -43,12 +46,16 @@ def dice_over_batch(logits, target):
     return dice(np.concatenate(probabilities, 1), np.concatenate(labels))
 
 
-def focal(logits, target, alpha=0.25, gamma=2.0):
+def focal(logits, target, alpha=0.25, gamma=2.0, corrected=False):
+    """Eqs. 20 to 23; as printed, eq. 22 has the p of eq. 20, corrected the softmax."""
     losses = []
     for p_s, labels in photos(logits, target):
         for c, i in np.ndindex(p_s.shape):
-            p = p_s[c, i] if labels[i] == c else 1 - p_s[c, i]
-            losses.append(-alpha * (1 - p) ** gamma * math.log(p + DELTA))
+            y = float(labels[i] == c)
+            right = p_s[c, i] * y + (1 - p_s[c, i]) * (1 - y)
+            p = p_s[c, i] if corrected else right
+            log = y * math.log(p + FOCAL_DELTA) + (1 - y) * math.log(1 - p + FOCAL_DELTA)
+            losses.append(-alpha * (1 - right) ** gamma * log)
     return np.mean(losses)
 
 
@@ -63,14 +70,12 @@ def cross_entropy(logits, target, weights):
 
 LOSSES = {
     'dice': (MultiClassDiceLoss(), mean_dice),
+    'dice, squared': (MultiClassDiceLoss(squared=True), lambda x, y: mean_dice(x, y, power=2)),
     'dice over batch': (MultiClassDiceLoss(over_batch=True), dice_over_batch),
     'focal': (SoftmaxFocalLoss(), focal),
     'focal, other': (SoftmaxFocalLoss(alpha=0.6, gamma=1), lambda x, y: focal(x, y, 0.6, 1)),
-    # weights that fp32 holds exactly: the loss keeps them so
-    'cross entropy': (
-        WeightedCrossEntropyLoss((0.75, 1.5)),
-        lambda x, y: cross_entropy(x, y, (0.75, 1.5)),
-    ),
+    'focal, corrected': (SoftmaxFocalLoss(corrected=True), lambda x, y: focal(x, y, corrected=True)),
+    'cross entropy': (WeightedCrossEntropyLoss(), lambda x, y: cross_entropy(x, y, (0.9, 1.1))),
 }
 each_loss = pytest.mark.parametrize(('loss', 'reference'), LOSSES.values(), ids=LOSSES.keys())
 
@@ -98,7 +103,7 @@ def test_agrees_with_the_equation(loss, reference, batch, ignored):
     assert_is(loss(logits, target), reference(logits, target))
 
 
-@pytest.mark.parametrize('name', ['dice', 'dice over batch', 'focal'])
+@pytest.mark.parametrize('name', ['dice', 'dice, squared', 'dice over batch', 'focal', 'focal, corrected'])
 def test_agrees_for_more_classes_than_two(name):
     loss, reference = LOSSES[name]
     logits, target = data(classes=3, ignored=2)
@@ -140,38 +145,57 @@ def test_half_precision_logits_lose_nothing_more(loss, reference, dtype):
     assert loss(logits, target).isfinite()
 
 
-def test_the_default_weights_of_cross_entropy_are_the_baselines():
+def test_the_weights_of_classes_are_exact_in_any_type():
+    loss = WeightedCrossEntropyLoss((0.9, 1.1)).half().double()
+    assert not loss.state_dict() and not [*loss.buffers()], 'a buffer would round them'
     logits, target = data(ignored=2)
-    expected = cross_entropy(logits, target, (0.9, 1.1))
-    assert WeightedCrossEntropyLoss()(logits, target).item() == pytest.approx(expected, rel=1e-7)
+    assert_is(loss(logits, target), cross_entropy(logits, target, (0.9, 1.1)))
 
 
-@pytest.mark.parametrize(
-    ('ratio', 'alpha', 'beta'),
-    [(0.25, 0.2, 0.8), (1 / 3, 0.25, 0.75), (1, 0.5, 0.5), (3, 0.75, 0.25), (4, 0.8, 0.2)],
-)
-def test_the_combined_loss_weighs_its_terms_by_the_ratio(ratio, alpha, beta):
+@pytest.mark.parametrize('loss', [*(loss for loss, _ in LOSSES.values()), CombineLoss()], ids=[*LOSSES, 'combined'])
+def test_a_photo_of_ignored_pixels_alone_is_finite_and_has_no_gradient(loss):
+    logits, target = data()
+    target[:] = IGNORE
+    found = loss(logits.requires_grad_(), target)
+    found = sum(found.values()) if isinstance(found, dict) else found
+    found.backward()
+    assert found.isfinite() and logits.grad.eq(0).all()
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize('loss', [*(loss for loss, _ in LOSSES.values()), CombineLoss()], ids=[*LOSSES, 'combined'])
+def test_mixed_precision_computes_losses_in_fp32(loss, dtype):
+    """Also of logits that are sure and wrong, where a half's rounding would leave ln 0 or lose delta."""
+    logits, target = data()
+    logits = (20 * logits).to(dtype).requires_grad_()
+    with torch.autocast('cpu', dtype=dtype):
+        found = loss(logits, target)
+    found = sum(found.values()) if isinstance(found, dict) else found
+    found.backward()
+    assert found.dtype == torch.float32 and found.isfinite() and logits.grad.isfinite().all()
+
+
+@pytest.mark.parametrize(('alpha', 'beta'), [(1, 4), (1, 3), (1, 1), (3, 1), (4, 1)])
+def test_the_combined_loss_is_the_weighted_sum_of_eq_16(alpha, beta):
     logits, target = data(ignored=3)
-    losses = CombineLoss(ratio=ratio)(logits, target)
+    losses = CombineLoss(alpha, beta)(logits, target)
     assert losses.keys() == {'loss_dice', 'loss_focal'}
     assert_is(losses['loss_dice'], alpha * mean_dice(logits, target))
     assert_is(losses['loss_focal'], beta * focal(logits, target))
 
 
-def test_the_total_scales_both_terms():
+def test_by_default_it_is_dice_and_three_times_focal_as_printed():
     logits, target = data(ignored=3)
-    losses, large = CombineLoss()(logits, target), CombineLoss(total=4)(logits, target)
-    assert large.keys() == losses.keys()
-    for name, value in losses.items():
-        assert_is(large[name], 4 * value.item())
+    for loss in (CombineLoss(), MODELS.build(load_config('mgfe-ris_swin-base_refcoco').model.loss)):
+        assert_is(sum(loss(logits, target).values()), mean_dice(logits, target) + 3 * focal(logits, target))
 
 
-def test_adamw_does_not_see_the_total():
+def test_adamw_does_not_see_a_factor_of_both():
     start, target = data()
     ends = []
-    for total in (1.0, 4.0):
+    for factor in (1, 4):
         logits = start.clone().requires_grad_()
-        optimizer, loss = torch.optim.AdamW([logits], lr=0.1, eps=1e-16), CombineLoss(total=total)
+        optimizer, loss = torch.optim.AdamW([logits], lr=0.1, eps=1e-16), CombineLoss(factor, 3 * factor)
         for _ in range(5):
             optimizer.zero_grad()
             sum(loss(logits, target).values()).backward()
@@ -184,13 +208,12 @@ def test_adamw_does_not_see_the_total():
 def test_the_combined_loss_takes_terms_from_the_config():
     logits, target = data()
     loss = CombineLoss(
-        ratio=1,
         dice=dict(type='MultiClassDiceLoss', over_batch=True),
         focal=dict(type='SoftmaxFocalLoss', gamma=0.0),
     )
     losses = loss(logits, target)
-    assert_is(losses['loss_dice'], dice_over_batch(logits, target) / 2)
-    assert_is(losses['loss_focal'], focal(logits, target, gamma=0) / 2)
+    assert_is(losses['loss_dice'], dice_over_batch(logits, target))
+    assert_is(losses['loss_focal'], 3 * focal(logits, target, gamma=0))
 
 
 def test_gradients_of_the_combined_loss_agree_with_finite_differences():
@@ -199,53 +222,42 @@ def test_gradients_of_the_combined_loss_agree_with_finite_differences():
     assert torch.autograd.gradcheck(lambda x: sum(loss(x, target).values()), logits.requires_grad_())
 
 
-@pytest.mark.parametrize('ratio', [0, -1, math.nan])
-def test_ratio_and_total_must_be_positive(ratio):
-    with pytest.raises(ValueError, match='must be positive; got'):
-        CombineLoss(ratio=ratio)
-    with pytest.raises(ValueError, match='must be positive; got'):
-        CombineLoss(total=ratio)
+@pytest.mark.parametrize('weight', [0, -1, math.nan])
+def test_weights_must_be_positive(weight):
+    for weights in ((weight, 3), (1, weight)):
+        with pytest.raises(ValueError, match='must be positive; got'):
+            CombineLoss(*weights)
 
 
-# The erratum of eq. 22. One pixel of class 1; x is the logit of the wrong class 0, for which y = 0
+# Eq. 22 as printed and corrected. One pixel of class 1; x is the logit of the wrong class 0
 
 
-def slope_at(x, loss):
-    """d loss / d x, for logits (x, 0)."""
+def slope_at(x, **options):
+    """d focal / d x, for logits (x, 0)."""
     x = torch.tensor(x, dtype=torch.float64, requires_grad=True)
-    loss(x).backward()
+    logits = torch.stack([x, torch.zeros_like(x)])[None, :, None, None]
+    SoftmaxFocalLoss(**options)(logits, torch.ones(1, 1, 1, dtype=torch.long)).backward()
     return x.grad.item()
 
 
-def as_written(gamma):
-    """The y = 0 term of eqs. 21 to 23 with the p of eq. 20 in y ln(p + d) + (1 - y) ln(1 - p + d)."""
-
-    def loss(x):
-        p_s = torch.sigmoid(x)
-        p = 1 - p_s
-        return -0.25 * (1 - p) ** gamma * torch.log(1 - p + DELTA)
-
-    return loss
-
-
-def ours(gamma):
-    def loss(x):
-        logits = torch.stack([x, torch.zeros_like(x)])[None, :, None, None]
-        return SoftmaxFocalLoss(gamma=gamma)(logits, torch.ones(1, 1, 1, dtype=torch.long))
-
-    return loss
-
-
 @pytest.mark.parametrize('x', [-4.0, -1.0, 0.0, 1.0, 4.0])
-def test_eq_22_as_written_pushes_the_wrong_class_up_and_ours_down(x):
-    # descent moves the logit against the slope; gamma = 0 leaves the logarithm alone
-    assert slope_at(x, as_written(gamma=0)) < 0 < slope_at(x, ours(gamma=0))
+def test_both_forms_push_the_wrong_class_down_with_the_focus(x):
+    # descent moves the logit against the slope
+    assert slope_at(x) > 0 and slope_at(x, corrected=True) > 0
 
 
-@pytest.mark.parametrize('x', [0.5, 1.0, 4.0])
-def test_eq_22_as_written_strengthens_a_confident_mistake_in_spite_of_the_focus(x):
-    # with gamma = 2 from p_s = exp(-1/2) = 0.607 (x = 0.433) on, where it would matter most
-    assert slope_at(x, as_written(gamma=2)) < 0 < slope_at(x, ours(gamma=2))
+@pytest.mark.parametrize('x', [-4.0, -1.0, 1.0, 4.0])
+def test_without_the_focus_eq_22_as_printed_pulls_towards_a_half(x):
+    """-(ln q + ln(1 - q)) / 2 is least at q = 1/2: it is the weight (1 - q)^2 that makes it ask for the truth."""
+    assert slope_at(x, gamma=0) * x > 0
+    assert slope_at(x, gamma=0, corrected=True) > 0
+
+
+def test_of_two_classes_the_printed_form_is_both_logarithms_of_one_number():
+    logits, target = data()
+    q = logits.softmax(1).gather(1, target[:, None])
+    expected = -0.25 * (1 - q) ** 2 * ((q + FOCAL_DELTA).log() + (1 - q + FOCAL_DELTA).log()) / 2
+    assert_is(SoftmaxFocalLoss()(logits, target), expected.mean().item())
 
 
 # Dice summed over classes and pixels together

@@ -120,7 +120,7 @@ def test_wrong_input_is_named(args, said, tmp_path):
 
 
 def test_other_settings_in_the_same_folder_are_refused(whole, command):
-    done = run(*command[:-1], command[-1], 'model.loss.ratio=2', '--out', whole)
+    done = run(*command[:-1], command[-1], 'model.loss.focal_weight=2', '--out', whole)
     assert done.returncode == 2 and 'holds a run of other settings' in done.stderr
 
 

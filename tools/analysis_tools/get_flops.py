@@ -11,7 +11,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config file, or the name of one of ours')
     parser.add_argument('--size', type=int, nargs=2, metavar=('HEIGHT', 'WIDTH'), help="default: the config's own")
     parser.add_argument('--words', type=int, default=30, help="tokens of the sentence; the paper's tables: 30")
-    parser.add_argument('--cfg-options', nargs='+', action='extend', help='changes, e.g. model.loss.ratio=0.5')
+    parser.add_argument('--cfg-options', nargs='+', action='extend', help='changes, e.g. model.neck.weigh=None')
     return parser.parse_args()
 
 

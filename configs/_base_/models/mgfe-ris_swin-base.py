@@ -1,5 +1,6 @@
 # The paper's model, with the numbers of Swin-B, window 12 (128 to 1024 channels), and BERT-base.
 channels = (128, 256, 512, 1024)
+map_sizes = (120, 60, 30, 15)  # sides of the stages' maps at 480 px, for parts that are tied to one
 
 model = dict(
     type='ReferringSegmentor',
@@ -39,5 +40,5 @@ model = dict(
         decoder_reads='V+F',
     ),
     decode_head=dict(type='LightDecodeHead', channels=channels),
-    loss=dict(type='CombineLoss', ratio=1 / 3),
+    loss=dict(type='CombineLoss', dice_weight=1, focal_weight=3),
 )

@@ -1,6 +1,7 @@
 # The paper's attention, MGFE, DW, head and loss on a small convolutional encoder and a two-layer text encoder:
 # everything learns from scratch, on two CPU cores, in minutes.
 channels = (16, 32, 64, 128)
+map_sizes = (32, 16, 8, 4)  # sides of the stages' maps at 64 px, for parts that are tied to one
 words = 128
 
 model = dict(
@@ -47,5 +48,5 @@ model = dict(
         decoder_reads='V+F',
     ),
     decode_head=dict(type='LightDecodeHead', channels=channels, hidden=32),
-    loss=dict(type='CombineLoss', ratio=1 / 3),
+    loss=dict(type='CombineLoss', dice_weight=1, focal_weight=3),
 )

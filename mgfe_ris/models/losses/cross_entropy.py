@@ -17,17 +17,16 @@ class WeightedCrossEntropyLoss(nn.Module):
         ignore_index: label of pixels that count nowhere.
     """
 
-    class_weight: Tensor
-
     def __init__(self, class_weight: Sequence[float] = (0.9, 1.1), ignore_index: int = 255):
         super().__init__()
-        self.register_buffer('class_weight', torch.tensor(class_weight), persistent=False)
+        self.class_weight = tuple(class_weight)  # no buffer: that would round them to the model's type
         self.ignore_index = ignore_index
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """logits (B, C, H, W), target (B, H, W) int64 -> scalar."""
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        weight = self.class_weight.to(logits.dtype)
-        total = F.cross_entropy(logits, target, weight, ignore_index=self.ignore_index, reduction='sum')
-        counted = sum((target == c).sum() * w for c, w in enumerate(weight))
-        return total / torch.clamp(counted, min=1e-6)  # 0 where every pixel is ignored
+        loss = F.cross_entropy(logits, target, ignore_index=self.ignore_index, reduction='none')
+        weight = torch.zeros_like(loss)
+        for label, of_class in enumerate(self.class_weight):
+            weight = weight.masked_fill(target == label, of_class)
+        return (weight * loss).sum() / weight.sum().clamp(min=1e-6)  # 0 where every pixel is ignored

@@ -1,4 +1,4 @@
-"""Focal loss: section 3.3, eqs. 20 to 23 (Lin et al., ICCV 2017)."""
+"""Focal loss: section 3.3, eqs. 20 to 23 (after Lin et al., ICCV 2017)."""
 
 import torch
 from mmseg.registry import MODELS
@@ -9,29 +9,41 @@ from .target import softmax_and_one_hot
 
 @MODELS.register_module()
 class SoftmaxFocalLoss(nn.Module):
-    """Mean over classes and pixels of -alpha (1 - p)^gamma ln(p + delta), p = probability of being right.
+    """Mean over classes and pixels of -alpha (1 - q)^gamma (y ln(q + delta) + (1 - y) ln(1 - q + delta)), with the
+    probability of being right, q = p y + (1 - p) (1 - y).
 
-    Erratum: eq. 22 read literally, with the p of eq. 20, is ln(p_s) also where y = 0, and pushes the wrong class up:
-    for gamma = 0 always, else where p_s > exp(-1 / gamma), at the confident mistakes. The p inside eq. 22 must be the
-    softmax p_s; then eq. 22 equals ln(p + delta), as here.
+    That is eqs. 20 to 23 as they are printed, and as the paper's models were trained. For two classes q is the same
+    number for both, so it is -alpha (1 - q)^gamma (ln q + ln(1 - q)) / 2. With gamma = 2 it falls wherever q grows, as
+    the focal loss of Lin et al. does, but pulls half as hard at confident mistakes and harder at pixels that are nearly
+    right.
 
     Args:
-        alpha: balance factor. The paper gives none; 0.25 as in Lin et al.
-        gamma: focusing exponent. The paper gives none; 2 as in Lin et al.
+        alpha: balance factor. The paper prints none; 0.25 in its code base, as in Lin et al.
+        gamma: focusing exponent. The paper prints none; 2 in its code base, as in Lin et al.
+        corrected: p inside eq. 22 in the place of q, which makes it -alpha (1 - q)^gamma ln(q + delta), the focal loss.
         ignore_index: label of pixels that count nowhere.
-        delta: keeps the logarithm finite.
+        delta: keeps the logarithms finite; 1e-5 in the paper's code base.
     """
 
-    def __init__(self, alpha: float = 0.25, gamma: float = 2.0, ignore_index: int = 255, delta: float = 1e-6):
+    def __init__(
+        self,
+        alpha: float = 0.25,
+        gamma: float = 2.0,
+        corrected: bool = False,
+        ignore_index: int = 255,
+        delta: float = 1e-5,
+    ):
         super().__init__()
         self.alpha = alpha
         self.gamma = gamma
+        self.corrected = corrected
         self.ignore_index = ignore_index
         self.delta = delta
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """logits (B, C, H, W), target (B, H, W) int64 -> scalar."""
         p_s, y, valid = softmax_and_one_hot(logits, target, self.ignore_index)
-        p = torch.where(y, p_s, 1 - p_s)  # eq. 20
-        loss = -self.alpha * (1 - p) ** self.gamma * torch.log(p + self.delta)  # eqs. 21 to 23
+        q = torch.where(y, p_s, 1 - p_s)  # eq. 20
+        inside = q if self.corrected else torch.where(y, q, 1 - q)
+        loss = -self.alpha * (1 - q) ** self.gamma * torch.log(inside + self.delta)  # eqs. 21 to 23
         return (loss * valid).sum() / (valid.sum() * logits.shape[1]).clamp(min=1)
