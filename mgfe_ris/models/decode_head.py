@@ -41,6 +41,9 @@ class LightDecodeHead(BaseModule):
             for up, skip in zip(coarse, reversed(channels[:-1]), strict=True)
         )
         self.classify = nn.Conv2d(hidden, num_classes, 1)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                module.reset_parameters()  # as the official decoder begins; ConvModule begins four times as large
 
     def forward(self, feats: Sequence[Tensor]) -> Tensor:
         """feats (B, C_i, H_i, W_i), finest first -> logits (B, classes, H_0, W_0)."""

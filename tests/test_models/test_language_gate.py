@@ -19,6 +19,21 @@ def test_agrees_with_the_equation(shape):
     assert_agrees(randomize(LanguageGate(C)), reference, torch.randn(shape, dtype=torch.float64))
 
 
+def test_a_sigmoid_in_the_place_of_the_tanh():
+    def sigmoid(m, g):
+        return g / (1 + np.exp(-conv(m.gate[2], np.maximum(conv(m.gate[0], g), 0))))
+
+    gate = randomize(LanguageGate(C, activation='sigmoid'))
+    assert_agrees(gate, sigmoid, torch.randn(2, C, 4, 3, dtype=torch.float64))
+    with pytest.raises(ValueError, match=r"activation must be one of \['tanh', 'sigmoid'\]; got 'relu'"):
+        LanguageGate(C, activation='relu')
+
+
+def test_it_begins_with_the_official_deviation():
+    for layer in (LanguageGate(256).gate[0], LanguageGate(256).gate[2]):
+        assert layer.weight.std().item() == pytest.approx(0.02, rel=0.03)
+
+
 def test_gradients_agree_with_finite_differences():
     assert_gradients(randomize(LanguageGate(C)), torch.randn(1, C, 2, 3, dtype=torch.float64))
 

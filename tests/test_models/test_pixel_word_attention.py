@@ -22,9 +22,9 @@ from mgfe_ris.models.fusion import PixelWordAttention
 C, D = 6, 5
 
 
-def reference(m, v, words, mask):
+def reference(m, v, words, mask, norm=instance_norm):
     """Pixel by pixel and head by head."""
-    q = instance_norm(conv(m.query, v))
+    q = norm(conv(m.query, v))
     k = linear(m.key, words) * mask[:, None]
     value = linear(m.value, words) * mask[:, None]
     context = np.zeros_like(v)
@@ -35,7 +35,7 @@ def reference(m, v, words, mask):
                 for t in range(len(words))
             ]
             context[channels, y, x] = softmax(np.array(scores)) @ value[:, channels]
-    lang = instance_norm(conv(m.output, context))
+    lang = norm(conv(m.output, context))
     return gelu(conv(m.project, gelu(conv(m.visual, v)) * lang))
 
 
@@ -55,6 +55,36 @@ def inputs(size, mask, batch=2, channels=C):
 def test_agrees_with_the_equation(size, mask, num_heads):
     module = randomize(PixelWordAttention(C, D, num_heads=num_heads))
     assert_agrees(module, reference, *inputs(size, mask))
+
+
+def norm_of_channels(x):
+    mean, variance = x.mean(0), x.var(0)
+    return (x - mean) / np.sqrt(variance + 1e-5)
+
+
+@pytest.mark.parametrize(
+    ('norm', 'by_hand'),
+    [('LN', norm_of_channels), ('BN', lambda x: x / math.sqrt(1 + 1e-5)), (None, lambda x: x)],
+    ids=['LN', 'BN in evaluation', 'none'],
+)
+def test_other_norms(norm, by_hand):
+    module = randomize(PixelWordAttention(C, D, norm=norm)).eval()
+    for part in (module.query_norm, module.output_norm):
+        for name, value in part.named_parameters():
+            value.data.fill_(name == 'weight')
+    assert_agrees(module, lambda *args: reference(*args, norm=by_hand), *inputs((4, 3), [1, 1, 0]))
+
+
+def test_batch_norm_learns_its_statistics_apart_for_queries_and_answers():
+    module = PixelWordAttention(C, D, norm='BN').double()
+    module(*inputs((4, 3), [1, 1, 0]))
+    means = module.query_norm.running_mean, module.output_norm.running_mean
+    assert means[0].any() and means[1].any() and not torch.allclose(*means)
+
+
+def test_an_unknown_norm_is_refused():
+    with pytest.raises(ValueError, match=r"norm must be one of \['IN', 'BN', 'LN', None\]; got 'GN'"):
+        PixelWordAttention(C, D, norm='GN')
 
 
 def test_agrees_for_a_batch_of_one():

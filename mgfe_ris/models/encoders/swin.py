@@ -37,6 +37,9 @@ class SwinEncoder(SwinTransformer):
     def init_weights(self) -> None:
         if not load_pretrained(self, self._convert, may_lack=r'norm\d'):
             super().init_weights()
+            for stage in self.stages:
+                for block in stage.blocks:
+                    block.attn.w_msa.init_weights()  # the position tables, which mmseg's Swin leaves at 0
 
     def _convert(self, checkpoint: Mapping[str, Any]) -> State:
         return resize_position_tables(from_swin(checkpoint), self.stages[0].blocks[0].attn.window_size)

@@ -10,8 +10,10 @@ from torch import Tensor, nn
 class DynamicWeight(BaseModule):
     """F = S * G' + Y * G with element-wise gates S = phi(G'), Y = gamma(G).
 
-    The gates begin open, at about tanh(1) = 0.76, so that DW starts near the plain sum G + G'. Other starts are rows
-    init_1 to init_3 of ``configs/ablations``; ``docs/ablations/README.md`` says what they gave.
+    The gates begin open, at about tanh(1) = 0.76, by the bias of their last layers, so that DW starts near the plain
+    sum G + G'; the weights begin with PyTorch's own initialisation. The paper does not say how DW begins. LAVT's gate
+    begins near 0, but its decoder reads G; here the decoder reads V + F, and gates near 0 would shut language out of
+    it, too. Other starts are rows init_1 to init_3 of ``configs/ablations``; ``docs/ablations`` has what they gave.
 
     Args:
         channels: width C of the stage.

@@ -4,23 +4,29 @@ from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+_ACTIVATIONS = {'tanh': nn.Tanh, 'sigmoid': nn.Sigmoid}
+
 
 @MODELS.register_module()
 class LanguageGate(BaseModule):
-    """F = tanh(W2 relu(W1 G)) * G.
+    """F = tanh(W2 relu(W1 G)) * G. W1 and W2 begin as the official ones, with a standard deviation of 0.02.
 
     Args:
         channels: width C of the stage.
+        activation: ``'tanh'``, or ``'sigmoid'`` as in a row of LAVT's own ablation.
+
+    Raises:
+        ValueError: another activation.
     """
 
-    def __init__(self, channels: int, init_cfg: dict | None = None):
+    def __init__(self, channels: int, activation: str = 'tanh', init_cfg: dict | None = None):
         super().__init__(init_cfg)
-        self.gate = nn.Sequential(
-            nn.Conv2d(channels, channels, 1, bias=False),
-            nn.ReLU(),
-            nn.Conv2d(channels, channels, 1, bias=False),
-            nn.Tanh(),
-        )
+        if activation not in _ACTIVATIONS:
+            raise ValueError(f'activation must be one of {list(_ACTIVATIONS)}; got {activation!r}')
+        first, last = (nn.Conv2d(channels, channels, 1, bias=False) for _ in range(2))
+        self.gate = nn.Sequential(first, nn.ReLU(), last, _ACTIVATIONS[activation]())
+        for layer in (first, last):
+            nn.init.trunc_normal_(layer.weight, std=0.02)
 
     def forward(self, g: Tensor, refined: Tensor | None = None) -> Tensor:
         """G (B, C, H, W) -> F (B, C, H, W).

@@ -15,9 +15,11 @@ class PixelWordAttention(BaseModule):
         text_channels: width D of the words.
         num_heads: 1 in every published model. The scale is 1/sqrt(C), not of a head, for any number.
         dropout: after each GELU.
+        norm: of queries and of what was heard: ``'IN'``, instance norm, in every published model. ``'BN'``, batch norm,
+            ``'LN'``, layer norm over the channels of a pixel, and None are rows of LAVT's own ablation.
 
     Raises:
-        ValueError: if ``channels`` is not a multiple of ``num_heads``.
+        ValueError: if ``channels`` is not a multiple of ``num_heads``; another norm.
     """
 
     def __init__(
@@ -26,11 +28,14 @@ class PixelWordAttention(BaseModule):
         text_channels: int,
         num_heads: int = 1,
         dropout: float = 0.0,
+        norm: str | None = 'IN',
         init_cfg: dict | None = None,
     ):
         super().__init__(init_cfg)
         if channels % num_heads:
             raise ValueError(f'channels ({channels}) must be a multiple of num_heads ({num_heads})')
+        if norm not in _NORMS:
+            raise ValueError(f'norm must be one of {list(_NORMS)}; got {norm!r}')
         self.num_heads = num_heads
         self.scale = channels**-0.5
         self.query = nn.Conv2d(channels, channels, 1)
@@ -39,7 +44,7 @@ class PixelWordAttention(BaseModule):
         self.output = nn.Conv2d(channels, channels, 1)
         self.visual = nn.Conv2d(channels, channels, 1)
         self.project = nn.Conv2d(channels, channels, 1)
-        self.norm = InstanceNorm(channels)  # no affine: holds no parameter, so one serves both places
+        self.query_norm, self.output_norm = _NORMS[norm](channels), _NORMS[norm](channels)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, v: Tensor, words: Tensor, mask: Tensor) -> Tensor:
@@ -57,7 +62,7 @@ class PixelWordAttention(BaseModule):
         heads = (self.num_heads, c // self.num_heads)
         keep = mask.to(words.dtype)[..., None]
         # contiguous: fused kernels refuse pixels whose channels lie apart
-        q = self.norm(self.query(v)).flatten(2).transpose(1, 2).contiguous()
+        q = self.query_norm(self.query(v)).flatten(2).transpose(1, 2).contiguous()
         q = q.unflatten(-1, heads).transpose(1, 2).expand(words.shape[0], -1, -1, -1)
         k = (self.key(words) * keep).unflatten(-1, heads).transpose(1, 2)
         value = (self.value(words) * keep).unflatten(-1, heads).transpose(1, 2)
@@ -65,7 +70,7 @@ class PixelWordAttention(BaseModule):
         bias = ((1 - mask.to(q.dtype)) * -1e4)[:, None, None, :]
         context = F.scaled_dot_product_attention(q, k.to(q.dtype), value.to(q.dtype), bias, scale=self.scale)
         context = context.transpose(1, 2).flatten(2).transpose(1, 2).unflatten(-1, (h, w))
-        language = self.norm(self.output(context))
+        language = self.output_norm(self.output(context))
         visual = self.dropout(F.gelu(self.visual(v)))
         return self.dropout(F.gelu(self.project(visual * language)))
 
@@ -81,3 +86,14 @@ class InstanceNorm(nn.InstanceNorm2d):
         """x (B, C, H, W) -> the same shape."""
         pixels = x.flatten(2)
         return F.layer_norm(pixels, pixels.shape[2:], eps=self.eps).view_as(x)
+
+
+class ChannelNorm(nn.LayerNorm):
+    """Layer norm over the channels of each pixel."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (B, C, H, W) -> the same shape."""
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+_NORMS = {'IN': InstanceNorm, 'BN': nn.BatchNorm2d, 'LN': ChannelNorm, None: nn.Identity}
