@@ -6,7 +6,8 @@ model = dict(
     loss=dict(_delete_=True, type='WeightedCrossEntropyLoss', class_weight=(0.9, 1.1)),
 )
 published = {
-    'refcoco': {'P@0.5': 84.46, 'P@0.7': 75.28, 'P@0.9': 34.30, 'mIoU': 74.46, 'oIoU': 72.73},
-    'refcoco+': {'P@0.5': 74.44, 'P@0.7': 65.58, 'P@0.9': 30.23, 'mIoU': 65.81, 'oIoU': 62.14},
-    'gref-umd': {'P@0.5': 70.81, 'P@0.7': 58.60, 'P@0.9': 22.73, 'mIoU': 63.34, 'oIoU': 61.24},
+    'protocol': {'score_at': 'input', 'size': 480, 'training': 'single'},
+    'refcoco': {'val': {'P@0.5': 84.46, 'P@0.7': 75.28, 'P@0.9': 34.30, 'mIoU': 74.46, 'oIoU': 72.73}},
+    'refcoco+': {'val': {'P@0.5': 74.44, 'P@0.7': 65.58, 'P@0.9': 30.23, 'mIoU': 65.81, 'oIoU': 62.14}},
+    'gref-umd': {'val': {'P@0.5': 70.81, 'P@0.7': 58.60, 'P@0.9': 22.73, 'mIoU': 63.34, 'oIoU': 61.24}},
 }

@@ -5,5 +5,6 @@ model = dict(
     neck=dict(weigh=dict(_delete_=True, type='ConvAttention')),
 )
 published = {
-    'refcoco': {'P@0.5': 84.60, 'P@0.7': 75.31, 'P@0.9': 34.14, 'mIoU': 74.34, 'oIoU': 72.49},
+    'protocol': {'score_at': 'input', 'size': 480, 'training': 'single'},
+    'refcoco': {'val': {'P@0.5': 84.60, 'P@0.7': 75.31, 'P@0.9': 34.14, 'mIoU': 74.34, 'oIoU': 72.49}},
 }

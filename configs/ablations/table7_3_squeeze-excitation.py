@@ -5,5 +5,6 @@ model = dict(
     neck=dict(weigh=dict(_delete_=True, type='SqueezeExcitation')),
 )
 published = {
-    'refcoco': {'P@0.5': 85.66, 'P@0.7': 76.09, 'P@0.9': 34.55, 'mIoU': 75.12, 'oIoU': 73.23},
+    'protocol': {'score_at': 'input', 'size': 480, 'training': 'single'},
+    'refcoco': {'val': {'P@0.5': 85.66, 'P@0.7': 76.09, 'P@0.9': 34.55, 'mIoU': 75.12, 'oIoU': 73.23}},
 }

@@ -16,7 +16,7 @@ from mmengine.model import BaseModule
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS, MODELS
 
-from ..evaluation import Run, count_complexity
+from ..evaluation import Run, count_complexity, read_published
 from ..visualization import read_results
 from .config import CONFIG_ROOT, input_size, last_checkpoint_in, load_config, names_pretrained, without_pretrained
 
@@ -40,11 +40,17 @@ def find_rows(table: str) -> dict[str, Path]:
     Raises:
         ValueError: no such table; those that exist are listed.
     """
-    files = sorted((CONFIG_ROOT / 'ablations').glob('*_*.py'))
+    files = sorted((CONFIG_ROOT / 'ablations').glob('*_*.py'), key=_place)
     rows = {path.stem.split('_', 1)[1]: path for path in files if path.stem.split('_', 1)[0] == table}
     if not rows:
         raise ValueError(f'no table {table!r}; there are {sorted({path.stem.split("_", 1)[0] for path in files})}')
     return rows
+
+
+def _place(path: Path) -> tuple[str, int]:
+    """Table and number of a row: ``lavt_10_...`` comes after ``lavt_9_...``."""
+    table, number, _ = path.stem.split('_', 2)
+    return table, int(number)
 
 
 def row_config(
@@ -91,20 +97,24 @@ def describe(cfg: Config, data: str) -> dict:
     """What is known of a row without running it.
 
     ``params`` in millions and ``gflops``, as the paper counts them, at the data's size; ``published``: the paper's
-    results by metric, and ``published_on``, the data set that they are of: the same, or the one that is mirrored.
+    results on val by metric, their ``protocol``, and ``published_on``, the data set that they are of: the same, or the
+    one that is mirrored.
 
     Raises:
-        ValueError: a part of the model does not know its arguments, or the parts do not fit one another.
+        ValueError: a part of the model does not know its arguments, or the parts do not fit one another; ``published``
+            does not say its protocol.
     """
     size = input_size(cfg)
     with _wrong_settings(cfg):
         init_default_scope('mmseg')
         found = count_complexity(MODELS.build(without_pretrained(copy.deepcopy(cfg)).model), size, words=30)
     published_on = MIRRORED.get(data, data)
+    numbers, protocol = read_published(cfg.get('published', {}), published_on, 'val') or (None, None)
     return dict(
         params=found.image_params + found.text_params,
         gflops=found.image_modules,
-        published=cfg.get('published', {}).get(published_on),
+        published=numbers,
+        protocol=protocol,
         published_on=published_on,
     )
 

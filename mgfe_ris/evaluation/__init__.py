@@ -6,6 +6,7 @@ from .loop import SplitsTestLoop
 from .machine import describe_machine
 from .memory import Memory, trace_memory
 from .metric import RefSegMetric
+from .published import Protocol, read_published
 from .speed import measure_speed
 from .workload import Setting, Workload
 
@@ -13,6 +14,7 @@ __all__ = [
     'Complexity',
     'GeneralizedRefSegMetric',
     'Memory',
+    'Protocol',
     'RefSegMetric',
     'Run',
     'Setting',
@@ -22,6 +24,7 @@ __all__ = [
     'describe_machine',
     'intersection_and_union',
     'measure_speed',
+    'read_published',
     'summarize',
     'summarize_generalized',
     'tabulate',

@@ -17,7 +17,7 @@ State = dict[str, Tensor]
 
 
 def from_lavt(checkpoint: Mapping[str, Any]) -> State:
-    """The official LAVT's weights, under our names.
+    """The official LAVT's weights, under our names; also with a rival of Table 6 in the place of its attention.
 
     Args:
         checkpoint: what the official code saves: ``{'model': ..., 'bert_model': ...}``, the single-model form with
@@ -27,7 +27,13 @@ def from_lavt(checkpoint: Mapping[str, Any]) -> State:
     if isinstance(checkpoint.get('bert_model'), Mapping):
         bert = _without_prefix(checkpoint['bert_model'], 'module.')
         state = {**state, **{f'text_encoder.{name}': value for name, value in bert.items()}}
-    return _rename(state, _LAVT, left_out=[_FOLLOWS_FROM_WINDOW, rf'text_encoder\.({_UNUSED_TEXT})'])
+    rules = _lavt_rules(_attention_of(state, r'backbone\.layers\.\d+\.fusion\.'))
+    return _rename(state, rules, left_out=[_FOLLOWS_FROM_WINDOW, rf'text_encoder\.({_UNUSED_TEXT})'])
+
+
+def from_attention(state: Mapping[str, Tensor]) -> State:
+    """One module at the place of G, LAVT's or a rival's of Table 6, as the paper's code base saves it -> our names."""
+    return _rename(dict(state), _attention_of(state, ''), left_out=[])
 
 
 def to_lavt(state: State, single_model: bool = False) -> dict[str, State]:
@@ -40,7 +46,8 @@ def to_lavt(state: State, single_model: bool = False) -> dict[str, State]:
     Returns:
         ``{'model': ..., 'bert_model': ...}``, with the buffers that the official code expects.
     """
-    state = _rename(state, [rule.reversed() for rule in _LAVT], left_out=[r'data_preprocessor\.'])
+    rules = _lavt_rules(_ATTENTIONS['vis_project.'])
+    state = _rename(state, [rule.reversed() for rule in rules], left_out=[r'data_preprocessor\.'])
     for name in [name for name in state if name.endswith('relative_position_bias_table')]:
         index = name.replace('bias_table', 'index')
         state[index] = _relative_position_index(_window_size(state[name]))
@@ -202,6 +209,13 @@ def _rename(state: State, rules: Iterable[_Rule], left_out: Iterable[str]) -> St
             f'{len(unknown)} names that nothing here explains: {", ".join(unknown)}. Is it a file of another model?'
         )
     return renamed
+
+
+def _attention_of(names: Iterable[str], prefix: str) -> list[_Rule]:
+    for mark, rules in _ATTENTIONS.items():
+        if any(re.match(prefix + re.escape(mark), name) for name in names):
+            return rules
+    return []  # every name at its place is then reported as unexplained
 
 
 def _changed(name: str, value: Tensor, rule: _Rule) -> Tensor:
@@ -385,20 +399,47 @@ _CLIP = [
     )
 ]
 
-_LAVT = [
+# What LAVT and the rivals of Table 6 have in the place of G, by a name that only it has
+_ATTENTIONS = {
+    'vis_project.': [
+        _Rule('vis_project.0.{p}', 'visual.{p}', _CONV1D_AS_CONV2D),
+        _Rule('image_lang_att.f_query.0.{p}', 'query.{p}', _CONV1D_AS_CONV2D),
+        _Rule('image_lang_att.f_key.0.{p}', 'key.{p}', _CONV1D_AS_LINEAR),
+        _Rule('image_lang_att.f_value.0.{p}', 'value.{p}', _CONV1D_AS_LINEAR),
+        _Rule('image_lang_att.W.0.{p}', 'output.{p}', _CONV1D_AS_CONV2D),
+        _Rule('project_mm.0.{p}', 'project.{p}', _CONV1D_AS_CONV2D),
+    ],
+    'lang_project.': [  # CoAttention
+        _Rule('project.0.{p}', 'pixel_sentence.{p}', _CONV1D_AS_LINEAR),
+        _Rule('lang_project.0.{p}', 'word.{p}', _CONV1D_AS_LINEAR),
+        _Rule('image_lang_att.f_query.0.{p}', 'query.{p}', _CONV1D_AS_LINEAR),
+        _Rule('image_lang_att.f_key.0.{p}', 'key.{p}', _CONV1D_AS_LINEAR),
+        _Rule('image_lang_att.W.0.{p}', 'output.{p}'),
+    ],
+    'lang_reduce.': [  # BidirectionalAttention
+        _Rule('lang_reduce.{p}', 'word.{p}'),
+        _Rule('vis_1.0.{p}', 'pixel_query.{p}'),
+        _Rule('vis_2.0.{p}', 'pixel_key.{p}'),
+        _Rule('vis_3.0.{p}', 'pixel_value.{p}'),
+        _Rule('vis_4.0.{p}', 'shortcut.{p}'),
+        _Rule('out_1.{p}', 'score_heard.{p}'),
+        _Rule('vis_2_2.{p}', 'score_seen.{p}'),
+        _Rule('a_proj.{p}', 'score.{p}'),
+        _Rule('out3_proj.0.{p}', 'output.{p}'),
+    ],
+    'lang_gen.': [  # CollectDiffuseAttention
+        _Rule('lang_gen.project.{j}.{p}', 'sentence.{j}.{p}'),
+        _Rule('mm_gen.0.{p}', 'join.{p}'),
+        _Rule('query.{p}', 'query.{p}'),
+        _Rule('key_c.{p}', 'collect.{p}'),
+        _Rule('key_d.{p}', 'diffuse.{p}'),
+        _Rule('value.{p}', 'value.{p}'),
+    ],
+}
+
+_BESIDE_ATTENTION = [
     *(rule.prefixed('backbone.', 'encoder.') for rule in _SWIN),
-    *(
-        rule.prefixed('backbone.layers.{i}.', 'neck.')
-        for rule in (
-            _Rule('fusion.vis_project.0.{p}', 'attention.{i}.visual.{p}', _CONV1D_AS_CONV2D),
-            _Rule('fusion.image_lang_att.f_query.0.{p}', 'attention.{i}.query.{p}', _CONV1D_AS_CONV2D),
-            _Rule('fusion.image_lang_att.f_key.0.{p}', 'attention.{i}.key.{p}', _CONV1D_AS_LINEAR),
-            _Rule('fusion.image_lang_att.f_value.0.{p}', 'attention.{i}.value.{p}', _CONV1D_AS_LINEAR),
-            _Rule('fusion.image_lang_att.W.0.{p}', 'attention.{i}.output.{p}', _CONV1D_AS_CONV2D),
-            _Rule('fusion.project_mm.0.{p}', 'attention.{i}.project.{p}', _CONV1D_AS_CONV2D),
-            _Rule('res_gate.{j}.{p}', 'weigh.{i}.gate.{j}.{p}', _LINEAR_AS_CONV2D),
-        )
-    ),
+    _Rule('backbone.layers.{i}.res_gate.{j}.{p}', 'neck.weigh.{i}.gate.{j}.{p}', _LINEAR_AS_CONV2D),
     *(
         _Rule(f'classifier.{part}{n}_{4 - block}.{{n}}', f'decode_head.blocks.{block}.{n - 1}.{part}.{{n}}')
         for block in range(3)
@@ -408,3 +449,8 @@ _LAVT = [
     _Rule('classifier.conv1_1.{p}', 'decode_head.classify.{p}'),
     *(rule.prefixed('text_encoder.', 'text_encoder.') for rule in _BERT),
 ]
+
+
+def _lavt_rules(attention: list[_Rule]) -> list[_Rule]:
+    inside = [rule.prefixed('backbone.layers.{i}.fusion.', 'neck.attention.{i}.') for rule in attention]
+    return [*_BESIDE_ATTENTION, *inside]

@@ -34,9 +34,10 @@ def inputs(stage=2):
         (dict(refine=REFINE), 'V+F'),
         (dict(weigh=GATE), 'G'),
         (dict(weigh=GATE), 'V+F'),
+        (dict(weigh=GATE), 'V'),
         (dict(), 'V+F'),
     ],
-    ids=['full', 'full, F', 'no DW', 'LAVT', 'LAVT, V+F', 'attention alone'],
+    ids=['full', 'full, F', 'no DW', 'LAVT', 'LAVT, V+F', 'LAVT, V', 'attention alone'],
 )
 def test_the_slot_gives_what_the_figure_shows(parts, decoder_reads, stage):
     module = neck(**parts, decoder_reads=decoder_reads)
@@ -51,7 +52,7 @@ def test_the_slot_gives_what_the_figure_shows(parts, decoder_reads, stage):
         f = g if refined is None else g + refined
     out, feedback = module.bind(words, mask)(stage, v)
     assert torch.equal(feedback, f)
-    assert torch.equal(out, {'V+F': v + f, 'F': f, 'G': g}[decoder_reads])
+    assert torch.equal(out, {'V+F': v + f, 'F': f, 'G': g, 'V': v}[decoder_reads])
 
 
 def test_each_stage_has_parts_of_its_own():
@@ -81,8 +82,39 @@ def test_a_list_of_another_length_is_refused_with_its_name():
 
 
 def test_an_unknown_reading_of_the_decoder_is_refused():
-    with pytest.raises(ValueError, match=r"decoder_reads must be .* got 'V'"):
-        neck(decoder_reads='V')
+    with pytest.raises(ValueError, match=r"decoder_reads must be .* got 'X'"):
+        neck(decoder_reads='X')
+
+
+@pytest.mark.parametrize('reads', ['V+F', 'F', 'G'])
+def test_without_feedback_nothing_goes_on_and_the_decoder_reads_the_same(reads):
+    module = neck(refine=REFINE if reads != 'G' else None, decoder_reads=reads)
+    v, words, mask = inputs()
+    out, f = module(2, v, words, mask)
+    assert f.any()
+    module.feedback = False
+    same, nothing = module(2, v, words, mask)
+    assert torch.equal(same, out) and nothing.shape == v.shape and not nothing.any()
+
+
+@pytest.mark.parametrize('parts', [dict(decoder_reads='V'), dict(decoder_reads='G', weigh=GATE)], ids=str)
+def test_what_nothing_would_read_is_refused(parts):
+    with pytest.raises(ValueError, match=r'without feedback, and with a decoder that reads [GV], nothing reads F'):
+        neck(feedback=False, **parts)
+
+
+def test_what_only_the_decoder_would_read_of_the_last_stage_is_frozen_where_it_reads_v():
+    module = neck(weigh=GATE, decoder_reads='V')
+    trained = {name.split('.')[1] for name, p in module.named_parameters() if p.requires_grad}
+    frozen = {name.split('.')[1] for name, p in module.named_parameters() if not p.requires_grad}
+    assert trained == {'0', '1', '2'} and frozen == {'3'}
+
+
+def test_v_of_one_photo_is_read_once_for_each_sentence():
+    module = neck(weigh=GATE, decoder_reads='V')
+    v, words, mask = inputs()
+    out, _ = module(2, v[:1], words, mask)
+    assert torch.equal(out, v[:1].expand(2, -1, -1, -1))
 
 
 @pytest.mark.parametrize('kind', ['DynamicWeight', 'FixedWeight', 'ConvAttention', 'SqueezeExcitation'])

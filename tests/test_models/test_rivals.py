@@ -1,18 +1,29 @@
-"""What stands at the places of MGFE and DW in Tables 6 and 7, against their equations."""
+"""What stands at the places of G and DW in Tables 6 and 7, and in LAVT's own ablation, against their equations."""
 
 import math
 
 import numpy as np
 import pytest
 import torch
-from by_hand import array, assert_agrees, assert_gradients, conv, linear, randomize, softmax
+from by_hand import (
+    array,
+    assert_agrees,
+    assert_gradients,
+    conv,
+    gelu,
+    instance_norm,
+    linear,
+    randomize,
+    softmax,
+)
 
 from mgfe_ris.models.fusion import (
     BidirectionalAttention,
     CoAttention,
+    CollectDiffuseAttention,
     ConvAttention,
-    DoubleAttention,
     FixedWeight,
+    PooledSentence,
     SqueezeExcitation,
 )
 
@@ -35,21 +46,6 @@ def tokens(g):
     return g.reshape(len(g), -1).T
 
 
-def attend(q, k, v):
-    """(N, d), (M, d), (M, e) -> (N, e)."""
-    return np.stack([v.T @ softmax(k @ one / math.sqrt(k.shape[1])) for one in q])
-
-
-def bins(x, n):
-    """Means of n x n regions that cover the map, overlapping where it does not divide: (regions, C)."""
-    height, width = x.shape[1:]
-
-    def edges(i, size):
-        return slice(i * size // n, -(-(i + 1) * size // n))
-
-    return np.stack([x[:, edges(i, height), edges(j, width)].mean((1, 2)) for i, j in np.ndindex(n, n)])
-
-
 def windows(x, k):
     """Means of k x k windows, of the real pixels in the last ones: (windows, C)."""
     height, width = x.shape[1:]
@@ -57,79 +53,138 @@ def windows(x, k):
     return np.stack([x[:, i : i + k, j : j + k].mean((1, 2)) for i, j in corners])
 
 
-def co_attention(m, g, words, mask):
-    spoken = words[mask > 0]
-    keys, values = linear(m.word_key, spoken), linear(m.word_value, spoken)
-    e = np.stack([softmax(keys @ q) @ values for q in linear(m.pixel_query, tokens(g))]).T.reshape(g.shape)
-    sides = (m.visual, g), (m.language, e)
-    pooled = [np.concatenate([bins(x, n) for n in (1, 3, 6, 8)]) for _, x in sides]
-    assert len(pooled[0]) == 110
-    scores = sum(
-        linear(side.query, tokens(x)) @ linear(side.key, few).T for (side, x), few in zip(sides, pooled, strict=True)
-    )
-    affinity = softmax(scores / math.sqrt(len(g) / 2), axis=1)  # one, for both
-    v, e = (
-        linear(side.update, affinity @ linear(side.value, few)).T.reshape(g.shape)
-        for (side, _), few in zip(sides, pooled, strict=True)
-    )
-    return conv(m.output, np.concatenate([e, v]))
+def relu(x):
+    return np.maximum(x, 0)
 
 
-def bidirectional(m, g, words, mask):
-    spoken = words[mask > 0]
-    heard = attend(linear(m.pixel_query, tokens(g)), linear(m.word_key, spoken), linear(m.word_value, spoken))
-    pooled = windows(g, m.pool_size)
-    seen = attend(linear(m.word_query, heard), linear(m.pixel_key, pooled), linear(m.pixel_value, pooled))
-    return conv(m.output, np.concatenate([seen.T.reshape(g.shape), heard.T.reshape(g.shape)]))
+def spoken_mean(words, mask):
+    return words[mask > 0].mean(0) if mask.any() else np.zeros(words.shape[1])
 
 
-def double_attention(m, g):
-    feature, gather, distribute = (tokens(conv(part, g)) for part in (m.feature, m.gather, m.distribute))
-    gathered = [softmax(weights) @ feature for weights in gather.T]  # a vector for each attention map
-    mixed = np.stack(
-        [sum(w * vector for w, vector in zip(softmax(pixel), gathered, strict=True)) for pixel in distribute]
-    )
-    return conv(m.output, mixed.T.reshape(-1, *g.shape[1:]))
+def of_words(scores, mask):
+    return softmax(scores + (1 - mask) * -1e4)
 
 
-@pytest.mark.parametrize('size', SIZES, ids='size={}'.format)
-@pytest.mark.parametrize(
-    ('module', 'reference'),
-    [(CoAttention(C, D), co_attention), (BidirectionalAttention(C, D, 2), bidirectional)],
-    ids=['co', 'bidirectional'],
-)
-def test_attention_with_words_agrees_with_the_equations(module, reference, size):
-    assert_agrees(randomize(module), reference, maps(2, C, *size), *words_and_mask(2))
+def co_attention(m, v, words, mask):
+    x, size, width = tokens(v), v.shape[1:], len(v)
+    s = spoken_mean(words, mask)
+    joined = gelu(linear(m.pixel_sentence, np.stack([np.concatenate([pixel, s]) for pixel in x])))
+    k = gelu(linear(m.word, words)) * mask[:, None]
+    h = np.stack([of_words(k @ one / math.sqrt(width), mask) @ k for one in joined])
+    q, k = (instance_norm(linear(part, y).T.reshape(v.shape)) for part, y in ((m.query, joined), (m.key, h)))
+    pooled = len(x) > m.pool_above
+    small = (-(-size[0] // 2), -(-size[1] // 2)) if pooled else size
+    q, k = (windows(y, 2) if pooled else tokens(y) for y in (q, k))
+    s = q @ k.T / math.sqrt(width)
+    both = np.concatenate([softmax(s, axis=1) @ k, softmax(s, axis=0).T @ q], axis=1)
+    line = np.pad(both, ((1, 1), (0, 0)))
+    taps = array(m.output.weight)
+    g = sum(line[i : i + len(both)] @ taps[:, :, i].T for i in range(3)) + array(m.output.bias)
+    g = instance_norm(g.T.reshape(width, *small))
+    return doubled(g, size) if pooled else g
 
 
-@pytest.mark.parametrize('size', SIZES, ids='size={}'.format)
-def test_double_attention_agrees_with_the_equations(size):
-    assert_agrees(randomize(DoubleAttention(8)), double_attention, maps(2, 8, *size))
+def doubled(x, size):
+    """Bilinear, the small map's pixels spread evenly over the large one (align_corners=False)."""
+    lines = []
+    for few, many in zip(x.shape[1:], size, strict=True):
+        places = np.clip((np.arange(many) + 0.5) * few / many - 0.5, 0, few - 1)
+        lines.append(np.stack([np.maximum(0, 1 - abs(places - i)) for i in range(few)], axis=1))
+    return np.einsum('yh,xw,chw->cyx', *lines, x)
 
 
-@pytest.mark.parametrize('module', [CoAttention(C, D), BidirectionalAttention(C, D, 2)], ids=['co', 'bidirectional'])
-def test_padding_is_not_heard_and_words_are(module):
-    g, (words, mask) = maps(2, C, 4, 4), words_and_mask(2)
-    module = randomize(module)
+def bidirectional(m, v, words, mask):
+    x, k = tokens(v), linear(m.word, words)
+    heard = np.stack([of_words(k @ one, mask) @ k for one in relu(linear(m.pixel_query, x))])
+    scores = np.tanh(linear(m.score_heard, heard) + linear(m.score_seen, relu(linear(m.pixel_key, x))))
+    seen = softmax(linear(m.score, scores), axis=1) @ relu(linear(m.pixel_value, x))
+    g = relu(linear(m.output, np.concatenate([seen, heard], axis=1))) + relu(linear(m.shortcut, x))
+    return g.T.reshape(v.shape)
+
+
+def collect_diffuse(m, v, words, mask):
+    first, _, last = m.sentence
+    sentence = linear(last, relu(linear(first, spoken_mean(words, mask)[None])))
+    x = relu(linear(m.join, sentence * tokens(v)))
+    query = linear(m.query, sentence)[0] / math.sqrt(len(v))
+    collected = softmax(linear(m.collect, x) @ query) @ linear(m.value, x)
+    share = 1 / (1 + np.exp(-linear(m.diffuse, x) @ query))
+    return (x + share[:, None] * collected).T.reshape(v.shape)
+
+
+def pooled_sentence(m, v, words, mask):
+    language = linear(m.sentence, spoken_mean(words, mask)[None])[0]
+    return gelu(conv(m.project, gelu(conv(m.visual, v)) * language[:, None, None]))
+
+
+# How each is built for maps of a size, and what it must give
+ATTENTIONS = {
+    'co': (lambda size: CoAttention(C, D, pool_above=100), co_attention),
+    'co, pooled': (lambda size: CoAttention(C, D, pool_above=2), co_attention),
+    'bidirectional': (lambda size: BidirectionalAttention(C, D, size), bidirectional),
+    'collect': (lambda size: CollectDiffuseAttention(C, D), collect_diffuse),
+    'sentence': (lambda size: PooledSentence(C, D), pooled_sentence),
+}
+each_attention = pytest.mark.parametrize(('build', 'reference'), ATTENTIONS.values(), ids=ATTENTIONS.keys())
+
+
+@pytest.mark.parametrize('size', SIZES[:3], ids='size={}'.format)  # of one pixel, a norm leaves 0
+@each_attention
+def test_in_the_place_of_g_it_agrees_with_the_equations(build, reference, size):
+    assert_agrees(randomize(build(size)), reference, maps(2, C, *size), *words_and_mask(2))
+
+
+@each_attention
+def test_padding_is_not_heard_and_words_are(build, reference):
+    v, (words, mask) = maps(2, C, 4, 4), words_and_mask(2)
+    module = randomize(build((4, 4)))
     changed = words.clone()
     changed[~mask] += 1
-    torch.testing.assert_close(module(g, changed, mask), module(g, words, mask), rtol=0, atol=1e-12)
+    torch.testing.assert_close(module(v, changed, mask), module(v, words, mask), rtol=0, atol=1e-12)
     changed[0, 0] += 1
-    assert not torch.allclose(module(g, changed, mask)[0], module(g, words, mask)[0])
+    assert not torch.allclose(module(v, changed, mask)[0], module(v, words, mask)[0])
     nothing = torch.zeros_like(mask)
-    assert module(g, words, nothing).isfinite().all()
+    assert module(v, words, nothing).isfinite().all()
     order = torch.tensor([3, 0, 4, 2, 1])  # words among padding: the mask says which, not the place
-    torch.testing.assert_close(module(g, words[:, order], mask[:, order]), module(g, words, mask), rtol=0, atol=1e-12)
+    torch.testing.assert_close(module(v, words[:, order], mask[:, order]), module(v, words, mask), rtol=0, atol=1e-12)
 
 
-def test_gradients_agree_with_finite_differences():
+@each_attention
+def test_sentences_about_one_photo_share_it(build, reference):
+    v, (words, mask) = maps(1, C, 4, 4), words_and_mask(2)
+    module = randomize(build((4, 4)))
+    repeated = module(v.repeat(2, 1, 1, 1), words, mask)
+    torch.testing.assert_close(module(v, words, mask), repeated, rtol=0, atol=1e-12)
+
+
+@each_attention
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16], ids=str)
+def test_it_runs_in_mixed_precision(build, reference, dtype):
+    v, (words, mask) = maps(2, C, 4, 4).float(), words_and_mask(2)
+    module = randomize(build((4, 4))).float()
+    exact = module(v, words.float(), mask)
+    with torch.autocast('cpu', dtype=dtype):
+        half = module(v, words.float(), mask)
+    assert half.isfinite().all()
+    assert (half - exact).norm() < 0.1 * exact.norm()
+
+
+@each_attention
+def test_gradients_agree_with_finite_differences(build, reference):
+    assert_gradients(randomize(build((2, 3))), maps(1, C, 2, 3), *words_and_mask(1))
+
+
+def test_a_map_of_another_size_than_its_weights_is_refused_by_name():
+    module = BidirectionalAttention(C, D, 4)
     words, mask = words_and_mask(1)
-    assert_gradients(randomize(CoAttention(2, D)), maps(1, 2, 2, 3), words, mask)
-    assert_gradients(randomize(BidirectionalAttention(2, D, 2)), maps(1, 2, 2, 3), words, mask)
-    assert_gradients(randomize(DoubleAttention(4)), maps(1, 4, 2, 3))
-    for weigh in (ConvAttention(2), SqueezeExcitation(4)):
-        channels = 2 if isinstance(weigh, ConvAttention) else 4
-        assert_gradients(randomize(weigh), maps(1, channels, 2, 3), maps(1, channels, 2, 3))
+    with pytest.raises(ValueError, match=r'built for maps of \(4, 4\), and got \(2, 8\)'):
+        module(maps(1, C, 2, 8).float(), words.float(), mask)
+
+
+@pytest.mark.parametrize('weigh', [ConvAttention(2), SqueezeExcitation(4)], ids=['conv', 'se'])
+def test_gradients_of_weights_agree_with_finite_differences(weigh):
+    channels = 2 if isinstance(weigh, ConvAttention) else 4
+    assert_gradients(randomize(weigh), maps(1, channels, 2, 3), maps(1, channels, 2, 3))
 
 
 def conv_attention(m, g, refined):
@@ -172,6 +227,5 @@ def test_they_begin_where_they_say():
 
 
 def test_widths_must_divide():
-    for module in (DoubleAttention, SqueezeExcitation):
-        with pytest.raises(ValueError, match=r'channels \(6\) must be a multiple of reduction \(4\)'):
-            module(6)
+    with pytest.raises(ValueError, match=r'channels \(6\) must be a multiple of reduction \(4\)'):
+        SqueezeExcitation(6)

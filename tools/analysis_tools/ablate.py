@@ -182,7 +182,7 @@ def write(runs: list[AblationRun], known: dict[str, dict], out: Path, title: str
     for row in table:
         row |= known[row['row']]
         row['ms'] = mean(milliseconds_per_step(run.folder / 'train') for run in done[row['row']])
-    write_ablation(table, out, title, about(seeds))
+    write_ablation(table, out, title, about(seeds, table))
     trained = {row: [run.folder / 'train' for run in of_row] for row, of_row in done.items()}
     plot_first_steps(trained, title, out.with_name(f'{out.name}_steps.png'))
     print(ablation_table(table))
@@ -204,14 +204,16 @@ def write_runs(
                 writer.writerow([row, run.seed, *metrics, *costs, f'{run.minutes():.1f}'])
 
 
-def about(seeds: set[int]) -> list[str]:
-    """How a table was made."""
+def about(seeds: set[int], table: list[dict]) -> list[str]:
+    """How a table was made, and by what protocol the paper's numbers in it were."""
     import torch
 
     from mgfe_ris.evaluation import describe_machine
 
     machine = describe_machine(torch.device('cuda' if torch.cuda.is_available() else 'cpu'))
+    protocols = {f'The paper, {row["published_on"]} val: {row["protocol"]}.' for row in table if row['protocol']}
     return [
+        *sorted(protocols),
         f'Tested on `val` as the last epoch leaves it; seeds {", ".join(map(str, sorted(seeds)))}: '
         f'`{shlex.join(["python", *sys.argv])}`',
         'Written on ' + ', '.join(f'{key} {value}' for key, value in machine.items()) + '.',

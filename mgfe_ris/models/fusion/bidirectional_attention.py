@@ -1,4 +1,6 @@
-"""Bi-directional cross-modal attention, after BRINet (Hu et al., CVPR 2020, sec. 3.2): row 2 of Table 6."""
+"""Bi-directional attention of BRINet (Hu et al., CVPR 2020), as the paper's code base has it: row 2 of Table 6."""
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -9,42 +11,52 @@ from torch import Tensor, nn
 
 @MODELS.register_module()
 class BidirectionalAttention(BaseModule):
-    """Each pixel asks the words, and with what it heard, it asks the pixels.
+    """Each pixel hears the words, and with what it heard, it looks at all pixels; for x (HW, C), words L (T, D):
 
-        e = softmax_words((W_1 G) (W_2 L)^T / sqrt(C)) W_3 L          vision-guided words
-        c = softmax_pixels((W_4 e) (W_5 P)^T / sqrt(C)) W_6 P         language-guided pixels, P = pool(G)
-        G' = W_o [c, e]
+        K = W_l L,  H = softmax_words(ReLU(W_1 x) K^T) K                    no scale
+        R = softmax_pixels(W_a tanh(W_o H + W_v ReLU(W_2 x)))               (HW, HW), W_a: C -> HW
+        G = ReLU(W_5 [R ReLU(W_3 x), H]) + ReLU(W_4 x)
 
-    BRINet itself scores pixels by softmax(W_a tanh(W_q e + W_v P)), with weights tied to a map of 40 x 40; here it is a
-    scaled product, which knows no size. Its gated fusion across levels (GBFM) and the "iterative" of the paper's row
-    are left out. The pixels that answer are pooled, as in the journal version (Feng et al., TNNLS 2021), to as many as
-    MGFE's.
+    W_a has a row for each pixel, so the module is tied to one size of map, and R is as large as all pairs of
+    pixels: 0.8 GB a photo at 120 x 120.
 
     Args:
-        channels: width C of the stage.
+        channels: width C of the stage; G has the same.
         text_channels: width D of the words.
-        pool_size: kernel and stride of the average pool.
+        map_size: side of the stage's square map, or its (H, W), in pixels of the map.
     """
 
-    def __init__(self, channels: int, text_channels: int, pool_size: int, init_cfg: dict | None = None):
+    def __init__(self, channels: int, text_channels: int, map_size: int | Sequence[int], init_cfg: dict | None = None):
         super().__init__(init_cfg)
-        self.pool_size = pool_size
+        self.map_size = (map_size, map_size) if isinstance(map_size, int) else tuple(map_size)
+        self.word = nn.Linear(text_channels, channels)
         self.pixel_query = nn.Linear(channels, channels)
-        self.word_key = nn.Linear(text_channels, channels)
-        self.word_value = nn.Linear(text_channels, channels)
-        self.word_query = nn.Linear(channels, channels)
         self.pixel_key = nn.Linear(channels, channels)
         self.pixel_value = nn.Linear(channels, channels)
-        self.output = nn.Conv2d(2 * channels, channels, 1)
+        self.shortcut = nn.Linear(channels, channels)
+        self.score_heard = nn.Linear(channels, channels)
+        self.score_seen = nn.Linear(channels, channels)
+        self.score = nn.Linear(channels, self.map_size[0] * self.map_size[1])
+        self.output = nn.Linear(2 * channels, channels)
 
-    def forward(self, g: Tensor, words: Tensor, mask: Tensor) -> Tensor:
-        """G (B, C, H, W), words (B, T, D), mask (B, T), True = a word -> G' (B, C, H, W)."""
-        # -1e4, not -inf: a sentence of only padding must stay finite
-        bias = (1 - mask.to(g.dtype))[:, None] * -1e4
-        pixels = g.flatten(2).mT
-        heard = F.scaled_dot_product_attention(
-            self.pixel_query(pixels), self.word_key(words).to(g.dtype), self.word_value(words).to(g.dtype), bias
-        )
-        pooled = F.avg_pool2d(g, self.pool_size, ceil_mode=True).flatten(2).mT
-        seen = F.scaled_dot_product_attention(self.word_query(heard), self.pixel_key(pooled), self.pixel_value(pooled))
-        return self.output(torch.cat([seen, heard], dim=2).mT.unflatten(2, g.shape[2:]))
+    def forward(self, v: Tensor, words: Tensor, mask: Tensor) -> Tensor:
+        """v (B or 1, C, H, W), words (B, T, D), mask (B, T), True = a word -> G (B, C, H, W).
+
+        Raises:
+            ValueError: a map of another size than ``map_size``.
+        """
+        if v.shape[2:] != self.map_size:
+            raise ValueError(
+                f'BidirectionalAttention was built for maps of {self.map_size}, and got {tuple(v.shape[2:])}: its '
+                "weights have a row for each pixel. Photos of the config's size, or another map_size, and training anew"
+            )
+        x = v.flatten(2).mT.expand(len(words), -1, -1)
+        k = self.word(words)
+        query = F.relu(self.pixel_query(x))
+        # -1e4, not -inf: fp16 holds it, and a row of only padding stays finite
+        bias = (1 - mask.to(query.dtype))[:, None] * -1e4
+        heard = F.scaled_dot_product_attention(query, k.to(query.dtype), k.to(query.dtype), bias, scale=1.0)
+        scores = self.score(torch.tanh(self.score_heard(heard) + self.score_seen(F.relu(self.pixel_key(x)))))
+        seen = scores.softmax(-1).to(heard.dtype) @ F.relu(self.pixel_value(x)).to(heard.dtype)
+        g = F.relu(self.output(torch.cat([seen, heard], dim=2))) + F.relu(self.shortcut(x))
+        return g.mT.unflatten(2, self.map_size)

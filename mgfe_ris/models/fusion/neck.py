@@ -5,6 +5,7 @@ from functools import partial
 from inspect import Parameter, signature
 from typing import Any
 
+import torch
 from mmengine.model import BaseModule, ModuleList
 from mmseg.registry import MODELS
 from torch import Tensor
@@ -30,11 +31,13 @@ class MGFENeck(BaseModule):
         refine: config of the part at MGFE's place, or None.
         weigh: config of the part at DW's place, or None.
         decoder_reads: what the decoder gets, before the encoder normalises it: ``'V+F'`` (the paper's F'),
-            ``'F'``, or ``'G'`` (LAVT).
+            ``'F'``, ``'G'`` (LAVT), or ``'V'``, as it is before language comes to it.
+        feedback: whether F goes on into the next stage. If not, the encoder sees no language.
 
     Raises:
         ValueError: unknown ``decoder_reads``; a per-stage list of another length than ``channels``; no ``refine`` where
-            ``weigh`` needs it, which is any part whose ``forward(g, refined)`` has no default for G'.
+            ``weigh`` needs it, which is any part whose ``forward(g, refined)`` has no default for G'; parts whose
+            result nothing would read, because there is no feedback and the decoder reads something else.
     """
 
     def __init__(
@@ -45,12 +48,19 @@ class MGFENeck(BaseModule):
         refine: dict | None = None,
         weigh: dict | None = None,
         decoder_reads: str = 'V+F',
+        feedback: bool = True,
         init_cfg: dict | None = None,
     ):
         super().__init__(init_cfg)
-        if decoder_reads not in ('V+F', 'F', 'G'):
-            raise ValueError(f"decoder_reads must be 'V+F', 'F' or 'G'; got {decoder_reads!r}")
+        if decoder_reads not in ('V+F', 'F', 'G', 'V'):
+            raise ValueError(f"decoder_reads must be 'V+F', 'F', 'G' or 'V'; got {decoder_reads!r}")
+        if not feedback and (decoder_reads == 'V' or (decoder_reads == 'G' and (refine or weigh))):
+            raise ValueError(
+                f'without feedback, and with a decoder that reads {decoder_reads}, nothing reads F: '
+                "set decoder_reads to 'V+F' or 'F', or to 'G' without refine and weigh"
+            )
         self.decoder_reads = decoder_reads
+        self.feedback = feedback
         self.attention = _per_stage(attention, channels, text_channels=text_channels)
         self.refine = _per_stage(refine, channels) if refine else None
         self.weigh = _per_stage(weigh, channels) if weigh else None
@@ -58,24 +68,25 @@ class MGFENeck(BaseModule):
             raise ValueError(
                 f"{type(self.weigh[0]).__name__} weighs G and G': name a refine part, or weigh with LanguageGate"
             )
-        if decoder_reads == 'G':
-            # behind the last stage F goes nowhere, so these weights would never see a gradient
-            for parts in filter(None, (self.refine, self.weigh)):
-                parts[-1].requires_grad_(False)
+        # after the last stage F goes nowhere but to the decoder, so these weights would never see a gradient
+        unread = {'G': (self.refine, self.weigh), 'V': (self.attention, self.refine, self.weigh)}
+        for parts in filter(None, unread.get(decoder_reads, ())):
+            parts[-1].requires_grad_(False)
 
     def bind(self, words: Tensor, mask: Tensor) -> Fuse:
         """The slot's function for one batch of sentences: words (B, T, D), mask (B, T), True = a word."""
         return partial(self.forward, words=words, mask=mask)
 
     def forward(self, stage: int, v: Tensor, words: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """v (B, C_i, H_i, W_i) -> what the decoder reads and F, both of v's shape."""
+        """v (B, C_i, H_i, W_i) -> what the decoder reads and F, both of v's shape; 0 for F without feedback."""
         g = self.attention[stage](v, words, mask)
         refined = self.refine[stage](g, words, mask) if self.refine is not None else None
         if self.weigh is not None:
             f = self.weigh[stage](g, refined)
         else:
             f = g if refined is None else g + refined
-        return {'V+F': v + f, 'F': f, 'G': g}[self.decoder_reads], f
+        out = {'V+F': v + f, 'F': f, 'G': g, 'V': v.expand_as(g)}[self.decoder_reads]
+        return out, f if self.feedback else torch.zeros_like(v)
 
 
 def _needs_refined(weigh: Module) -> bool:

@@ -1,0 +1,7 @@
+# LAVT's own ablation: layer norm in the attention.
+_base_ = './table3_1_baseline.py'
+
+model = dict(
+    neck=dict(attention=dict(norm='LN')),
+)
+published = dict(_delete_=True)  # the paper has no such row
