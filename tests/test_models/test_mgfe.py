@@ -70,6 +70,17 @@ def test_agrees_for_a_batch_of_one():
     assert_agrees(randomize(MGFE(C, 4)), reference, maps(1, C, 7, 5))
 
 
+def test_a_norm_holds_its_scale():
+    def held(m, g):
+        out = reference(m, g)
+        return (out - out.mean()) / np.sqrt(out.var() + 1e-5)
+
+    module = MGFE(C, 2, hold_scale=True)
+    assert sum(p.numel() for p in module.parameters()) == sum(p.numel() for p in MGFE(C, 2).parameters()) + 2 * C
+    randomize(module).norm.reset_parameters()
+    assert_agrees(module, held, maps(2, C, 5, 4))
+
+
 @pytest.mark.parametrize('num_heads', [1, 2], ids='heads={}'.format)
 def test_gradients_agree_with_finite_differences(num_heads):
     assert_gradients(randomize(MGFE(2, 2, num_heads=num_heads)), maps(1, 2, 3, 2))

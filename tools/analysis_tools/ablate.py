@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('table', help='table3, table6, table7, table8, table9, encoder, init or control')
+    parser.add_argument('table', help='table3, table6, table7, table8, table9, lavt, encoder, init, control or scale')
     parser.add_argument(
         '--data', default='refcoco', help='refcoco, refcoco+, gref-umd, refshapes, refshapes+ or refshapesg'
     )

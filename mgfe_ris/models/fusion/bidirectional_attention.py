@@ -8,6 +8,8 @@ from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from .attend import attend
+
 
 @MODELS.register_module()
 class BidirectionalAttention(BaseModule):
@@ -50,12 +52,8 @@ class BidirectionalAttention(BaseModule):
                 f'BidirectionalAttention was built for maps of {self.map_size}, and got {tuple(v.shape[2:])}: its '
                 "weights have a row for each pixel. Photos of the config's size, or another map_size, and training anew"
             )
-        x = v.flatten(2).mT.expand(len(words), -1, -1)
-        k = self.word(words)
-        query = F.relu(self.pixel_query(x))
-        # -1e4, not -inf: fp16 holds it, and a row of only padding stays finite
-        bias = (1 - mask.to(query.dtype))[:, None] * -1e4
-        heard = F.scaled_dot_product_attention(query, k.to(query.dtype), k.to(query.dtype), bias, scale=1.0)
+        x = v.flatten(2).mT.expand(words.shape[0], -1, -1)
+        heard = attend(F.relu(self.pixel_query(x)), self.word(words), mask, scale=1.0)
         scores = self.score(torch.tanh(self.score_heard(heard) + self.score_seen(F.relu(self.pixel_key(x)))))
         seen = scores.softmax(-1).to(heard.dtype) @ F.relu(self.pixel_value(x)).to(heard.dtype)
         g = F.relu(self.output(torch.cat([seen, heard], dim=2))) + F.relu(self.shortcut(x))

@@ -6,6 +6,7 @@ from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from .attend import attend
 from .pixel_word_attention import InstanceNorm
 from .sentence import mean_word
 
@@ -42,20 +43,17 @@ class CoAttention(BaseModule):
     def forward(self, v: Tensor, words: Tensor, mask: Tensor) -> Tensor:
         """v (B or 1, C, H, W), words (B, T, D), mask (B, T), True = a word -> G (B, C, H, W)."""
         size = v.shape[2:]
-        pixels = v.flatten(2).mT.expand(len(words), -1, -1)
+        pixels = v.flatten(2).mT.expand(words.shape[0], -1, -1)
         sentence = mean_word(words, mask)[:, None].expand(-1, pixels.shape[1], -1)
         m = F.gelu(self.pixel_sentence(torch.cat([pixels, sentence.to(pixels.dtype)], dim=2)))
         k = F.gelu(self.word(words)) * mask.to(words.dtype)[..., None]
-        # -1e4, not -inf: fp16 holds it, and a row of only padding stays finite
-        bias = (1 - mask.to(m.dtype))[:, None] * -1e4
-        h = F.scaled_dot_product_attention(m, k.to(m.dtype), k.to(m.dtype), bias)
+        h = attend(m, k, mask)
         q, k = (self.norm(part.mT.unflatten(2, size)) for part in (self.query(m), self.key(h)))
         pooled = size[0] * size[1] > self.pool_above
         if pooled:
             q, k = (F.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False) for x in (q, k))
         small = q.shape[2:]
         q, k = q.flatten(2).mT.contiguous(), k.flatten(2).mT.contiguous()
-        a, b = F.scaled_dot_product_attention(q, k, k), F.scaled_dot_product_attention(k, q, q)
-        g = self.output(torch.cat([a, b], dim=2).mT)
+        g = self.output(torch.cat([attend(q, k), attend(k, q)], dim=2).mT)
         g = self.norm(g.unflatten(2, small))
         return F.interpolate(g, size, mode='bilinear', align_corners=False) if pooled else g

@@ -20,12 +20,16 @@ class MGFE(BaseModule):
         pool_size: kernel and stride of the average pool before the global attention. 8, 4, 2, 1 at stages
             0 to 3 let every stage attend to 15 x 15 tokens at 480 px.
         num_heads: heads of the global attention; d of eqs. 4 and 10 is the width of a head.
+        hold_scale: a group norm of one group on G', which nothing else keeps at the size of G (not in the paper; rows of
+            ``scale`` in ``configs/ablations``).
 
     Raises:
         ValueError: if ``channels`` is not a multiple of ``num_heads``.
     """
 
-    def __init__(self, channels: int, pool_size: int, num_heads: int = 1, init_cfg: dict | None = None):
+    def __init__(
+        self, channels: int, pool_size: int, num_heads: int = 1, hold_scale: bool = False, init_cfg: dict | None = None
+    ):
         super().__init__(init_cfg)
         if channels % num_heads:
             raise ValueError(f'channels ({channels}) must be a multiple of num_heads ({num_heads})')
@@ -40,11 +44,12 @@ class MGFE(BaseModule):
         self.w1 = nn.Conv2d(channels, channels, 1)
         self.w2 = nn.Conv2d(channels, channels, 1)
         self.output = nn.Conv2d(2 * channels, channels, 1)
+        self.norm = nn.GroupNorm(1, channels) if hold_scale else nn.Identity()
 
     def forward(self, g: Tensor, words: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         """G (B, C, H, W) -> G' (B, C, H, W); words and mask, for a part that needs them, are not read."""
         q, k, v = self.qkv(g).chunk(3, dim=1)  # eq. 2
-        return self.output(torch.cat([self._local(q, k, v), self._global(q, k, v)], dim=1))  # eq. 12
+        return self.norm(self.output(torch.cat([self._local(q, k, v), self._global(q, k, v)], dim=1)))  # eq. 12
 
     def _local(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         v = self.pointwise_v(self.depthwise_v(v))  # eq. 6
