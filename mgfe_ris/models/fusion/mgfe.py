@@ -20,8 +20,8 @@ class MGFE(BaseModule):
         pool_size: kernel and stride of the average pool before the global attention. 8, 4, 2, 1 at stages
             0 to 3 let every stage attend to 15 x 15 tokens at 480 px.
         num_heads: heads of the global attention; d of eqs. 4 and 10 is the width of a head.
-        hold_scale: a group norm of one group on G', which nothing else keeps at the size of G (not in the paper; rows of
-            ``scale`` in ``configs/ablations``).
+        hold_scale: a group norm of one group on G', which nothing else keeps at the size of G. Not in the paper: rows
+            of ``scale`` in ``configs/ablations``.
 
     Raises:
         ValueError: if ``channels`` is not a multiple of ``num_heads``.
