@@ -11,6 +11,7 @@ from mmseg.registry import MODELS
 from mgfe_ris.apis import load_config
 from mgfe_ris.models.losses import (
     CombineLoss,
+    DiceBoundaryLoss,
     MultiClassDiceLoss,
     SoftmaxFocalLoss,
     WeightedCrossEntropyLoss,
@@ -77,6 +78,12 @@ LOSSES = {
     'focal, corrected': (SoftmaxFocalLoss(corrected=True), lambda x, y: focal(x, y, corrected=True)),
     'cross entropy': (WeightedCrossEntropyLoss(), lambda x, y: cross_entropy(x, y, (0.9, 1.1))),
 }
+EVERY = {
+    **{name: loss for name, (loss, _) in LOSSES.items()},
+    'combined': CombineLoss(),
+    'boundary': DiceBoundaryLoss(),
+}
+each_default = pytest.mark.parametrize('loss', EVERY.values(), ids=EVERY.keys())
 each_loss = pytest.mark.parametrize(('loss', 'reference'), LOSSES.values(), ids=LOSSES.keys())
 
 
@@ -152,7 +159,7 @@ def test_the_weights_of_classes_are_exact_in_any_type():
     assert_is(loss(logits, target), cross_entropy(logits, target, (0.9, 1.1)))
 
 
-@pytest.mark.parametrize('loss', [*(loss for loss, _ in LOSSES.values()), CombineLoss()], ids=[*LOSSES, 'combined'])
+@each_default
 def test_a_photo_of_ignored_pixels_alone_is_finite_and_has_no_gradient(loss):
     logits, target = data()
     target[:] = IGNORE
@@ -163,7 +170,7 @@ def test_a_photo_of_ignored_pixels_alone_is_finite_and_has_no_gradient(loss):
 
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16], ids=str)
-@pytest.mark.parametrize('loss', [*(loss for loss, _ in LOSSES.values()), CombineLoss()], ids=[*LOSSES, 'combined'])
+@each_default
 def test_mixed_precision_computes_losses_in_fp32(loss, dtype):
     """Also of logits that are sure and wrong, where a half's rounding would leave ln 0 or lose delta."""
     logits, target = data()

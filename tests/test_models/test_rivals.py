@@ -174,6 +174,12 @@ def test_gradients_agree_with_finite_differences(build, reference):
     assert_gradients(randomize(build((2, 3))), maps(1, C, 2, 3), *words_and_mask(1))
 
 
+@pytest.mark.parametrize('size', [0, (4, 0), (4, 4, 4)], ids=str)
+def test_a_size_that_is_no_maps_is_refused(size):
+    with pytest.raises(ValueError, match='map_size must be the side'):
+        BidirectionalAttention(C, D, size)
+
+
 def test_a_map_of_another_size_than_its_weights_is_refused_by_name():
     module = BidirectionalAttention(C, D, 4)
     words, mask = words_and_mask(1)

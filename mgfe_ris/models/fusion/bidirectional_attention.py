@@ -26,11 +26,16 @@ class BidirectionalAttention(BaseModule):
         channels: width C of the stage; G has the same.
         text_channels: width D of the words.
         map_size: side of the stage's square map, or its (H, W), in pixels of the map.
+
+    Raises:
+        ValueError: a ``map_size`` that is none.
     """
 
     def __init__(self, channels: int, text_channels: int, map_size: int | Sequence[int], init_cfg: dict | None = None):
         super().__init__(init_cfg)
         self.map_size = (map_size, map_size) if isinstance(map_size, int) else tuple(map_size)
+        if len(self.map_size) != 2 or min(self.map_size) < 1:
+            raise ValueError(f"map_size must be the side of the stage's square map, or its (H, W); got {map_size}")
         self.word = nn.Linear(text_channels, channels)
         self.pixel_query = nn.Linear(channels, channels)
         self.pixel_key = nn.Linear(channels, channels)
