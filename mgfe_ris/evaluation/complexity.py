@@ -1,6 +1,6 @@
 """Parameters and multiply-accumulates, counted as the paper's Tables 2 and 3 do, and completely."""
 
-from collections.abc import Callable
+import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,8 +8,10 @@ import torch
 from mmseg.models.backbones.swin import ShiftWindowMSA
 from torch import Tensor, nn
 
+from .flops import count_by_operator
+
 _NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._NormBase)
-_LINEAR_OPS = {torch.ops.aten.convolution, torch.ops.aten.mm, torch.ops.aten.addmm}
+_LINEAR_OPS = {'aten.convolution', 'aten.mm', 'aten.addmm'}
 
 
 @dataclass(frozen=True)
@@ -29,47 +31,47 @@ class Complexity:
 
 @torch.no_grad()
 def count_complexity(model: Any, size: tuple[int, int] = (480, 480), words: int = 30) -> Complexity:
-    """Count on one forward pass.
+    """Count on one forward pass of sizes alone, which computes nothing.
 
     Args:
         model: a :class:`ReferringSegmentor`.
         size: of the photo, (height, width) in pixels.
         words: tokens of the sentence; 30 in the paper's tables.
     """
-    model = model.eval()
+    model = _of_sizes(model).eval()
     windows = [module for module in model.modules() if isinstance(module, ShiftWindowMSA)]
     counted_elsewhere = {
         *model.text_encoder.modules(),
         *(layer for module in windows for layer in module.w_msa.modules()),
     }
     macs: list[float] = []
-    hooks = [
-        module.register_forward_hook(lambda m, inputs, out: macs.append(_module_macs(m, inputs, out)))
-        for module in model.modules()
-        if module not in counted_elsewhere
-    ]
+    for module in model.modules():
+        if module not in counted_elsewhere:
+            module.register_forward_hook(lambda m, inputs, out: macs.append(_module_macs(m, inputs, out)))
     feats: list[Any] = []
-    hooks.append(model.decode_head.register_forward_pre_hook(lambda m, inputs: feats.append(inputs[0])))
-    device = next(model.parameters()).device
-    photo = torch.zeros(1, 3, *size, device=device)
-    ids = torch.zeros(1, words, dtype=torch.long, device=device)
+    model.decode_head.register_forward_pre_hook(lambda m, inputs: feats.append(inputs[0]))
+    photo = torch.zeros(1, 3, *size, device='meta')
+    ids = torch.zeros(1, words, dtype=torch.long, device='meta')
     mask = torch.ones_like(ids, dtype=torch.bool)
-    try:
-        everything = _count_products(lambda: model.segment(photo, ids, mask))
-    finally:
-        for hook in hooks:
-            hook.remove()
-    text = _count_products(lambda: model.text_encoder(ids, mask))
-    head = _count_products(lambda: model.decode_head(feats[0]))  # up-samples by products, which are no attention
+    everything, modules = count_by_operator(lambda: model.segment(photo, ids, mask)), sum(macs)
+    text = count_by_operator(lambda: model.text_encoder(ids, mask))
+    head = count_by_operator(lambda: model.decode_head(feats[0]))  # up-samples by products, which are no attention
     text_params = sum(p.numel() for p in model.text_encoder.parameters())
     all_params = sum(p.numel() for p in model.parameters())
     return Complexity(
         image_params=(all_params - text_params) / 1e6,
         text_params=text_params / 1e6,
-        image_modules=sum(macs) / 1e9,
+        image_modules=modules / 1e9,
         image_attention=(_attention(everything) - _attention(text) - _attention(head)) / 2e9,
         text=sum(text.values()) / 2e9,
     )
+
+
+def _of_sizes(model: nn.Module) -> nn.Module:
+    """A copy whose tensors have sizes and no numbers."""
+    parameters = {id(p): nn.Parameter(p.to('meta'), p.requires_grad) for p in model.parameters()}
+    buffers = {id(b): b.to('meta') for b in model.buffers()}
+    return copy.deepcopy(model, {**parameters, **buffers})
 
 
 def _module_macs(module: nn.Module, inputs: tuple, out: Tensor) -> float:
@@ -91,16 +93,6 @@ def _windows(module: Any, inputs: tuple) -> float:
     windows = -(-height // module.window_size) * -(-width // module.window_size)
     per_window = n * (msa.qkv.weight.numel() + msa.proj.weight.numel() + msa.num_heads * (3 * n - 1))
     return len(tokens) * windows * per_window
-
-
-def _count_products(run: Callable[[], object]) -> dict:
-    """Floating point operations of every matrix product and convolution, by operator."""
-    from torch.utils.flop_counter import FlopCounterMode  # here: it brings a compiler for GPUs along
-
-    counter = FlopCounterMode(display=False)
-    with counter:
-        run()
-    return counter.get_flop_counts()['Global']
 
 
 def _attention(counts: dict) -> float:

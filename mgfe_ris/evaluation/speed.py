@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from torch.utils.data import DataLoader
 
+from .flops import count_by_operator
 from .machine import Clock, SquareProduct, clock_of, describe_machine, memory_in_use, memory_peak, reset_memory_peak
 from .parts import Stopwatch, place_of, watched
 from .workload import DTYPES, Workload
@@ -110,17 +111,8 @@ def spread(values: Sequence[float]) -> dict[str, float]:
 
 
 def count_flops(step: Callable[[], object]) -> float:
-    """Floating point operations, two per multiply-accumulate, of every matrix product and convolution of a step.
-
-    The backward pass of fused attention computes its scores once more: one of its five products. That is not counted:
-    the number says what the model needs, in whatever way it is computed.
-    """
-    from torch.utils.flop_counter import FlopCounterMode  # here: it brings a compiler for GPUs along
-
-    with FlopCounterMode(display=False) as counter:
-        step()
-    counts = {str(op): flops for op, flops in counter.get_flop_counts().get('Global', {}).items()}
-    return sum(f * 4 / 5 if 'attention' in op and op.endswith('backward') else f for op, f in counts.items())
+    """Floating point operations, two per multiply-accumulate, of every matrix product and convolution of a step."""
+    return sum(count_by_operator(step).values())
 
 
 def repeat_of(step: Callable[[], object], now: Clock) -> Callable[[], float]:

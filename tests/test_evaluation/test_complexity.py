@@ -1,11 +1,15 @@
 """Tables 2 and 3 of the paper, to the printed digit."""
 
 import pytest
+import torch
+import torch.nn.functional as F
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from mgfe_ris.apis import load_config
 from mgfe_ris.evaluation import Complexity, count_complexity
+from mgfe_ris.evaluation.flops import _attention_rules, count_by_operator
 
 
 def count(name: str, **kwargs) -> Complexity:
@@ -19,12 +23,11 @@ def count(name: str, **kwargs) -> Complexity:
     [
         ('table3_1_baseline', '227.74', '192.30'),
         ('table3_2_mgfe', '236.26', '198.22'),
-        ('table3_3_combine-loss', '227.74', '192.30'),
         ('table3_4_mgfe_dw', '237.65', '199.16'),
-        ('table3_5_mgfe_dw_combine-loss', '237.65', '199.16'),
     ],
 )
 def test_table_3(name, params, gflops):
+    """Rows 3 and 5 differ by the loss alone; all five, as ``ablate.py`` prints them, in test_ablation_rows.py."""
     c = count(name)
     assert f'{c.image_params + c.text_params:.2f}' == params
     assert f'{c.image_modules:.2f}' == gflops
@@ -39,3 +42,43 @@ def test_attention_products_and_text_encoder_by_hand():
     assert c.image_attention == pytest.approx((words + pooled) / 1e9)
     a_layer = 10 * (4 * 128**2 + 2 * 128 * 256) + 2 * 10 * 10 * 128
     assert c.text == pytest.approx(2 * a_layer / 1e9)
+
+
+def test_it_counts_sizes_and_leaves_the_model_as_it_was():
+    cfg = load_config('mgfe-ris_tiny_refshapes')
+    init_default_scope(cfg.default_scope)
+    model = MODELS.build(cfg.model).train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    count_complexity(model, size=(64, 64), words=10)
+    assert model.training and not any(module._forward_hooks for module in model.modules())
+    after = model.state_dict()
+    assert all(value.device.type == 'cpu' and torch.equal(value, before[name]) for name, value in after.items())
+
+
+@pytest.mark.parametrize('backend', [SDPBackend.MATH, SDPBackend.FLASH_ATTENTION], ids=lambda b: b.name)
+@pytest.mark.parametrize('masked', [False, True])
+def test_attention_counts_its_products_whatever_computes_it(backend, masked):
+    q, k, v = (torch.randn(2, 3, n, 16, requires_grad=True) for n in (10, 6, 6))
+    bias = torch.randn(2, 3, 10, 6) if masked else None
+
+    def forward():
+        return F.scaled_dot_product_attention(q, k, v, bias)
+
+    with sdpa_kernel(backend):
+        there = count_by_operator(forward)
+        back = count_by_operator(lambda: forward().sum().backward())
+    fused = [name for name in there if 'attention' in name]
+    assert bool(fused) == (backend is SDPBackend.FLASH_ATTENTION), there
+    products = 2 * (2 * 3 * 10 * 6) * (16 + 16)
+    assert sum(there.values()) == products and sum(back.values()) == 3 * products
+
+
+def test_the_rule_of_fused_attention_by_hand():
+    """Wider values than keys, which no kernel of a CPU has."""
+    rules = dict(_attention_rules())
+    forward = rules[torch.ops.aten._scaled_dot_product_efficient_attention]
+    backward = rules[torch.ops.aten._scaled_dot_product_efficient_attention_backward]
+    q, k, v, out = (2, 3, 10, 16), (2, 3, 6, 16), (2, 3, 6, 24), (2, 3, 10, 24)
+    scores, values = 2 * 2 * 3 * 10 * 6 * 16, 2 * 2 * 3 * 10 * 6 * 24
+    assert forward(q, k, v, None, False) == scores + values
+    assert backward(out, q, k, v, None) == 2 * (scores + values)
