@@ -1,8 +1,11 @@
 """What the runner does beside training: where it starts from, and what it prints."""
 
+import os
 import sys
 import time
+from collections import deque
 from datetime import timedelta
+from statistics import median
 
 import torch
 from mmengine.hooks import Hook, LoggerHook, RuntimeInfoHook
@@ -90,6 +93,65 @@ class EpochSummaryHook(Hook):
             f'{self._samples / (now - self._epoch_start):.0f} samples/s  '
             f'memory {_peak_memory() / 2**30:.1f} GiB  left {timedelta(seconds=round(left))}'
         )
+
+
+@HOOKS.register_module()
+class SlowStepsHook(Hook):
+    """Says, once in a run, that steps on a CPU have become several times slower than the first ones, and what helps.
+
+    A step is the work of the model and the optimiser. Waiting for data is none of it: it has other remedies, and the
+    log has it as ``data_time``. Medians are compared, so that steps that are slow here and there say nothing.
+
+    Where the model is not on a CPU the hook is silent: the clock would tell when work is handed over, not how long it
+    takes, and to find that out the step would have to wait for it.
+
+    Args:
+        factor: slower than the first steps, in medians, to be worth a word.
+        window: steps of a median; more than half of as many must be slow.
+        warm_up: steps that are left out at the start of a run, resumed or not: they compile, and fill caches.
+    """
+
+    priority = 'HIGHEST'  # what other hooks do behind a step, such as saving, is not measured
+
+    def __init__(self, factor: float = 3.0, window: int = 51, warm_up: int = 10):
+        self.factor, self.window, self.warm_up = factor, window, warm_up
+
+    def before_train(self, runner: Runner) -> None:
+        self._watching = next(runner.model.parameters()).device.type == 'cpu'
+        self._first = runner.iter + self.warm_up
+        self._seconds: deque[float] = deque(maxlen=self.window)
+        self._normal: float | None = None
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch=None) -> None:
+        self._start = time.perf_counter()
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        if not self._watching or runner.iter < self._first:
+            return
+        self._seconds.append(time.perf_counter() - self._start)
+        if len(self._seconds) < self.window:
+            return
+        recent = median(self._seconds)
+        if self._normal is None:
+            self._normal = recent
+        elif recent > self.factor * self._normal:
+            self._watching = False
+            since = runner.iter + 1 - self.window // 2  # the slow ones are just more than half
+            runner.logger.warning(
+                f'training steps take {recent:.3g} s since about step {since}; the first ones took '
+                f'{self._normal:.3g} s. Probably other programs share the cores{_remedy()}'
+            )
+
+
+def _remedy() -> str:
+    """What helps beside other programs: several threads of OpenMP wait for each other actively, unless told not to."""
+    threads = torch.get_num_threads()
+    if threads == 1 or os.environ.get('OMP_WAIT_POLICY', '').upper() == 'PASSIVE':
+        return '. End them'
+    return (
+        f', while the {threads} threads of OpenMP wait for each other actively. End them, or start again with '
+        'OMP_WAIT_POLICY=PASSIVE (or OMP_NUM_THREADS=1) in the environment and --resume; see docs/speed.md'
+    )
 
 
 def _peak_memory() -> float:

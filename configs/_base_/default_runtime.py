@@ -20,6 +20,7 @@ default_hooks = dict(
     checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=1, save_best='oIoU', rule='greater'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     epoch_summary=dict(type='EpochSummaryHook'),
+    slow_steps=dict(type='SlowStepsHook'),  # says when other programs slow a CPU down
     pictures=dict(type='ValidationPictureHook', count=8),  # pictures/val_epoch_1.png in the work dir
 )
 custom_hooks = []  # dict(type='EMAHook'): validate, test and save the moving average of the weights
