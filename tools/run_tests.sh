@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Lint, types and the whole test suite. Needs Python >= 3.10 and pip.
+# Lint, types and the whole test suite, a worker of one thread for each core. Needs Python >= 3.10 and pip.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tools/setup_env.sh requirements.txt tests/requirements.txt tools/deployment/requirements.txt projects/web_demo/requirements.txt
 ruff check .
 ruff format --check .
 mypy
-python -m pytest "$@"
+export OMP_NUM_THREADS=1 # threads of workers that share the cores would wait for one another
+python -m pytest --numprocesses auto --dist loadfile "$@"

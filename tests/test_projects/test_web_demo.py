@@ -378,13 +378,34 @@ def peak_megabytes(server: Server) -> float:
     return int(re.search(r'VmHWM:\s+(\d+)', status)[1]) / 1024
 
 
+BOMBS = ((40_000, 25_000), (12_000, 8_000), (5_001, 5_000))
+
+
+def bomb(width: int, height: int) -> bytes:
+    return png(width, height, bytes(3 * width * 10))
+
+
+@pytest.mark.parametrize('size', BOMBS, ids=str)
+def test_decompression_bombs_are_refused_undecoded(app, tmp_path, monkeypatch, size):
+    def decode(image):
+        raise AssertionError(f'{image.size} was decoded')
+
+    monkeypatch.setattr('PIL.ImageFile.ImageFile.load', decode)
+    for name, data in (('bomb.png', bomb(*size)), ('photo.png', bomb(50, 40))):
+        (tmp_path / name).write_bytes(data)
+    with pytest.raises(ValueError, match='more than 25,000,000'):
+        app.read_upload({'path': str(tmp_path / 'bomb.png')}, tmp_path, 1)
+    with pytest.raises(AssertionError, match='was decoded'):
+        app.read_upload({'path': str(tmp_path / 'photo.png')}, tmp_path, 1)
+
+
 @pytest.mark.skipif(not Path('/proc/self/status').exists(), reason='memory is read from /proc')
-def test_decompression_bombs_are_refused_undecoded(server):
+def test_the_server_refuses_them_and_stays_small(server):
     before = peak_megabytes(server)
-    for width, height in ((40_000, 25_000), (12_000, 8_000), (5_001, 5_000)):
-        path = json.loads(server.upload('photo.png', png(width, height, bytes(3 * width * 10)))[1])[0]
-        assert '25,000,000' in server.message(path), (width, height)
-    assert peak_megabytes(server) < before + 20  # decoded, the smallest takes 75
+    for size in BOMBS:
+        path = json.loads(server.upload('photo.png', bomb(*size))[1])[0]
+        assert '25,000,000' in server.message(path), size
+    assert peak_megabytes(server) < before + 250  # decoded, the largest takes 3,000
 
 
 def test_too_many_sentences_for_a_large_photo(server):
