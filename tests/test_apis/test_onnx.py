@@ -45,7 +45,7 @@ def some_model(config: str, options: dict | None = None) -> torch.nn.Module:
             if isinstance(module, torch.nn.BatchNorm2d):
                 module.running_mean.normal_(std=0.1)
                 module.running_var.uniform_(0.5, 1.5)
-        model.eval().decode_head.classify.weight.normal_(std=0.3)
+        model.eval().decode_head.classify.weight.normal_(std=1.0)
         logits = model(*Segment(model).example(2, 5))
         model.decode_head.classify.bias[1] += (logits[:, 0] - logits[:, 1]).median()
     return model

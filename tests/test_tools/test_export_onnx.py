@@ -10,8 +10,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
-from mgfe_ris.apis import RISInferencer
+from mgfe_ris.apis import RISInferencer, load_model, save_folder
+from mgfe_ris.apis.traced import Segment
 
 REPO = Path(__file__).parents[2]
 TOOLS = REPO / 'tools'
@@ -45,16 +47,29 @@ def no_work(monkeypatch):
     monkeypatch.setattr('torch.export.export', fail)
 
 
-def test_from_a_model_to_masks_without_our_code(run, model_folder, refshapes, tmp_path, monkeypatch):
+@pytest.fixture
+def gentle_folder(model_folder, tmp_path_factory) -> Path:
+    """The same model with weights of 0.8 times the size, where float32 rounds a thousand times less."""
+    model = load_model(model_folder, device='cpu')
+    with torch.no_grad():
+        for value in model.parameters():
+            value *= 0.8
+        head = model.decode_head.classify
+        head.weight *= 20
+        logits = model.segment(*Segment(model).example(2, 5))
+        head.bias[1] += (logits[:, 0] - logits[:, 1]).median()
+    return save_folder(model, tmp_path_factory.mktemp('model') / 'gentle')
+
+
+def test_from_a_model_to_masks_without_our_code(run, gentle_folder, refshapes, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     picture = cv2.imread(str(sorted(refshapes.rglob('*.jpg'))[0]))
     cv2.imwrite('photo.jpg', cv2.resize(picture, (150, 97)))
 
-    # its weights are drawn so wildly that float32 is 2e-4 from float64 in PyTorch, too
-    status, out, _ = run('deployment/export_onnx.py', model_folder, '--out', 'exported', '--tolerance', '1e-3')
+    status, out, _ = run('deployment/export_onnx.py', gentle_folder, '--out', 'exported')
     assert status == 0 and len(out) == 1
     said = re.fullmatch(r'wrote exported; logits differ from PyTorch by at most (\S+)', out[0])
-    assert said and 0 < float(said[1]) < 1e-3
+    assert said and 0 < float(said[1]) < 1e-4
 
     status, out, _ = run('infer.py', 'photo.jpg', '--text', 'the red circle', '--model', 'exported', '--out', 'masks')
     assert status == 0
@@ -64,13 +79,13 @@ def test_from_a_model_to_masks_without_our_code(run, model_folder, refshapes, tm
     code = next(block for block in re.findall(r'(?s)```python\n(.*?)```', README) if 'onnxruntime' in block)
     found: dict = {}
     exec(code, found)
-    expected = RISInferencer(model_folder, device='cpu')('photo.jpg', found['sentences'])
+    expected = RISInferencer(gentle_folder, device='cpu')('photo.jpg', found['sentences'])
     assert len(found['masks']) == len(expected) == 2
     for ours, result in zip(found['masks'], expected, strict=True):
-        sure = np.abs(result.score - 0.5) > 5e-4
+        sure = np.abs(result.score - 0.5) > 5e-5
         assert ours.shape == (97, 150) and ours.dtype == bool and 0.02 < ours.mean() < 0.98 and sure.mean() > 0.9
         np.testing.assert_array_equal(ours[sure], result.mask[sure])
-    sure = np.abs(expected[0].score - 0.5) > 5e-4
+    sure = np.abs(expected[0].score - 0.5) > 5e-5
     np.testing.assert_array_equal(drawn[sure], expected[0].mask[sure])
     imported = set(re.findall(r'(?m)^(?:import|from) (\w+)', code))
     assert imported == {'json', 'cv2', 'numpy', 'onnxruntime', 'PIL', 'tokenizers'}

@@ -39,10 +39,7 @@ class FusedWindowAttention(ShiftWindowMSA):
         qkv = qkv.index_select(1, windows.tokens)
         qkv = qkv.unflatten(1, (-1, self.window_size**2)).flatten(0, 1).unflatten(-1, (3, msa.num_heads, -1))
         q, k, v = qkv.permute(2, 0, 3, 1, 4)
-        bias = self._bias(windows.mask).to(q.dtype)
-        if len(bias) > 1:
-            bias = bias.repeat(query.shape[0], 1, 1, 1)
-        x = _attend(q, k, v, bias, msa.scale)
+        x = _attend(q, k, v, self._bias(windows.mask).to(q.dtype), query.shape[0], msa.scale)
         x = x.transpose(1, 2).reshape(query.shape[0], -1, query.shape[-1]).index_select(1, windows.places)
         return self.drop(msa.proj(x))
 
@@ -54,11 +51,14 @@ class FusedWindowAttention(ShiftWindowMSA):
         return bias if mask is None else bias + mask[:, None]
 
 
-def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, scale: float) -> Tensor:
-    """q, k, v (B, heads, N, d), bias (B or 1, heads, N, N) -> (B, heads, N, d)."""
+def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, photos: int, scale: float) -> Tensor:
+    """q, k, v (photos * nW, heads, N, d), bias (1 or nW, heads, N, N) -> (photos * nW, heads, N, d)."""
     if q.device.type == 'cpu' and bias.requires_grad:
         # torch's fused kernel knows no gradient of the bias there, and what it falls back to is slower than this
-        return ((q * scale) @ k.mT + bias).softmax(-1) @ v
+        scores = ((q * scale) @ k.mT).unflatten(0, (-1, bias.shape[0])) + bias
+        return scores.flatten(0, 1).softmax(-1) @ v
+    if bias.shape[0] > 1:
+        bias = bias.repeat(photos, 1, 1, 1)
     return F.scaled_dot_product_attention(q, k, v, bias, scale=scale)
 
 
