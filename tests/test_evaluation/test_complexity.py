@@ -73,6 +73,13 @@ def test_attention_counts_its_products_whatever_computes_it(backend, masked):
     assert sum(there.values()) == products and sum(back.values()) == 3 * products
 
 
+def test_each_fused_attention_of_this_torch_has_a_rule():
+    """One that has none would count nothing. What is named math is made of products that count themselves."""
+    names = {name.split('.')[0] for name in torch._C._dispatch_get_all_op_names()}
+    fused = {name for name in names if name.startswith('aten::_scaled_dot_product_') and '_math' not in name}
+    assert fused and fused == {f'aten::{op.__name__}' for op, _ in _attention_rules()}
+
+
 def test_the_rule_of_fused_attention_by_hand():
     """Wider values than keys, which no kernel of a CPU has."""
     rules = dict(_attention_rules())
