@@ -10,8 +10,8 @@ import pytest
 
 REPO = Path(__file__).parents[1]
 TOOLS = [*sorted((REPO / 'tools').rglob('*.py')), REPO / 'projects/web_demo/app.py']
-# Seconds of this process, not of the clock: other work on the machine does not count
-SECONDS = 3
+# Seconds are of the process, not of the clock, and are compared with those of the same machine
+IMPORT_TORCH = 'import time, torch; print(time.process_time())'
 
 RUN_TOOL = """
 import json, runpy, sys, time
@@ -34,7 +34,7 @@ import mmseg.models, mmseg.registry, mmseg.structures
 before, start = set(sys.modules), time.process_time()
 import mgfe_ris
 seconds = time.process_time() - start
-print(json.dumps([seconds, sorted(set(sys.modules) - before), sorted(sys.modules)]))
+print(json.dumps([seconds, start, sorted(set(sys.modules) - before), sorted(sys.modules)]))
 """
 
 
@@ -47,31 +47,36 @@ def run(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.fixture(scope='module')
+def seconds_of_torch() -> float:
+    return float(run(IMPORT_TORCH).stdout)
+
+
 def test_tools_are_found():
     assert {'train.py', 'make_refshapes.py', 'lavt2mgfe.py', 'browse_dataset.py'} <= {path.name for path in TOOLS}
 
 
 @pytest.mark.parametrize('option', ['--help', '--no-such-option'])
 @pytest.mark.parametrize('tool', TOOLS, ids=lambda path: path.stem)
-def test_a_tool_answers_before_it_imports_what_takes_seconds(tool, option):
+def test_a_tool_answers_before_it_imports_what_takes_seconds(tool, option, seconds_of_torch):
     done = run(RUN_TOOL, tool, option)
     assert done.returncode == (0 if option == '--help' else 2), done.stderr
     assert f'usage: {tool.name}' in (done.stdout if option == '--help' else done.stderr)
     seconds, packages = json.loads(done.stderr.splitlines()[-1])
     assert not {'mgfe_ris', *HEAVY} & set(packages)
-    assert seconds < SECONDS
+    assert seconds < seconds_of_torch
 
 
 def test_importing_the_package_brings_nothing_heavy():
     done = run(IMPORT_OURS)
     assert done.returncode == 0, done.stderr
-    seconds, new, everything = json.loads(done.stdout.splitlines()[-1])
+    seconds, others, new, everything = json.loads(done.stdout.splitlines()[-1])
     assert 'mgfe_ris.models.encoders.text' in new
     assert not HEAVY & {name.split('.')[0] for name in new}
     # whoever imported them: what our parts stand on must not bring them either
     late = {'matplotlib', 'mmpretrain', 'transformers.modeling_utils', 'transformers.models.auto.modeling_auto'}
     assert not late & set(everything)
-    assert seconds < SECONDS
+    assert seconds < others / 2
 
 
 def test_importing_the_package_registers_encoders_whose_files_it_does_not_import():
