@@ -9,6 +9,10 @@ import pytest
 # Read when transformers is first imported, which is why it stands here: no test waits for the network
 os.environ['HF_HUB_OFFLINE'] = '1'
 
+# Workers share the cores. Read when torch is first imported, and by the commands that tests start
+if 'PYTEST_XDIST_WORKER' in os.environ:
+    os.environ.setdefault('OMP_NUM_THREADS', '1')
+
 REPO = Path(__file__).parents[1]
 
 
