@@ -85,12 +85,9 @@ def prepare(args: argparse.Namespace) -> Runner:
 
 def main() -> None:
     args = parse_args()
-    import torch
+    from mgfe_ris.apis import prepare_cpu, report_errors
 
-    from mgfe_ris.apis import report_errors
-
-    # numbers too small for a normal float make a CPU's arithmetic several times slower, and serve nothing here
-    torch.set_flush_denormal(True)
+    prepare_cpu()
     with report_errors():
         runner = prepare(args)
     runner.train()

@@ -2,6 +2,7 @@
 
 from .ablation import AblationRun, check_inputs, describe, find_rows, row_config
 from .config import config_in, find_config, input_size, load_config, weights_in, without_pretrained
+from .cpu import prepare_cpu
 from .errors import report_errors
 from .features import stage_features
 from .folder import require_empty, save_folder
@@ -44,6 +45,7 @@ __all__ = [
     'load_model',
     'load_trained',
     'open_photo',
+    'prepare_cpu',
     'read_jobs',
     'read_weights',
     'report_errors',

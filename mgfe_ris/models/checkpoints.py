@@ -17,7 +17,10 @@ State = dict[str, Tensor]
 
 
 def from_lavt(checkpoint: Mapping[str, Any]) -> State:
-    """The official LAVT's weights, under our names; also with a rival of Table 6 in the place of its attention.
+    """The official LAVT's weights, under our names.
+
+    Also with EFN's, BRINet's or GACD's module in the place of its attention: LAVT-RS, the code base of the paper's
+    experiments, is taken to save them under the same name.
 
     Args:
         checkpoint: what the official code saves: ``{'model': ..., 'bert_model': ...}``, the single-model form with
@@ -40,13 +43,14 @@ def to_lavt(state: State, single_model: bool = False) -> dict[str, State]:
     """Our weights of a LAVT model, as the official code loads them.
 
     Args:
-        state: of a ``ReferringSegmentor`` that is LAVT: Swin, language gate, BERT.
+        state: of a ``ReferringSegmentor`` that is LAVT: Swin, language gate, BERT; its attention may be that of Table
+            6, rows 1 to 3.
         single_model: BERT inside of ``'model'``, instead of a ``'bert_model'`` beside it.
 
     Returns:
         ``{'model': ..., 'bert_model': ...}``, with the buffers that the official code expects.
     """
-    rules = _lavt_rules(_ATTENTIONS['vis_project.'])
+    rules = _lavt_rules(_attention_of_ours(state))
     state = _rename(state, [rule.reversed() for rule in rules], left_out=[r'data_preprocessor\.'])
     for name in [name for name in state if name.endswith('relative_position_bias_table')]:
         index = name.replace('bias_table', 'index')
@@ -216,6 +220,15 @@ def _attention_of(names: Iterable[str], prefix: str) -> list[_Rule]:
         if any(re.match(prefix + re.escape(mark), name) for name in names):
             return rules
     return []  # every name at its place is then reported as unexplained
+
+
+def _attention_of_ours(state: State) -> list[_Rule]:
+    names = [name for name in state if name.startswith('neck.attention.')]
+    for rules in _ATTENTIONS.values():
+        patterns = [rule.prefixed('', 'neck.attention.{i}.').reversed().pattern() for rule in rules]
+        if all(any(pattern.fullmatch(name) for pattern in patterns) for name in names):
+            return rules
+    return []
 
 
 def _changed(name: str, value: Tensor, rule: _Rule) -> Tensor:

@@ -48,8 +48,63 @@ def test_a_row_is_another_base_with_the_same_changes(table, row, data):
         assert cfg.model[part] == expected
 
 
+LAVT = dict(attention='PixelWordAttention', refine=None, weigh='LanguageGate', decoder_reads='G', feedback=True)
+FULL = LAVT | dict(refine='MGFE', weigh='DynamicWeight', decoder_reads='V+F')
+ENTROPY = dict(type='WeightedCrossEntropyLoss', class_weight=(0.9, 1.1))
+COMBINED = dict(type='CombineLoss', dice_weight=1, focal_weight=3)
+MODELS_OF_ROWS = {
+    'table6': [
+        (LAVT | dict(attention='CoAttention'), ENTROPY),
+        (LAVT | dict(attention='BidirectionalAttention'), ENTROPY),
+        (LAVT | dict(attention='CollectDiffuseAttention'), ENTROPY),
+        (LAVT, ENTROPY),
+        (FULL, COMBINED),
+    ],
+    'table8': [
+        (LAVT, ENTROPY),
+        (LAVT, dict(type='MultiClassDiceLoss', squared=True)),
+        (LAVT, dict(type='DiceBoundaryLoss', weight=0.05, dice=dict(squared=True))),
+        (FULL, COMBINED),
+        (FULL, COMBINED | dict(focal=dict(type='SoftmaxFocalLoss', corrected=True))),
+        (FULL, COMBINED | dict(dice=dict(type='MultiClassDiceLoss', squared=True))),
+    ],
+    'table9': [
+        (FULL, COMBINED | dict(dice_weight=dice, focal_weight=focal))
+        for dice, focal in ((1, 4), (1, 3), (1, 1), (3, 1), (4, 1))
+    ],
+    'lavt': [
+        (LAVT, ENTROPY),
+        (LAVT | dict(attention='PooledSentence'), ENTROPY),
+        (LAVT | dict(weigh=None), ENTROPY),
+        (LAVT | dict(weigh=None, feedback=False), ENTROPY),
+        (LAVT | dict(decoder_reads='V+F'), ENTROPY),
+        (LAVT | dict(decoder_reads='V'), ENTROPY),
+        *[(LAVT, ENTROPY)] * 4,  # the norm of the attention, and the gate's bound
+    ],
+}
+
+
+@pytest.mark.parametrize('table', MODELS_OF_ROWS)
+def test_rows_are_the_models_that_the_paper_compares(table):
+    """Which of them stand on LAVT and which on the full model, part by part."""
+    for path, (neck, loss) in zip(find_rows(table).values(), MODELS_OF_ROWS[table], strict=True):
+        model = load_config(path).model
+        parts = {name: model.neck.get(name) for name in ('attention', 'refine', 'weigh')}
+        found = {name: part and part.type for name, part in parts.items()}
+        found |= dict(decoder_reads=model.neck.decoder_reads, feedback=model.neck.get('feedback', True))
+        assert found == neck, path
+        assert model.loss == loss, path
+
+
+def test_the_options_of_lavt_own_ablation():
+    rows = {name: load_config(path).model.neck for name, path in find_rows('lavt').items()}
+    norms = {name: rows[name].attention.get('norm', 'IN') for name in rows if name.endswith('norm')}
+    assert norms == {'7_batch-norm': 'BN', '8_layer-norm': 'LN', '9_no-norm': None}
+    assert rows['10_sigmoid-gate'].weigh.activation == 'sigmoid' and 'activation' not in rows['1_words'].weigh
+
+
 # Zero but for rounding: what shifts all scores of a softmax alike, or what an instance norm takes away again
-NO_GRADIENT = re.compile(r'key\.bias$|gather\.bias$|^neck\.attention\.\d\.(query|output)\.bias$')
+NO_GRADIENT = re.compile(r'key\.bias$|collect\.bias$|^neck\.attention\.\d\.(query|output)\.bias$')
 
 
 @pytest.mark.parametrize(('table', 'row'), [*ROWS, *(('control', row) for row in find_rows('control'))])

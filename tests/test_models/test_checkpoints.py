@@ -641,7 +641,7 @@ def lavt():
     return dict(model=model, bert_model=words), swin, bert
 
 
-def lavt_of_ours(size=SMALL, window=7, widths=WIDTHS, word=WORD, text=TEXT):
+def lavt_of_ours(size=SMALL, window=7, widths=WIDTHS, word=WORD, text=TEXT, attention=None):
     parts = dict(
         encoder=swin_encoder(size, window),
         neck=MODELS.build(
@@ -649,7 +649,7 @@ def lavt_of_ours(size=SMALL, window=7, widths=WIDTHS, word=WORD, text=TEXT):
                 type='MGFENeck',
                 channels=widths,
                 text_channels=word,
-                attention=dict(type='PixelWordAttention'),
+                attention=attention or dict(type='PixelWordAttention'),
                 weigh=dict(type='LanguageGate'),
                 decoder_reads='G',
             )
@@ -755,6 +755,18 @@ def test_lavt_of_ours_there_and_back():
     ours = scatter(lavt_of_ours(window=12)).state_dict()
     for single_model in (False, True):
         assert_equal(from_lavt(to_lavt(ours, single_model)), ours)
+
+
+@pytest.mark.parametrize('kind', ['CoAttention', 'CollectDiffuseAttention', 'BidirectionalAttention'])
+def test_lavt_with_a_rival_attention_there_and_back(kind):
+    """Each under names that only it has, and none of LAVT's own attention."""
+    attention = dict(type=kind, map_size=[(8, 8), (4, 4), (2, 2), (1, 1)]) if kind[0] == 'B' else dict(type=kind)
+    ours = scatter(lavt_of_ours(attention=attention)).state_dict()
+    theirs = to_lavt(ours)
+    mark = {'CoAttention': 'lang_project.0', 'CollectDiffuseAttention': 'lang_gen.project.0'}.get(kind, 'lang_reduce')
+    assert f'backbone.layers.3.fusion.{mark}.weight' in theirs['model']
+    assert not any('vis_project' in name for name in theirs['model'])
+    assert_equal(from_lavt(theirs), ours)
 
 
 @pytest.mark.parametrize('window', [7, 12])

