@@ -18,7 +18,7 @@ def prepare_cpu() -> None:
     time, so that each large tensor of each step is mapped, and cleared page by page, anew.
     """
     torch.set_flush_denormal(True)
-    library = ctypes.CDLL(None) if sys.platform == 'linux' else None
-    if hasattr(library, 'mallopt'):  # not in musl
-        library.mallopt(_M_MMAP_THRESHOLD, _EVERYTHING)
-        library.mallopt(_M_TRIM_THRESHOLD, _EVERYTHING)
+    mallopt = getattr(ctypes.CDLL(None), 'mallopt', None) if sys.platform == 'linux' else None  # musl has none
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, _EVERYTHING)
+        mallopt(_M_TRIM_THRESHOLD, _EVERYTHING)
