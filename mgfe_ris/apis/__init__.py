@@ -4,6 +4,7 @@ from .ablation import AblationRun, check_inputs, describe, find_rows, row_config
 from .config import config_in, find_config, input_size, load_config, weights_in, without_pretrained
 from .errors import report_errors
 from .features import stage_features
+from .flip_tta import FlipTTA
 from .folder import require_empty, save_folder
 from .inferencer import RISInferencer
 from .jobs import Job, read_jobs
@@ -25,6 +26,7 @@ from .traced import export_torch
 
 __all__ = [
     'AblationRun',
+    'FlipTTA',
     'Job',
     'OnnxSegmentor',
     'RISInferencer',
