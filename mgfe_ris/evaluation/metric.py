@@ -4,6 +4,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pycocotools.mask as coco_mask
@@ -155,7 +156,7 @@ class RefSegMetric(BaseMetric):
         self.written, self.error = [], None
         try:
             for name, texts in files.items():
-                with whole_file(folder / name) as part, part.open('w', encoding='utf-8') as file:
+                with whole_file(folder / name) as part, part.open('w', **_AS_TEXT) as file:
                     file.writelines(texts)
                 self.written.append(name)
         except OSError as error:
@@ -185,6 +186,10 @@ def _to_cpu(tensors: Sequence[Tensor]) -> list[Tensor]:
     parts = [t.contiguous().view(-1).view(torch.uint8) for t in tensors]
     parts = torch.cat(parts).cpu().split([len(part) for part in parts])
     return [part.view(t.dtype).view(t.shape) for part, t in zip(parts, tensors, strict=True)]
+
+
+# what is no letter, as half of a pair in broken JSON, becomes an escape, which JSON reads as what it was
+_AS_TEXT: Any = dict(encoding='utf-8', errors='backslashreplace')
 
 
 def _coco_json(records: Iterable[dict]) -> Iterable[str]:
