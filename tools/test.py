@@ -174,7 +174,8 @@ def write_metrics(path: Path, args: argparse.Namespace, metrics: dict, asked: di
     from mgfe_ris.output_files import whole_file
 
     model = unwrap(runner.model)
-    cut = model.data_preprocessor.tokenizer.num_truncated
+    readings = 2 if args.tta else 1  # with left and right exchanged, a sentence is as long
+    cut = model.data_preprocessor.tokenizer.num_truncated // readings
     of = dict(config=args.config, checkpoint=args.checkpoint, weights=fingerprint(model.state_dict()))
     report = dict(**of, metrics=metrics, **asked, truncated_sentences=cut, tta='flip' if args.tta else None)
     by_category = {name: metric.by_category for name, metric in _our_metrics(runner) if metric.by_category}
