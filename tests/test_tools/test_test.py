@@ -209,6 +209,24 @@ def test_options_that_do_not_fit(refused, tmp_path):
     assert 'RefSegMetric and IoUMetric both give a metric mIoU' in line
 
 
+@pytest.mark.parametrize(
+    'changes, said',
+    [
+        (dict(prefix='ris'), "save_best='oIoU': no metric of the validation has this name; there are ['ris/oIoU', "),
+        (None, 'RefSegMetric and IoUMetric both give a metric mIoU: tell them apart by a prefix'),
+    ],
+)
+def test_a_training_that_would_fail_behind_its_first_epoch(run_here, larger, tmp_path, capfd, changes, said):
+    cfg = load_config('mgfe-ris_tiny_refshapes', data_root=str(larger))
+    cfg.train_dataloader.batch_size = 4
+    cfg.val_evaluator = {**BOTH[0], **changes} if changes else [BOTH[0], dict(type='IoUMetric')]
+    cfg.dump(tmp_path / 'trained.py')
+    with pytest.raises(SystemExit) as stop:
+        run_here('train.py', tmp_path / 'trained.py', '--work-dir', tmp_path / 'work')
+    assert stop.value.code == 2 and capfd.readouterr().err.splitlines()[-1].startswith(f'error: {said}')
+    assert not list((tmp_path / 'work').glob('*.pth'))
+
+
 @pytest.mark.parametrize('failing', ['val.jsonl', 'metrics.json', '.npz'])
 def test_a_disk_that_becomes_full_loses_no_metric(run_test, tmp_path, monkeypatch, capfd, failing):
     replace = Path.replace
