@@ -60,6 +60,7 @@ def prepare(args: argparse.Namespace) -> Runner:
         if folder:
             require_folder(option, folder)
     cfg = load_config(args.config, args.cfg_options, args.from_scratch)
+    _evaluators(cfg)
     cfg.launcher = args.launcher
     # a folder of its own: the runner writes its config there, and that of the training must stay
     cfg.work_dir = args.work_dir or f'{cfg.get("work_dir") or f"work_dirs/{Path(args.config).stem}"}/test'
@@ -95,6 +96,7 @@ def write_lines(cfg: Config, out: Path, coco_json: bool) -> None:
 
 
 def _evaluators(cfg: Config) -> list[dict]:
+    """Raises ValueError where there are none."""
     if 'test_evaluator' not in cfg or cfg.test_evaluator is None:
         raise ValueError(f'{cfg.filename}: nothing to test with: it has no test_evaluator')
     return list(cfg.test_evaluator) if isinstance(cfg.test_evaluator, (list, tuple)) else [cfg.test_evaluator]

@@ -30,7 +30,7 @@ def larger(tmp_path_factory) -> Path:
 def run_test(run_here, model_folder, larger, tmp_path):
     """Tests the random model on val; returns what was printed."""
 
-    def run(*args: object, metrics: list[dict] | dict = BOTH[0], score_at: str = 'input') -> list[str]:
+    def run(*args: object, metrics: list[dict] | dict | None = BOTH[0], score_at: str = 'input') -> list[str]:
         cfg = load_config(model_folder, data_root=str(larger))
         cfg.test_evaluator, cfg.test_dataloader.dataset.score_at = metrics, score_at
         cfg.test_dataloader.update(num_workers=0, persistent_workers=False)
@@ -205,6 +205,7 @@ def test_a_disk_that_is_too_small_for_the_logits(refused, tmp_path, monkeypatch)
 def test_options_that_do_not_fit(refused, tmp_path):
     assert refused('--coco-json') == '--coco-json needs --out, the folder to write to'
     assert 'no RefSegMetric' in refused('--out', tmp_path, '--coco-json', metrics=dict(type='IoUMetric'))
+    assert refused(metrics=None).endswith('tested.py: nothing to test with: it has no test_evaluator')
     line = refused(metrics=[BOTH[0], dict(type='IoUMetric')])
     assert 'RefSegMetric and IoUMetric both give a metric mIoU' in line
 
