@@ -18,16 +18,30 @@ key                value                                     written by         
 ``seg_logits``     PixelData, (2, H, W) float: background    segmentor            metric, pictures, apis
                    and target, at the input's size
 ``pred_sem_seg``   PixelData, (1, H, W) int64: 1 = target,   segmentor            metric, pictures
-                   at the input's size
+                   at the size of ``gt_sem_seg``, without
+                   which it is the input's
 =================  ========================================  ===================  ==========================
 
 Strings and numbers are metainfo, tensors are data fields: ``.to(device)`` moves the latter only.
 
 What holds for a whole data set stands in its own ``metainfo``, which metrics get as ``dataset_meta``: ``split`` (str,
 names the file of lines), ``protocol`` (dict, for reports), and ``distractors`` ((img_id, ref_id) -> ``others``,
-``same_category``: how many other objects are annotated in the photo, for the lines).
+``same_category``: how many other objects are annotated in the photo, and ``category``, ``category_id``: what the object
+is, for the lines; the latter two may also be metainfo of a sample).
 """
 
-from mmseg.structures import SegDataSample
+from collections.abc import Sequence
 
-__all__ = ['SegDataSample']
+import torch.nn.functional as F
+from mmseg.structures import SegDataSample
+from torch import Tensor
+
+__all__ = ['SegDataSample', 'resize_logits']
+
+
+def resize_logits(logits: Tensor, size: Sequence[int]) -> Tensor:
+    """``seg_logits`` (2, h, w) -> (2, height, width) float32, bilinear: what a mask of another size is made from.
+
+    The border then lies where the logits cross, which a resized mask would not know.
+    """
+    return F.interpolate(logits[None].float(), tuple(size), mode='bilinear', align_corners=False)[0]

@@ -8,13 +8,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 # What takes seconds is imported inside the functions: --help and wrong options need not wait for it
 if TYPE_CHECKING:
     from mmengine.config import Config
-    from mmengine.runner import Runner
+    from mmengine.runner import Runner, TestLoop
+
+    from mgfe_ris.evaluation import RefSegMetric
 
 
 def parse_args() -> argparse.Namespace:
@@ -23,7 +26,16 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('checkpoint', help='weights, or a folder with weights')
     parser.add_argument('--work-dir', help='for logs; default: <work dir of the training>/test')
     parser.add_argument('--out', type=Path, help='folder for metrics.json and a JSON line per sample and split')
+    parser.add_argument(
+        '--coco-json', action='store_true', help="with --out: predictions as COCO's list of results, too"
+    )
     parser.add_argument('--show-dir', help='folder for pictures: photo, sentence, truth and prediction')
+    parser.add_argument(
+        '--save-logits', type=Path, metavar='DIR', help='folder for logits of every sample, 2 bytes a pixel'
+    )
+    parser.add_argument(
+        '--tta', action='store_true', help='mean with the mirror image, left and right exchanged in both'
+    )
     parser.add_argument('--from-scratch', action='store_true', help='for a checkpoint trained so: built-in vocabulary')
     parser.add_argument('--cfg-options', nargs='+', action='extend', help='changes, e.g. data_root=data/x')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
@@ -37,57 +49,110 @@ def prepare(args: argparse.Namespace) -> Runner:
     """Read and check everything, so that what is wrong with the input shows before the test starts."""
     from mmengine.runner import Runner
 
-    from mgfe_ris.apis import check_checkpoint, load_config, unwrap
+    from mgfe_ris.apis import FlipTTA, check_checkpoint, load_config, unwrap
+    from mgfe_ris.evaluation import LogitsHook
+    from mgfe_ris.output_files import require_folder
     from mgfe_ris.visualization import PictureHook
 
+    if args.coco_json and not args.out:
+        raise ValueError('--coco-json needs --out, the folder to write to')
+    for option, folder in (('--out', args.out), ('--show-dir', args.show_dir), ('--save-logits', args.save_logits)):
+        if folder:
+            require_folder(option, folder)
     cfg = load_config(args.config, args.cfg_options, args.from_scratch)
+    _evaluators(cfg)
     cfg.launcher = args.launcher
     # a folder of its own: the runner writes its config there, and that of the training must stay
     cfg.work_dir = args.work_dir or f'{cfg.get("work_dir") or f"work_dirs/{Path(args.config).stem}"}/test'
     # the checkpoint is loaded below: mmengine's loader would run code that a file holds
     cfg.load_from, cfg.resume = None, False
-    for metric in _metrics_of(cfg) if args.out else ():
-        metric.per_sample = str(args.out)
+    if args.out:
+        write_lines(cfg, args.out, args.coco_json)
     runner = Runner.from_cfg(cfg)
-    if args.show_dir:
-        runner.register_hook(PictureHook(args.show_dir))
+    for hook, folder in ((PictureHook, args.show_dir), (LogitsHook, args.save_logits)):
+        if folder:
+            runner.register_hook(hook(folder))
     unwrap(runner.model).load_state_dict(check_checkpoint(runner.model, args.checkpoint))
+    if args.tta:
+        runner.model = FlipTTA(runner.model)
     return runner
 
 
-def _metrics_of(cfg: Config) -> list[dict]:
-    """Ours: those that write a line per sample."""
+def write_lines(cfg: Config, out: Path, coco_json: bool) -> None:
+    """Have our metrics write what they know of each sample: the first to ``out``, others to a folder of their own."""
     from mmseg.registry import METRICS
 
     from mgfe_ris.evaluation import RefSegMetric
 
-    return [metric for metric in _evaluators(cfg) if issubclass(METRICS.get(metric.type), RefSegMetric)]
+    folders: dict[Path, dict] = {}
+    for metric in _evaluators(cfg):
+        kind = METRICS.get(metric.type) if isinstance(metric.type, str) else metric.type
+        if isinstance(kind, type) and issubclass(kind, RefSegMetric):
+            folder = out / (metric.get('prefix') or kind.__name__) if folders else out
+            folders[folder] = metric
+            metric.update(per_sample=str(folder), coco_json=coco_json)
+    if coco_json and not folders:
+        raise ValueError('--coco-json: the config has no RefSegMetric among its metrics, which would write them')
 
 
 def _evaluators(cfg: Config) -> list[dict]:
-    return cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
+    """Raises ValueError where there are none."""
+    if 'test_evaluator' not in cfg or cfg.test_evaluator is None:
+        raise ValueError(f'{cfg.filename}: nothing to test with: it has no test_evaluator')
+    return list(cfg.test_evaluator) if isinstance(cfg.test_evaluator, (list, tuple)) else [cfg.test_evaluator]
+
+
+def loops_of(runner: Runner) -> dict[str, TestLoop]:
+    """By split."""
+    from mgfe_ris.evaluation import SplitsTestLoop
+
+    loop = runner.test_loop
+    return loop.loops if isinstance(loop, SplitsTestLoop) else {'test': loop}
 
 
 def describe(runner: Runner) -> dict:
     """What was asked of the data and the metrics that changes a result; reads the data sets."""
     from mmseg.registry import DATASETS
 
-    from mgfe_ris.evaluation import SplitsTestLoop
-
-    loop, cfg = runner.test_loop, runner.cfg
-    loops = loop.loops if isinstance(loop, SplitsTestLoop) else {'test': loop}
+    cfg, loops = runner.cfg, loops_of(runner)
     datasets = {name: part.dataloader.dataset for name, part in loops.items()}
     tested = cfg.test_dataloader.dataset
     report = dict(
         data={key: tested[key] for key in ('ann_folder', 'split_by', 'ann_file', 'data_root') if tested.get(key)},
         protocol={name: dataset.metainfo.get('protocol') for name, dataset in datasets.items()},
         input_size=list(next(iter(datasets.values()))[0]['inputs'].shape[1:]),
-        evaluator=[{key: value for key, value in metric.items() if key != 'per_sample'} for metric in _evaluators(cfg)],
+        evaluator=[_settings(metric) for metric in _evaluators(cfg)],
     )
     if 'train_dataloader' in cfg:
         train = DATASETS.build({**cfg.train_dataloader.dataset, 'lazy_init': True})
         report['train_protocol'] = train.metainfo.get('protocol')
     return report
+
+
+def _settings(metric: dict) -> dict:
+    """Of a metric, without where it writes; a class by its name."""
+    settings = {key: value for key, value in metric.items() if key not in ('per_sample', 'coco_json')}
+    kind = settings['type']
+    return settings | dict(type=kind if isinstance(kind, str) else kind.__name__)
+
+
+def check_outputs(args: argparse.Namespace, runner: Runner, input_size: list[int]) -> None:
+    """What would be in the way at the end; reads the data sets."""
+    from mgfe_ris.evaluation import bytes_of_logits, check_metric_names
+
+    loops = loops_of(runner)
+    check_metric_names(next(iter(loops.values())).evaluator.metrics)
+    names = ['metrics.json', *(f'{loop.dataloader.dataset.metainfo["split"]}.jsonl' for loop in loops.values())]
+    for path in (args.out / name for name in names if args.out):
+        if path.is_dir():
+            raise ValueError(f'{path} is a folder, and would be a file; move it away')
+    if args.save_logits:
+        samples = sum(len(loop.dataloader.dataset) for loop in loops.values())
+        needed = bytes_of_logits(samples, *input_size)
+        there = next(path for path in (args.save_logits, *args.save_logits.absolute().parents) if path.exists())
+        runner.logger.info(f'--save-logits: {samples} files, about {needed / 1e6:,.1f} MB')
+        if (free := shutil.disk_usage(there).free) < needed:
+            raise ValueError(f'--save-logits {args.save_logits}: {needed:,} bytes are needed, {free:,} are free')
 
 
 def main() -> None:
@@ -97,21 +162,60 @@ def main() -> None:
     with report_errors():
         runner = prepare(args)
         asked = describe(runner)
+        check_outputs(args, runner, asked['input_size'])
     metrics = runner.test()
-    if args.out and runner.rank == 0:
-        write_metrics(args.out / 'metrics.json', args, metrics, asked, runner)
+    with report_errors():
+        if args.out and runner.rank == 0:
+            write_metrics(args.out / 'metrics.json', args, metrics, asked, runner)
+        report_unwritten(runner)
 
 
 def write_metrics(path: Path, args: argparse.Namespace, metrics: dict, asked: dict, runner: Runner) -> None:
     from mgfe_ris.apis import unwrap
     from mgfe_ris.models.checkpoints import fingerprint
+    from mgfe_ris.output_files import whole_file
 
     model = unwrap(runner.model)
-    cut = model.data_preprocessor.tokenizer.num_truncated
+    readings = 2 if args.tta else 1  # with left and right exchanged, a sentence is as long
+    cut = model.data_preprocessor.tokenizer.num_truncated // readings
     of = dict(config=args.config, checkpoint=args.checkpoint, weights=fingerprint(model.state_dict()))
-    report = dict(**of, metrics=metrics, **asked, truncated_sentences=cut)
-    path.write_text(json.dumps(report, indent=2) + '\n')
-    print(f'wrote {path}')
+    report = dict(**of, metrics=metrics, **asked, truncated_sentences=cut, tta='flip' if args.tta else None)
+    by_category = {name: metric.by_category for name, metric in _our_metrics(runner) if metric.by_category}
+    lines = [str(Path(metric.per_sample, name)) for _, metric in _our_metrics(runner) for name in metric.written]
+    folders = dict(pictures=args.show_dir, logits=args.save_logits)
+    report |= dict(by_category=by_category) if by_category else {}
+    report['written'] = dict(files=lines, **{what: str(folder) for what, folder in folders.items() if folder})
+    text = json.dumps(report, indent=2, default=float) + '\n'  # some of mmseg's metrics are numpy's
+    try:
+        with whole_file(path) as part:
+            part.write_text(text)
+    except OSError:
+        print(text)  # for they may have taken hours
+        raise
+    print('\n'.join(f'wrote {name}' for name in (*lines, path)))
+
+
+def _our_metrics(runner: Runner) -> list[tuple[str, RefSegMetric]]:
+    """With the split that each was used on, and, of several on one, the prefix."""
+    from mgfe_ris.evaluation import RefSegMetric
+
+    return [
+        (f'{split}/{metric.prefix}' if metric.prefix else split, metric)
+        for split, loop in loops_of(runner).items()
+        for metric in loop.evaluator.metrics
+        if isinstance(metric, RefSegMetric)
+    ]
+
+
+def report_unwritten(runner: Runner) -> None:
+    """Raises the first OSError that left a file unwritten, and did not end the test."""
+    from mgfe_ris.sample_files import SampleFilesHook
+
+    writers = [metric for _, metric in _our_metrics(runner)]
+    writers += [hook for hook in runner.hooks if isinstance(hook, SampleFilesHook)]
+    for writer in writers:
+        if writer.error is not None:
+            raise OSError(f'the metrics hold, but not all was written: {writer.error}') from writer.error
 
 
 if __name__ == '__main__':

@@ -58,6 +58,7 @@ def prepare(args: argparse.Namespace) -> Runner:
 
     from mgfe_ris.apis import check_checkpoint, check_weights, unwrap
     from mgfe_ris.checkpoint_files import convert_checkpoint
+    from mgfe_ris.evaluation import check_metric_names
     from mgfe_ris.hooks import StartFromHook
     from mgfe_ris.models.checkpoints import state_dict_of
 
@@ -80,6 +81,8 @@ def prepare(args: argparse.Namespace) -> Runner:
         runner.logger.info(f'{type(loop).__name__}: {len(loop.dataloader.dataset)} samples')
         if len(loop.dataloader) == 0:
             raise ValueError(f'fewer samples ({len(loop.dataloader.dataset)}) than one batch; lower batch_size')
+    if runner.val_loop is not None:
+        check_metric_names(runner.val_loop.evaluator.metrics, runner.hooks)
     return runner
 
 

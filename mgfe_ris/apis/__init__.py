@@ -5,6 +5,7 @@ from .config import config_in, find_config, input_size, load_config, weights_in,
 from .cpu import prepare_cpu
 from .errors import report_errors
 from .features import stage_features
+from .flip_tta import FlipTTA
 from .folder import require_empty, save_folder
 from .inferencer import RISInferencer
 from .jobs import Job, read_jobs
@@ -26,6 +27,7 @@ from .traced import export_torch
 
 __all__ = [
     'AblationRun',
+    'FlipTTA',
     'Job',
     'OnnxSegmentor',
     'RISInferencer',

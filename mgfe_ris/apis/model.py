@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.model import BaseModel, is_model_wrapper
+from mmengine.model import BaseModel, BaseTTAModel, is_model_wrapper
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 from torch import nn
@@ -145,8 +145,10 @@ def check_weights(model: nn.Module, state: State, path: str | Path, whole: bool 
 
 
 def unwrap(model: Any) -> nn.Module:
-    """The model itself, where a distributed runner wrapped it."""
-    return model.module if is_model_wrapper(model) else model
+    """The model itself, where a distributed runner, or test-time augmentation, wrapped it."""
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = model.module
+    return model
 
 
 def read_weights(path: str | Path) -> State:

@@ -46,6 +46,7 @@ SETTINGS = (
 CONTROL = '-shuffled'
 """Ends the names of splits with exchanged sentences; no results for a leaderboard."""
 
+OURS = ('RefSegMetric', 'GeneralizedRefSegMetric')
 MEANINGS = {
     'oIoU': 'sum of all intersections over sum of all unions',
     'mIoU': 'mean IoU of the samples',
@@ -56,7 +57,7 @@ MEANINGS = {
     'T-acc': 'share of the sentences that mean something for which the mask is not empty',
     'Pr@': 'Pr@X: share of the sentences that mean something with an IoU of at least X',
 }
-"""By the beginning of a metric's name."""
+"""By the beginning of a metric's name, of our metrics."""
 
 
 # What a folder's config no longer says
@@ -276,10 +277,12 @@ def _results(cfg: Config, report: Mapping[str, Any]) -> list[str]:
     said = f'In percent, on {_dataset_name(_tested_data(cfg, report))}'
     if report.get('checkpoint'):
         said += f', of the checkpoint `{Path(report["checkpoint"]).name}`'
+    # another package's mIoU, for one, is the mean over its classes
+    foreign = {m.get('prefix') or '' for m in report.get('evaluator', ()) if m and m.get('type') not in OURS}
     meanings = (
         text if key.endswith('@') else f'{key}: {text}'
         for key, text in MEANINGS.items()
-        if any(name.startswith(key) for name in names)
+        if any(name.rpartition('/')[2].startswith(key) for name in names if name.rpartition('/')[0] not in foreign)
     )
     return ['## Results', f'{said}.', _table(['split', *names], rows), _list(meanings), *_protocol(report)]
 
@@ -294,6 +297,8 @@ def _protocol(report: Mapping[str, Any]) -> list[str]:
     lines = [f'{name}: {text}' for name, text in zip(names, alike, strict=True) if text]
     if any(split.endswith(CONTROL) for split in _by_split(report)):
         lines.append(f'`{CONTROL}` is a control: every object has the sentences of another one in its photo')
+    if report.get('tta') == 'flip':
+        lines.append('test-time augmentation: mean with the mirror image, left and right exchanged in the sentence')
     lines += [_metric(metric) for metric in report.get('evaluator', ()) if metric]
     return ['How it was measured:', _list(lines)] if lines else []
 
@@ -360,11 +365,14 @@ def _papers(cfg: Config) -> list[str]:
 
 
 def _by_split(report: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """``{'val/oIoU': 62.5}`` -> ``{'val': {'oIoU': 62.5}}``."""
+    """``{'val/oIoU': 62.5, 'val/ris/mIoU': 60}`` -> ``{'val': {'oIoU': 62.5, 'ris/mIoU': 60}}``."""
     found: dict[str, dict[str, float]] = {}
     for key, value in report.get('metrics', {}).items():
-        split, _, name = key.rpartition('/')
-        found.setdefault(split or 'test', {})[name] = float(value)  # YAML has no numpy numbers
+        first, _, rest = key.partition('/')
+        # what stands before a metric's name may be its prefix, too
+        known = first in report['protocol'] if report.get('protocol') else rest
+        split, name = (first, rest) if known else ('test', key)
+        found.setdefault(split, {})[name] = float(value)  # YAML has no numpy numbers
     return found
 
 

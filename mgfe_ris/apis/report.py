@@ -18,6 +18,7 @@ FIELDS = dict(
     input_size=list,
     evaluator=list,
     truncated_sentences=int,
+    tta=(str, type(None)),
 )
 PROTOCOL = dict(sentence_key=str, score_at=str, per_sentence=bool, no_target=bool, apart_from=list, shared_photos=dict)
 
@@ -87,7 +88,7 @@ def _wrong_with(report: Any) -> str | None:
     return None
 
 
-def _wrong_field(fields: Any, forms: Mapping[str, type]) -> str | None:
+def _wrong_field(fields: Any, forms: Mapping[str, Any]) -> str | None:
     if not isinstance(fields, dict):
         return f'{fields!r} stands where settings should'
     wrong = (key for key, form in forms.items() if key in fields and not isinstance(fields[key], form))

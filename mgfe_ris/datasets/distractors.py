@@ -1,15 +1,15 @@
-"""How many other objects stand annotated beside each object: what its sentences have to tell it from."""
+"""What is annotated of each object: its category, and how many others its sentences have to tell it from."""
 
 import json
-import os
 import re
 from collections import Counter, defaultdict
 from contextlib import suppress
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from zipfile import BadZipFile
 
 import numpy as np
 
+from ..output_files import whole_file
 from .index import SharedIndex
 from .json_stream import stream_lists
 from .plain_pickle import load_plain_pickle, no_garbage
@@ -28,35 +28,72 @@ def distractors(index: SharedIndex, refs: Path, instances: Path) -> np.ndarray:
         (of one of its categories, if it has several annotations); -1 if the file does not say the category. A crowd
         that COCO annotates as a whole counts as one.
     """
-    kept = index.folder / 'distractors.npy'
-    with suppress(OSError, ValueError, EOFError):  # not kept yet, or only a part was written
-        if (found := np.load(kept)).shape == (len(index), 2):
+    return _read(index, refs, instances)['counts']
+
+
+def categories(index: SharedIndex, refs: Path, instances: Path) -> tuple[np.ndarray, dict[int, str]]:
+    """What each object of an index is; see :func:`distractors`.
+
+    Returns:
+        (objects,) int64: the category of the object's annotations, -1 if it has none, several, or the file does not
+        say it; and the name of each, its number where the file has no name for it.
+    """
+    found = _read(index, refs, instances)
+    known = np.unique(found['category'][found['category'] >= 0])
+    names = dict(zip(found['category_id'].tolist(), found['category_name'].tolist(), strict=True))
+    return found['category'], {number: names.get(number, str(number)) for number in known.tolist()}
+
+
+def _read(index: SharedIndex, refs: Path, instances: Path) -> dict[str, np.ndarray]:
+    """Of the index's folder, or, the first time, of the files."""
+    kept = index.folder / 'annotated.npz'
+    # not kept yet, or only a part was written
+    with suppress(OSError, ValueError, EOFError, KeyError, BadZipFile), np.load(kept) as file:
+        if (found := {name: file[name] for name in _KEPT})['counts'].shape == (len(index), 2):
             return found
-    found = count_distractors(refs, instances)
-    with suppress(OSError):  # the folder may be another user's
-        with NamedTemporaryFile(dir=index.folder, suffix='.npy', delete=False) as file:
-            np.save(file, found)
-        os.replace(file.name, kept)
+    found = read_annotated(refs, instances)
+    with suppress(OSError), whole_file(kept) as part, part.open('wb') as file:  # the folder may be another user's
+        np.savez(file, **found)  # type: ignore[arg-type]
     return found
 
 
-def count_distractors(refs: Path, instances: Path) -> np.ndarray:
-    """See :func:`distractors`; an object per ref, in their order."""
+_KEPT = ('counts', 'category', 'category_id', 'category_name')
+
+
+def read_annotated(refs: Path, instances: Path) -> dict[str, np.ndarray]:
+    """An object per ref, in their order.
+
+    Returns:
+        ``counts`` as :func:`distractors` has them, ``category`` as :func:`categories` has them; and the file's list of
+        ``category_id``, int64, and ``category_name``, text.
+    """
     with no_garbage():
         objects = load_plain_pickle(refs) if refs.suffix == '.p' else json.loads(refs.read_bytes())
-    categories: dict[int, dict[int, int]] = defaultdict(dict)  # by photo: annotation -> category
-    for key, text in stream_lists(instances, as_text=('annotations',)):
-        if key == 'annotations' and (found := _ids(text)):
-            categories[found['image_id']][found['id']] = found.get('category_id', -1)
-    return np.array([_count(ref, categories[ref['image_id']]) for ref in objects], np.int64).reshape(-1, 2)
+    annotated: dict[int, dict[int, int]] = defaultdict(dict)  # by photo: annotation -> category
+    names: dict[int, str] = {}
+    for key, member in stream_lists(instances, as_text=('annotations',)):
+        if key == 'annotations' and (found := _ids(member)):
+            annotated[found['image_id']][found['id']] = found.get('category_id', -1)
+        elif key == 'categories' and isinstance(member, dict) and type(member.get('id')) is int:
+            names[member['id']] = str(member.get('name') or member['id'])
+    rows = [_count(ref, annotated[ref['image_id']]) for ref in objects]
+    table = np.array(rows, np.int64).reshape(-1, 3)
+    return dict(
+        counts=table[:, :2],
+        category=table[:, 2],
+        category_id=np.array(list(names), np.int64),
+        category_name=np.array(list(names.values()), np.str_),
+    )
 
 
-def _count(ref: dict, annotations: dict[int, int]) -> tuple[int, int]:
+def _count(ref: dict, annotations: dict[int, int]) -> tuple[int, int, int]:
+    """Others, others of the same category, and the category."""
     ids = ref['ann_id'] if isinstance(ref['ann_id'], list) else [ref['ann_id']]
     own = set() if ref.get('no_target') else annotations.keys() & set(ids)
     wanted = {annotations[i] for i in own}
     counts = Counter(category for i, category in annotations.items() if i not in own)
-    return counts.total(), -1 if -1 in wanted else sum(counts[category] for category in wanted)
+    same = -1 if -1 in wanted else sum(counts[category] for category in wanted)
+    return counts.total(), same, wanted.pop() if len(wanted) == 1 else -1
 
 
 _ID = re.compile(r'"(id|image_id|category_id)"\s*:\s*(\d{1,18})\b(?!\.)')

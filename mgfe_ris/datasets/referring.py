@@ -10,7 +10,7 @@ from mmseg.registry import DATASETS
 from PIL import Image
 
 from .cache import open_index
-from .distractors import distractors
+from .distractors import categories, distractors
 from .index import SharedIndex, check_mask
 from .masks import Part
 from .readers import read_refer, read_rows, refer_files
@@ -25,7 +25,8 @@ class ReferringDataset(BaseDataset):
     :mod:`mgfe_ris.datasets.masks`), ``sentences`` (list of str) and ``sent_ids``. ``PickSentence`` chooses one.
 
     For evaluation on files in RefCOCO's form, ``metainfo['distractors']`` counts what else is annotated in the photo of
-    each (img_id, ref_id): ``others``, and ``same_category``, where the files say categories.
+    each (img_id, ref_id): ``others``, and ``same_category``, where the files say categories; there, ``category`` and
+    ``category_id`` are the object's own.
 
     Args:
         data_root: folder of everything.
@@ -103,7 +104,7 @@ class ReferringDataset(BaseDataset):
             no_target=no_target,
             apart_from=list(apart_from),
         )
-        self.distractors: dict[tuple[int, int], dict[str, int]] = {}
+        self.distractors: dict[tuple[int, int], dict[str, int | str]] = {}
         metainfo = dict(metainfo or {})
         # not through mmengine: it takes a string for a file name and reads ./val, or fails where that is a folder
         split_name = metainfo.pop('split', split)
@@ -137,7 +138,8 @@ class ReferringDataset(BaseDataset):
             raise ValueError(f'{self._source()}: split {self.split!r} has no {lack}')
         if self.per_sentence and self.split_by is not None:
             files = refer_files(self._source(), self.split_by)
-            self.distractors.update(_by_ids(index, np.unique(samples.rows[:, 0]), distractors(index, *files)))
+            chosen = np.unique(samples.rows[:, 0])
+            self.distractors.update(_by_ids(index, chosen, distractors(index, *files), *categories(index, *files)))
         return samples
 
     def get_data_info(self, idx: int) -> dict:
@@ -211,13 +213,19 @@ class ReferringDataset(BaseDataset):
         return sizes
 
 
-def _by_ids(index: SharedIndex, chosen: np.ndarray, counts: np.ndarray) -> dict[tuple[int, int], dict[str, int]]:
-    """The counts of :func:`mgfe_ris.datasets.distractors.distractors` of some objects; -1 is left out."""
+def _by_ids(
+    index: SharedIndex, chosen: np.ndarray, counts: np.ndarray, category: np.ndarray, names: dict[int, str]
+) -> dict[tuple[int, int], dict[str, int | str]]:
+    """What :mod:`mgfe_ris.datasets.distractors` knows of some objects; -1 is left out."""
     keys = zip(index.img_id[index.photo[chosen]].tolist(), index.ref_id[chosen].tolist(), strict=True)
-    return {
-        key: dict(others=others) if same < 0 else dict(others=others, same_category=same)
-        for key, (others, same) in zip(keys, counts[chosen].tolist(), strict=True)
-    }
+    found: dict[tuple[int, int], dict[str, int | str]] = {}
+    for key, (others, same), own in zip(keys, counts[chosen].tolist(), category[chosen].tolist(), strict=True):
+        found[key] = dict(others=others)
+        if same >= 0:
+            found[key]['same_category'] = same
+        if own >= 0:
+            found[key] |= dict(category=names[own], category_id=own)
+    return found
 
 
 def _check_files(files: dict[str, tuple[int, int]], form: str | None = None) -> dict[str, tuple[int, int]]:

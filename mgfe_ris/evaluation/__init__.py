@@ -2,10 +2,12 @@ from .ablation import Run, tabulate
 from .complexity import Complexity, count_complexity
 from .generalized import GeneralizedRefSegMetric, summarize_generalized
 from .iou import intersection_and_union, summarize
+from .logits import LogitsHook, bytes_of_logits
 from .loop import SplitsTestLoop
 from .machine import describe_machine
 from .memory import Memory, trace_memory
 from .metric import RefSegMetric
+from .metric_names import check_metric_names
 from .published import Protocol, read_published
 from .speed import measure_speed
 from .workload import Setting, Workload
@@ -13,6 +15,7 @@ from .workload import Setting, Workload
 __all__ = [
     'Complexity',
     'GeneralizedRefSegMetric',
+    'LogitsHook',
     'Memory',
     'Protocol',
     'RefSegMetric',
@@ -20,6 +23,8 @@ __all__ = [
     'Setting',
     'SplitsTestLoop',
     'Workload',
+    'bytes_of_logits',
+    'check_metric_names',
     'count_complexity',
     'describe_machine',
     'intersection_and_union',

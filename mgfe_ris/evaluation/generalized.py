@@ -94,6 +94,7 @@ class GeneralizedRefSegMetric(RefSegMetric):
         self.min_pixels = min_pixels
 
     counts = ('intersection', 'union', 'pred_pixels', 'truth_pixels')
+    main = ('gIoU', 'cIoU')
 
     def count(self, pred: Tensor, truth: Tensor) -> list[Tensor]:
         """Two masks (1, H, W) -> int64 scalars on their device."""

@@ -1,17 +1,21 @@
 """The metric of mmengine's runner around :mod:`mgfe_ris.evaluation.iou`."""
 
 import json
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pycocotools.mask as coco_mask
 import torch
-import torch.nn.functional as F
 from mmengine.evaluator import BaseMetric
+from mmengine.logging import MMLogger
 from mmseg.registry import METRICS
 from torch import Tensor
 
+from ..output_files import whole_file
+from ..structures import resize_logits
 from .iou import intersection_and_union, summarize
 
 
@@ -24,18 +28,53 @@ class RefSegMetric(BaseMetric):
         per_sample: folder for ``<split>.jsonl``, a line per sample: photo, sentence, ids, IoU, intersection, union,
             and the RLEs of prediction and truth; where the data set counts them in ``metainfo['distractors']``, also
             ``others``, the photo's annotated objects without the target, and ``same_category``, those of them of the
-            target's category. None: no files.
+            target's category; ``category`` and ``category_id``, of the target, where sample or data set say them. None:
+            no files.
         ignore_index: label of pixels that count nowhere.
         collect_device: ``cpu`` or ``gpu``, where several processes meet.
+        prefix: stands before the metrics' names, ``<prefix>/oIoU``: for several metrics beside each other.
+        collect_dir: mmengine's.
+        coco_json: also write ``<split>.coco.json`` to the folder, COCO's list of results: each sample's ``image_id``,
+            ``category_id`` (0: not known), ``segmentation``, at the photo's own size whatever the truth's is,
+            ``score``, the mean probability of the mask's pixels (0 if it is empty), ``ref_id``, ``sent_id`` and
+            ``sentence``.
+
+    Attributes:
+        by_category: of the last evaluation that wrote lines: ``count`` and the metrics named in :attr:`main` of each
+            category, the most frequent first.
+        written: names of the files that it wrote.
+        error: what was in the way of one. It does not end the test, whose numbers may have taken hours: who wants the
+            files has to look here.
 
     Raises:
-        ValueError: a prediction of another size than the truth, without logits.
+        ValueError: a prediction of another size than the truth, or than the photo with ``coco_json``, without logits;
+            ``coco_json`` without a folder.
     """
 
-    def __init__(self, per_sample: str | None = None, ignore_index: int = 255, collect_device: str = 'cpu'):
-        super().__init__(collect_device)
+    def __init__(
+        self,
+        per_sample: str | None = None,
+        ignore_index: int = 255,
+        collect_device: str = 'cpu',
+        prefix: str | None = None,
+        collect_dir: str | None = None,
+        coco_json: bool = False,
+    ):
+        if coco_json and per_sample is None:
+            raise ValueError('coco_json=True needs per_sample, the folder to write to')
+        super().__init__(collect_device, prefix, collect_dir)
         self.per_sample = per_sample
         self.ignore_index = ignore_index
+        self.coco_json = coco_json
+        self.by_category: dict[str, dict[str, float]] = {}
+        self.written: list[str] = []
+        self.error: OSError | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of all metrics that it may give, prefix included."""
+        found = self.summarize([dict.fromkeys(self.counts, pixels) for pixels in (0, 10**6)])
+        return tuple(f'{self.prefix}/{name}' if self.prefix else name for name in found)
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Record each sample: reads ``pred_sem_seg``, ``gt_sem_seg`` and the metainfo.
@@ -45,13 +84,21 @@ class RefSegMetric(BaseMetric):
         masks = [self._masks(sample) for sample in data_samples]
         counts = torch.stack([torch.stack(self.count(*pair)) for pair in masks])
         wanted = [mask for pair in masks for mask in pair] if self.per_sample is not None else []
-        counts, *wanted = _to_cpu([counts, *(mask == 1 for mask in wanted)])
+        in_photos = [self._in_photo(sample) for sample in data_samples] if self.coco_json else []
+        scores = [score for _, score in in_photos]
+        wanted += [mask for mask, _ in in_photos]
+        counts, *found = _to_cpu([counts, *scores, *(mask == 1 for mask in wanted)])
+        scores, wanted = found[: len(scores)], found[len(scores) :]
         for i, (sample, values) in enumerate(zip(data_samples, counts.tolist(), strict=True)):
             record = dict(zip(self.counts, values, strict=True))
             if self.per_sample is not None:
                 record |= {key: sample[key] for key in ('img_path', 'img_id', 'ref_id', 'sent_id', 'sentence')}
                 pred, truth = map(_rle, wanted[2 * i : 2 * i + 2])
                 record |= dict(iou=self.iou(record), pred=pred, truth=truth)
+                record |= {key: sample[key] for key in ('category', 'category_id') if key in sample}
+            if self.coco_json:
+                segmentation = _rle(wanted[2 * len(data_samples) + i])
+                record['coco'] = dict(segmentation=segmentation, score=scores[i].item())
             self.results.append(record)
 
     counts: tuple[str, ...] = ('intersection', 'union')
@@ -75,21 +122,59 @@ class RefSegMetric(BaseMetric):
                 f'prediction {tuple(pred.shape)} and truth {tuple(truth.shape)} differ in size, and there are no '
                 'seg_logits to resize'
             )
-        logits = sample['seg_logits']['data'][None].float()
-        logits = F.interpolate(logits, truth.shape[-2:], mode='bilinear', align_corners=False)
-        return logits[0].argmax(0, keepdim=True), truth
+        return resize_logits(sample['seg_logits']['data'], truth.shape[-2:]).argmax(0, keepdim=True), truth
+
+    def _in_photo(self, sample: dict) -> tuple[Tensor, Tensor]:
+        """The mask (1, height, width) at the photo's own size, and the mean probability of its pixels."""
+        if 'seg_logits' not in sample or 'ori_shape' not in sample:
+            raise ValueError(
+                "coco_json=True needs each sample's seg_logits, and ori_shape among the pipeline's meta_keys"
+            )
+        background, target = resize_logits(sample['seg_logits']['data'], sample['ori_shape'][:2])
+        mask = target > background
+        score = ((target - background).sigmoid() * mask).sum() / mask.sum().clamp(min=1)
+        return mask[None], score
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Reduce the records; runs in the main process only."""
         if self.per_sample is not None:
-            folder = Path(self.per_sample)
-            folder.mkdir(parents=True, exist_ok=True)
             meta = self.dataset_meta or {}
-            split, distractors = meta.get('split', 'results'), meta.get('distractors', {})
-            records = (record | distractors.get((record['img_id'], record['ref_id']), {}) for record in results)
-            lines = [json.dumps(record, ensure_ascii=False) + '\n' for record in records]
-            (folder / f'{split}.jsonl').write_text(''.join(lines), encoding='utf-8')
+            distractors = meta.get('distractors', {})
+            records = [record | distractors.get((record['img_id'], record['ref_id']), {}) for record in results]
+            self.by_category = self._by_category(records)
+            self._write(records, Path(self.per_sample), meta.get('split', 'results'))
         return self.summarize(results)
+
+    def _write(self, records: Sequence[dict], folder: Path, split: str) -> None:
+        """All files that were asked for, or, up to the first that cannot be written, some."""
+        lines = ({key: value for key, value in record.items() if key != 'coco'} for record in records)
+        files: dict[str, Iterable[str]] = {
+            f'{split}.jsonl': (json.dumps(line, ensure_ascii=False) + '\n' for line in lines)
+        }
+        if self.coco_json:
+            files[f'{split}.coco.json'] = _coco_json(records)
+        self.written, self.error = [], None
+        try:
+            for name, texts in files.items():
+                with whole_file(folder / name) as part, part.open('w', **_AS_TEXT) as file:
+                    file.writelines(texts)
+                self.written.append(name)
+        except OSError as error:
+            self.error = error
+            MMLogger.get_current_instance().error(f'{folder / name} cannot be written: {error}')
+
+    def _by_category(self, records: Iterable[dict]) -> dict[str, dict[str, float]]:
+        groups = defaultdict(list)
+        for record in records:
+            if 'category' in record:
+                groups[record['category']].append(record)
+        return {
+            name: dict(count=len(group)) | {k: v for k, v in self.summarize(group).items() if k in self.main}
+            for name, group in sorted(groups.items(), key=lambda named: -len(named[1]))
+        }
+
+    main: tuple[str, ...] = ('oIoU', 'mIoU')
+    """The metrics that are also given per category."""
 
     def summarize(self, records: list[dict]) -> dict[str, float]:
         """Records of all samples -> percentages."""
@@ -101,6 +186,19 @@ def _to_cpu(tensors: Sequence[Tensor]) -> list[Tensor]:
     parts = [t.contiguous().view(-1).view(torch.uint8) for t in tensors]
     parts = torch.cat(parts).cpu().split([len(part) for part in parts])
     return [part.view(t.dtype).view(t.shape) for part, t in zip(parts, tensors, strict=True)]
+
+
+# what is no letter, as half of a pair in broken JSON, becomes an escape, which JSON reads as what it was
+_AS_TEXT: Any = dict(encoding='utf-8', errors='backslashreplace')
+
+
+def _coco_json(records: Iterable[dict]) -> Iterable[str]:
+    """The text of COCO's list of results, an entry per line."""
+    for i, record in enumerate(records):
+        entry = dict(image_id=record['img_id'], category_id=record.get('category_id', 0), **record['coco'])
+        entry |= {key: record[key] for key in ('ref_id', 'sent_id', 'sentence')}
+        yield ('[\n' if i == 0 else ',\n') + json.dumps(entry, ensure_ascii=False)
+    yield '\n]\n'
 
 
 def _rle(mask: Tensor) -> dict:

@@ -11,7 +11,7 @@ from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from ..structures import SegDataSample
+from ..structures import SegDataSample, resize_logits
 
 
 @MODELS.register_module()
@@ -75,7 +75,7 @@ class ReferringSegmentor(BaseModel):
             token_ids: (B, T).
             word_mask: (B, T), True = a word.
             data_samples: B samples; ``loss`` reads ``gt_sem_seg``, ``predict`` writes ``seg_logits`` (2, H, W)
-                and ``pred_sem_seg`` (1, H, W), at the input's size.
+                at the input's size, and ``pred_sem_seg``, (1, height, width) of ``gt_sem_seg``, if there is one.
             mode: ``tensor``, ``loss`` or ``predict``.
         """
         if mode not in ('tensor', 'loss', 'predict'):
@@ -101,9 +101,14 @@ class ReferringSegmentor(BaseModel):
         return loss if isinstance(loss, dict) else {'loss': loss}
 
     def predict(self, logits: Tensor, data_samples: Sequence[SegDataSample]) -> Sequence[SegDataSample]:
-        """Write ``seg_logits`` and ``pred_sem_seg`` into the samples."""
+        """Write ``seg_logits`` and ``pred_sem_seg`` into the samples.
+
+        The mask has the size of the truth, as metrics that know nothing of logits want it.
+        """
         for sample, logit in zip(data_samples, logits, strict=True):
             sample.seg_logits = PixelData(data=logit)
+            if 'gt_sem_seg' in sample and sample.gt_sem_seg.shape != logit.shape[-2:]:
+                logit = resize_logits(logit, sample.gt_sem_seg.shape)
             sample.pred_sem_seg = PixelData(data=logit.argmax(dim=0, keepdim=True))
         return data_samples
 

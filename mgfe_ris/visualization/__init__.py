@@ -4,7 +4,17 @@ from .curves import plot_curves, read_scalars
 from .draw import PALETTE, caption, grid, overlay, read_photo
 from .feature_maps import STAGES_LEGEND, Response, draw_stages
 from .hook import PictureHook, ValidationPictureHook
-from .results_report import Record, decode_mask, factors, plot_factors, read_results, side_by_side, titled, worst
+from .results_report import (
+    Record,
+    category_table,
+    decode_mask,
+    factors,
+    plot_factors,
+    read_results,
+    side_by_side,
+    titled,
+    worst,
+)
 from .speed_report import plot_speed, speed_table
 from .statistics import SplitStatistics, count_samples, plot_statistics, statistics_table
 
@@ -18,6 +28,7 @@ __all__ = [
     'ValidationPictureHook',
     'ablation_table',
     'caption',
+    'category_table',
     'compare',
     'count_samples',
     'decode_mask',

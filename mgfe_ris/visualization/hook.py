@@ -1,52 +1,35 @@
 """Pictures of a test, and of each validation of a training."""
 
-from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
-from hashlib import sha256
+from io import BytesIO
 from math import ceil
 from pathlib import Path
 
 import numpy as np
-import torch.nn.functional as F
-from mmengine.dataset import BaseDataset
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 from mmseg.structures import SegDataSample
 from PIL import Image
 
+from ..sample_files import SampleFilesHook
+from ..structures import resize_logits
 from .comparison import compare
 from .draw import grid, read_photo, resized
 
 
 @HOOKS.register_module()
-class PictureHook(Hook):
-    """Write ``<split>/<photo>_<sent_id>.png`` of every tested sample: photo, sentence, truth, prediction, IoU.
+class PictureHook(SampleFilesHook):
+    """Write ``<split>/<photo>_<sent_id>.png`` of every tested sample: photo, sentence, truth, prediction, IoU."""
 
-    Where that name is another sample's, too (photos of one name in several folders, ids that are not unique), eight
-    digits are appended, the same in each process and test.
+    suffix = '.png'
 
-    Args:
-        folder: where to; made if missing.
-    """
-
-    def __init__(self, folder: str):
-        self.folder = Path(folder)
-
-    def before_test_epoch(self, runner: Runner) -> None:
-        self._shared_names = _shared_names(runner.test_loop.dataloader.dataset)
-
-    def after_test_iter(
-        self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: Sequence | None = None
-    ) -> None:
-        folder = self.folder / runner.test_loop.dataloader.dataset.metainfo['split']
-        folder.mkdir(parents=True, exist_ok=True)
-        for sample in outputs or ():
-            name = _name(sample.img_path, sample.sent_id)
-            if name.casefold() in self._shared_names:
-                name += f'_{_digits(sample)}'
-            Image.fromarray(picture_of(sample)).save(folder / f'{name}.png')
+    def encode(self, sample: SegDataSample) -> bytes:
+        """The content of a sample's file."""
+        file = BytesIO()
+        Image.fromarray(picture_of(sample)).save(file, format='PNG')
+        return file.getvalue()
 
 
 @HOOKS.register_module()
@@ -100,9 +83,7 @@ def picture_of(sample: SegDataSample) -> np.ndarray:
     """What a model made of a sample, with its IoU as :class:`mgfe_ris.evaluation.RefSegMetric` counts it."""
     truth, prediction = sample.gt_sem_seg.data, sample.pred_sem_seg.data
     if prediction.shape != truth.shape:  # scored at the photo's size
-        logits = sample.seg_logits.data[None].float()
-        logits = F.interpolate(logits, truth.shape[-2:], mode='bilinear', align_corners=False)
-        prediction = logits[0].argmax(0, keepdim=True)
+        prediction = resize_logits(sample.seg_logits.data, truth.shape[-2:]).argmax(0, keepdim=True)
     counts = (truth != 255).cpu().numpy()[0]
     is_truth, is_predicted = ((mask == 1).cpu().numpy()[0] for mask in (truth, prediction))
     union = (is_truth | is_predicted) & counts
@@ -114,19 +95,3 @@ def picture_of(sample: SegDataSample) -> np.ndarray:
 def _small_photo(path: str) -> np.ndarray:
     """Sentences about one photo follow one another, and a validation shows the same few photos each time."""
     return resized(read_photo(path))
-
-
-def _name(img_path: str, sent_id: int) -> str:
-    return f'{Path(img_path).stem[:50]}_{sent_id}'  # file systems take 255 bytes, a letter has up to 4
-
-
-def _shared_names(dataset: BaseDataset) -> set[str]:
-    """Of more samples than one; some file systems do not tell a from A."""
-    samples = (dataset.get_data_info(i) for i in range(len(dataset)))
-    counts = Counter(_name(s['img_path'], sent_id).casefold() for s in samples for sent_id in s['sent_ids'])
-    return {name for name, count in counts.items() if count > 1}
-
-
-def _digits(sample: SegDataSample) -> str:
-    told = '\0'.join(map(str, (sample.img_path, sample.ref_id, sample.sent_id, sample.sentence)))
-    return sha256(told.encode('utf-8', 'surrogatepass')).hexdigest()[:8]

@@ -46,6 +46,7 @@ def _record(line: str, place: str) -> Record:
     if not isinstance(record, dict):
         raise ValueError(f'{place}: expected what a test says of a sample, got {line[:60]}')
     wrong = [key for key, types in _TYPES.items() if not isinstance(record.get(key), types)]
+    wrong += [key for key in ('category',) if not isinstance(record.get(key, ''), str)]
     wrong += [key for key in ('pred', 'truth') if key not in wrong and not _is_rle(record[key])]
     if wrong:
         raise ValueError(f'{place}: {", ".join(wrong)} missing or of another form than tools/test.py writes')
@@ -232,6 +233,44 @@ def mean_and_error(values: np.ndarray, clusters: np.ndarray) -> tuple[float, flo
 def decode_mask(rle: Mapping[str, Any]) -> np.ndarray:
     """A mask of a line -> (height, width) bool."""
     return coco_mask.decode(rle) > 0
+
+
+def category_table(results: Mapping[str, Sequence[Record]], most: int = 20) -> str:
+    """Markdown: oIoU and mIoU of each model on the sentences about each category, in percent, the most frequent first.
+
+    Args:
+        results: of each model, the same samples in the same order.
+        most: categories at most; the others are one row.
+
+    Returns:
+        the table; none, ``''``, if no line names a category.
+
+    Raises:
+        ValueError: see :func:`side_by_side`.
+    """
+    groups: dict[str, list[int]] = {}
+    for i, record in enumerate(_same_samples(results)):
+        if 'category' in record:
+            groups.setdefault(record['category'], []).append(i)
+    if not groups:
+        return ''
+    order = sorted(groups.items(), key=lambda named: -len(named[1]))
+    rows = order[:most]
+    if rest := order[most:]:
+        rows.append((f'{len(rest)} others', [i for _, members in rest for i in members]))
+    head = ['category', 'sentences', *(f'{name} {metric}' for name in results for metric in ('oIoU', 'mIoU'))]
+    lines = [head, ['---'] * len(head)]
+    for name, members in rows:
+        numbers = [n for records in results.values() for n in _overall_and_mean([records[i] for i in members])]
+        lines.append([name.replace('|', '\\|'), str(len(members)), *(f'{number:.1f}' for number in numbers)])
+    return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+
+
+def _overall_and_mean(records: Sequence[Record]) -> tuple[float, float]:
+    """IoU in percent: over all pixels, and of the samples."""
+    union = sum(record['union'] for record in records)
+    overall = sum(record['intersection'] for record in records) / max(union, 1)
+    return 100 * overall, 100 * float(np.mean([record['iou'] for record in records]))
 
 
 def _same_samples(results: Mapping[str, Sequence[Record]]) -> Sequence[Record]:

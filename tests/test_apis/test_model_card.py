@@ -139,6 +139,26 @@ def test_another_protocol(tiny, report):
     assert '- metrics by `GeneralizedRefSegMetric` (min_pixels 50)' in said
 
 
+def test_metrics_with_a_prefix_and_those_of_mmseg(tiny, report):
+    """A prefix is no split, and mmseg's mIoU another one than ours."""
+    report = {**report, 'metrics': {'val/ris/oIoU': 50.0, 'val/mIoU': 60.0, 'testA/ris/oIoU': 40.0, 'testA/mIoU': 70.0}}
+    report['evaluator'] = [{'type': 'RefSegMetric', 'prefix': 'ris'}, {'type': 'IoUMetric'}]
+    said = sections(model_card(tiny, report))['Results']
+    (table,) = tables(said)
+    assert table[0] == ['split', 'ris/oIoU', 'mIoU']
+    assert table[2:] == [['val', '50.00', '60.00'], ['testA', '40.00', '70.00']]
+    assert 'oIoU: sum of all' in said and 'mean IoU of the samples' not in said
+    report['metrics'] = {'oIoU': 1.0, 'mmseg/mIoU': 2.0}
+    report['protocol'] = dict(test=PROTOCOL)
+    assert tables(sections(model_card(tiny, report))['Results'])[0][2] == ['test', '1.00', '2.00']
+
+
+def test_test_time_augmentation_is_told(tiny, report):
+    for tta in (None, 'flip'):
+        said = sections(model_card(tiny, {**report, 'tta': tta}))['Results']
+        assert ('test-time augmentation: mean with the mirror image' in said) == (tta == 'flip')
+
+
 def test_other_metrics(tiny):
     """Whatever a metric is called, and where a split lacks one."""
     metrics = {'val/gIoU': 50.0, 'val/Pr@0.7': 25.123, 'testA/gIoU': 0, 'gIoU': 100}

@@ -11,7 +11,7 @@ from mmengine.registry import init_default_scope
 
 from mgfe_ris.datasets import ReferringDataset
 from mgfe_ris.datasets.cache import open_index
-from mgfe_ris.datasets.distractors import count_distractors, distractors
+from mgfe_ris.datasets.distractors import categories, distractors, read_annotated
 from mgfe_ris.datasets.readers import read_refer, refer_files
 
 
@@ -49,8 +49,9 @@ def test_counts_made_by_hand(tmp_path, suffix):
         dict(ann_id=[-1], image_id=1),
         dict(ann_id=[2], image_id=1, no_target=True),
     ]
-    found = count_distractors(*write(tmp_path, refs, annotations, suffix))
-    assert found.tolist() == [[3, 2], [3, 0], [0, 0], [1, -1], [2, 2], [4, 0], [4, 0]]
+    found = read_annotated(*write(tmp_path, refs, annotations, suffix))
+    assert found['counts'].tolist() == [[3, 2], [3, 0], [0, 0], [1, -1], [2, 2], [4, 0], [4, 0]]
+    assert found['category'].tolist() == [7, 8, 7, -1, -1, -1, -1], 'of one category, or of none that is known'
 
 
 def test_counts_of_the_real_data(coco_ref):
@@ -59,12 +60,13 @@ def test_counts_of_the_real_data(coco_ref):
     in_photo = Counter(item['image_id'] for item in instances)
     in_category = Counter((item['image_id'], item['category_id']) for item in instances)
     category = {item['id']: item['category_id'] for item in instances}
-    found = count_distractors(*refer_files(coco_ref / 'refcoco', 'unc'))
-    assert found.tolist() == [
+    found = read_annotated(*refer_files(coco_ref / 'refcoco', 'unc'))
+    assert found['category'].tolist() == [category[r['ann_id']] for r in refs]
+    assert found['counts'].tolist() == [
         [in_photo[r['image_id']] - 1, in_category[r['image_id'], category[r['ann_id']]] - 1] for r in refs
     ]
     with_sentence = Counter(r['image_id'] for r in refs)
-    assert any(others + 1 > with_sentence[r['image_id']] for r, (others, _) in zip(refs, found, strict=True))
+    assert any(others + 1 > with_sentence[r['image_id']] for r, (others, _) in zip(refs, found['counts'], strict=True))
 
 
 def test_counts_are_kept_beside_the_index(refshapes, monkeypatch):
@@ -72,11 +74,14 @@ def test_counts_are_kept_beside_the_index(refshapes, monkeypatch):
     files = refer_files(folder, 'unc')
     index = open_index(folder, files, lambda: read_refer(folder, 'unc'))
     first = distractors(index, *files)
-    monkeypatch.setattr('mgfe_ris.datasets.distractors.count_distractors', lambda *_: pytest.fail('read again'))
+    numbers, names = categories(index, *files)
+    monkeypatch.setattr('mgfe_ris.datasets.distractors.read_annotated', lambda *_: pytest.fail('read again'))
     assert np.array_equal(distractors(index, *files), first) and first.shape == (len(index), 2)
-    monkeypatch.setattr('mgfe_ris.datasets.distractors.count_distractors', lambda *_: first + 1)
-    kept = index.folder / 'distractors.npy'
-    for broken in (b'', kept.read_bytes()[:200]):
+    assert np.array_equal(categories(index, *files)[0], numbers) and categories(index, *files)[1] == names
+    kept = index.folder / 'annotated.npz'
+    changed = {**np.load(kept), 'counts': first + 1}
+    monkeypatch.setattr('mgfe_ris.datasets.distractors.read_annotated', lambda *_: changed)
+    for broken in (b'', kept.read_bytes()[:200], kept.read_bytes()[:-200]):
         kept.write_bytes(broken)
         assert np.array_equal(distractors(index, *files), first + 1), 'a part of the file is no answer'
     kept.unlink()
@@ -94,4 +99,25 @@ def test_a_data_set_for_evaluation_says_them(refshapes):
     )
     assert all(counts['others'] == annotated[img_id] - 1 for (img_id, _), counts in said.items())
     assert all(0 <= counts['same_category'] <= counts['others'] for counts in said.values())
+    things = json.loads((refshapes / 'refshapes/instances.json').read_text())
+    names = {item['id']: item['name'] for item in things['categories']}
+    assert {(c['category_id'], c['category']) for c in said.values()} <= names.items() and len(names) > 3
     assert 'distractors' not in ReferringDataset(**settings).metainfo, 'training needs none, and checkpoints keep it'
+
+
+def test_names_of_categories(tmp_path):
+    files = write(tmp_path, [dict(ann_id=i, image_id=1) for i in (1, 2, 3)], [annotation(i, 1, i) for i in (1, 2, 3)])
+    listed = [dict(id=1, name='cup'), dict(id=2), 'three', dict(id='3', name='text'), dict(id=9, name='not here')]
+    files[1].write_text(files[1].read_text().replace('"categories": []', f'"categories": {json.dumps(listed)}'))
+    numbers, names = categories(Index(tmp_path, 3), *files)
+    assert numbers.tolist() == [1, 2, 3] and names == {1: 'cup', 2: '2', 3: '3'}
+
+
+class Index:
+    """The part of an index that is looked at."""
+
+    def __init__(self, folder: Path, objects: int):
+        self.folder, self.objects = folder, objects
+
+    def __len__(self) -> int:
+        return self.objects

@@ -81,6 +81,89 @@ def test_lines_say_what_the_data_set_counts(tmp_path):
     assert said == [dict(others=3, same_category=1), {}, dict(others=0), {}]
 
 
+def test_metrics_per_category(tmp_path):
+    """Of the samples that say theirs, themselves or by the data set; the most frequent first."""
+    full, half = torch.ones(2, 2), torch.tensor([[1, 0], [1, 0]])
+    samples = [sample(full if n % 2 else half, full, n) for n in range(6)]
+    for n, name in ((0, 'cup'), (1, 'cup'), (3, 'cup'), (4, 'dog')):
+        samples[n].set_metainfo(dict(category=name))
+    by_data_set = {(1, 7): dict(category='cup', category_id=47)}
+    metric = RefSegMetric(per_sample=str(tmp_path))
+    evaluate(metric, samples, distractors=by_data_set)
+    assert list(metric.by_category.items()) == [
+        ('cup', dict(count=4, oIoU=75.0, mIoU=75.0)),
+        ('dog', dict(count=1, oIoU=50.0, mIoU=50.0)),
+    ]
+    lines = [json.loads(line) for line in (tmp_path / 'results.jsonl').read_text().splitlines()]
+    assert [line.get('category') for line in lines] == ['cup', 'cup', 'cup', 'cup', 'dog', None]
+    assert [line.get('category_id') for line in lines] == [None, None, 47, None, None, None]
+    generalized = GeneralizedRefSegMetric(per_sample=str(tmp_path), min_pixels=1)
+    evaluate(generalized, samples)
+    assert generalized.by_category['dog'] == dict(count=1, gIoU=50.0, cIoU=50.0)
+
+
+def in_photo(difference: list[list[float]], size: tuple[int, int], n: int = 0) -> SegDataSample:
+    """A sample with logits, the target's above the background's by so much, about a photo of another size."""
+    logits = torch.tensor(difference)
+    found = sample(logits > 0, torch.ones(logits.shape), n)
+    found.seg_logits = PixelData(data=torch.stack([logits * 0, logits]))
+    found.set_metainfo(dict(ori_shape=size))
+    return found
+
+
+def test_results_as_coco_has_them(tmp_path):
+    """Masks of the photo's size, made from logits; an empty one is a result, too."""
+    from pycocotools.coco import COCO
+
+    metric = RefSegMetric(per_sample=str(tmp_path), coco_json=True)
+    samples = [in_photo([[3.0, -1.0]], (1, 8)), in_photo([[-1.0, -2.0]], (2, 4), 2)]
+    evaluate(metric, samples, split='val', distractors={(0, 5): dict(category='cup', category_id=47)})
+    assert metric.written == ['val.jsonl', 'val.coco.json'] and metric.error is None
+    found = json.loads((tmp_path / 'val.coco.json').read_text(encoding='utf-8'))
+    # 3 falls to -1 between the centres 1.5 and 5.5: 3, 3, 2.5, 1.5, 0.5 are above 0
+    np.testing.assert_array_equal(coco.decode(found[0]['segmentation']), [[1, 1, 1, 1, 1, 0, 0, 0]])
+    assert found[0]['score'] == pytest.approx(float(torch.tensor([3, 3, 2.5, 1.5, 0.5]).sigmoid().mean()))
+    assert found[1]['score'] == 0 and coco.decode(found[1]['segmentation']).shape == (2, 4)
+    ids = [(r['image_id'], r['category_id'], r['ref_id'], r['sent_id'], r['sentence']) for r in found]
+    assert ids == [(0, 47, 5, 7, 'dog 0 «é»'), (1, 0, 7, 9, 'dog 2 «é»')], '0: no category is known'
+    assert all('coco' not in json.loads(line) for line in (tmp_path / 'val.jsonl').read_text().splitlines())
+    truth = COCO()
+    truth.dataset = dict(images=[dict(id=0), dict(id=1)], annotations=[], categories=[])
+    truth.createIndex()
+    assert [a['area'] for a in truth.loadRes(str(tmp_path / 'val.coco.json')).anns.values()] == [5, 0]
+
+
+def test_what_coco_results_need(tmp_path):
+    with pytest.raises(ValueError, match='coco_json=True needs per_sample'):
+        RefSegMetric(coco_json=True)
+    with pytest.raises(ValueError, match="needs each sample's seg_logits, and ori_shape"):
+        evaluate(RefSegMetric(per_sample=str(tmp_path), coco_json=True), [sample(torch.ones(2, 2), torch.ones(2, 2))])
+
+
+def test_a_sentence_with_half_a_letter(tmp_path):
+    """As broken JSON has it: it must not cost the lines of all others."""
+    broken = sample(torch.ones(2, 2), torch.ones(2, 2))
+    broken.set_metainfo(dict(sentence='dog \ud83d'))
+    evaluate(RefSegMetric(per_sample=str(tmp_path)), [broken])
+    assert json.loads((tmp_path / 'results.jsonl').read_text(encoding='utf-8'))['sentence'] == 'dog \ud83d'
+
+
+def test_lines_that_cannot_be_written_lose_no_metric(tmp_path):
+    (tmp_path / 'out').touch()
+    metric = RefSegMetric(per_sample=str(tmp_path / 'out'))
+    for _ in range(2):
+        assert evaluate(metric, [sample(torch.ones(2, 2), torch.ones(2, 2))])['oIoU'] == 100
+        assert isinstance(metric.error, OSError) and metric.written == []
+    (tmp_path / 'out').unlink()
+    evaluate(metric, [sample(torch.ones(2, 2), torch.ones(2, 2))])
+    assert metric.error is None and metric.written == ['results.jsonl']
+
+
+def test_a_prefix():
+    found = evaluate(RefSegMetric(prefix='ris'), [sample(torch.ones(2, 2), torch.ones(2, 2))])
+    assert found['ris/oIoU'] == 100 and all(name.startswith('ris/') for name in found)
+
+
 def test_ignored_pixels(tmp_path):
     pred, truth = torch.tensor([[1, 1, 0]]), torch.tensor([[1, 255, 1]])
     assert evaluate(RefSegMetric(per_sample=str(tmp_path)), [sample(pred, truth)])['oIoU'] == 50

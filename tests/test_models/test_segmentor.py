@@ -160,6 +160,16 @@ def test_predict_writes_the_logits_and_their_argmax_into_the_samples(model):
         assert torch.equal(sample.pred_sem_seg.data[0] == 1, logit[1] > logit[0])
 
 
+def test_the_mask_has_the_size_of_the_truth(model):
+    """As metrics of other packages want it: between the pixels of the input, where the logits cross."""
+    (sample,) = photos(model, 'red ring', size=(1, 2))['data_samples']
+    sample.gt_sem_seg = PixelData(data=torch.ones(1, 1, 8, dtype=torch.long))
+    logits = torch.tensor([[[0.0, 0.0]], [[3.0, -1.0]]])  # (2, 1, 2); 3 falls to -1 between the centres 1.5 and 5.5
+    model.predict(logits[None], [sample])
+    assert sample.pred_sem_seg.data.tolist() == [[[1, 1, 1, 1, 1, 0, 0, 0]]]
+    assert torch.equal(sample.seg_logits.data, logits)
+
+
 @pytest.mark.parametrize('mode', ['loss', 'predict'])
 def test_loss_and_predict_need_samples(model, mode):
     with pytest.raises(ValueError, match=f"mode '{mode}' needs data_samples"):

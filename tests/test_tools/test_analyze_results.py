@@ -82,7 +82,9 @@ def model(small_model, tmp_path_factory) -> Path:
 def test_all_pictures(results, model, tmp_path, analyze, capfd):
     out = tmp_path / 'new/analysis'
     analyze(f'one={results}', f'two={results}', '--model', model, '--samples', 2, '--out', out)
-    assert f'wrote factors.png, side_by_side.png, stages.png, worst.png in {out}' in capfd.readouterr().out
+    printed = capfd.readouterr().out
+    assert f'wrote factors.png, side_by_side.png, stages.png, worst.png in {out}' in printed
+    assert '| category | sentences | one oIoU | one mIoU | two oIoU | two mIoU |' in printed
     sizes = {path.stem: Image.open(path).size for path in out.iterdir()}
     assert sizes['side_by_side'][0] == sizes['worst'][0] == 3 * 198
     assert sizes['stages'][0] == 5 * 198 + 12 and sizes['stages'][1] > 2 * 3 * 192
@@ -118,6 +120,7 @@ def test_bad_options(results, tmp_path, refused):
     out = ('--out', tmp_path / 'out')
     for count in (0, -1):
         assert refused(results, '--samples', count, *out) == f'--samples must be 1 or more; got {count}'
+    assert refused(results, '--categories', 0, *out) == '--categories must be 1 or more; got 0'
     assert refused(results, '--checkpoint', 'a.pth', *out).startswith('--checkpoint needs --model')
     assert refused(results, results, *out) == f"{results}: two of the same name, '{results.parent.name}'; " + (
         'give each one, as NAME=FILE'

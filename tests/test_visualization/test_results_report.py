@@ -8,7 +8,16 @@ import pycocotools.mask as coco_mask
 import pytest
 from PIL import Image
 
-from mgfe_ris.visualization import Response, draw_stages, factors, plot_factors, read_results, side_by_side, worst
+from mgfe_ris.visualization import (
+    Response,
+    category_table,
+    draw_stages,
+    factors,
+    plot_factors,
+    read_results,
+    side_by_side,
+    worst,
+)
 from mgfe_ris.visualization.draw import PREDICTION
 from mgfe_ris.visualization.feature_maps import heat, outlined
 from mgfe_ris.visualization.results_report import group, mean_and_error
@@ -286,3 +295,15 @@ def test_stages_stand_in_rows_of_v_of_f_and_of_its_change(monkeypatch):
     assert maps[4].max() == 0 and maps[5][2, 2] == 8 and maps[5].sum() == 8
     thirds = np.array_split(picture[:, :192], 3)
     assert [shares(part, PREDICTION) > 0 for part in thirds] == [False, False, True], 'its own prediction in each row'
+
+
+def test_iou_per_category(records):
+    assert category_table(dict(a=records)) == '', 'no line names one'
+    changed = dict(iou=0.3, intersection=3, union=10)
+    named = [dict(r, category=name) for r, name in zip(records, ('x|y', 'cup', 'dog'), strict=True)]
+    named += [dict(records[0], category='x|y', **changed), records[1]]
+    table = category_table(dict(a=named, b=named), most=2).splitlines()
+    assert table[0] == '| category | sentences | a oIoU | a mIoU | b oIoU | b mIoU |' and len(table) == 5
+    numbers = '| 33.3 | 60.0 '  # (1 + 3) / (2 + 10), and (0.9 + 0.3) / 2
+    assert table[2] == f'| x\\|y | 2 {numbers}{numbers}|'
+    assert table[3].startswith('| cup | 1 | 50.0 | 50.0 |') and table[4].startswith('| 1 others | 1 | 50.0 | 10.0 |')

@@ -1,5 +1,6 @@
 """Look at what a test wrote, as in figures 5 to 8 of the paper: models side by side, the worst failures, IoU over size
-of the target, length of the sentence and number of other objects, and what a model's stages make of a sentence.
+of the target, length of the sentence and number of other objects, and what a model's stages make of a sentence. Where
+the lines say the target's category, IoU per category is printed.
 
 Example: python tools/analysis_tools/analyze_results.py baseline=a/val.jsonl ours=b/val.jsonl --out analysis
 """
@@ -25,20 +26,23 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--model', help='folder or config of the last of them: draw its stages, too')
     parser.add_argument('--checkpoint', help='where --model is a config')
     parser.add_argument('--samples', type=int, default=6, help='to draw; default: 6')
+    parser.add_argument('--categories', type=int, default=20, help='to print, the most frequent ones; default: 20')
     parser.add_argument('--seed', type=int, default=0, help='of the samples that are drawn')
     parser.add_argument('--out', type=Path, default=Path('analysis'), help='folder; default: analysis')
     return parser.parse_args()
 
 
 def check(args: argparse.Namespace) -> None:
-    """Raises ValueError for options that cannot be meant."""
+    """Raises ValueError or OSError for options that cannot be meant."""
+    from mgfe_ris.output_files import require_folder
+
     if args.samples < 1:
         raise ValueError(f'--samples must be 1 or more; got {args.samples}')
+    if args.categories < 1:
+        raise ValueError(f'--categories must be 1 or more; got {args.categories}')
     if args.checkpoint and not args.model:
         raise ValueError('--checkpoint needs --model: the config that it was trained with')
-    there = next(path for path in (args.out, *args.out.absolute().parents) if path.exists())
-    if not there.is_dir():
-        raise ValueError(f'--out {args.out}: {there} is a file; name a folder')
+    require_folder('--out', args.out)
 
 
 def read(named: Sequence[str]) -> dict[str, list[Record]]:
@@ -95,7 +99,7 @@ def write(out: Path, results: Mapping[str, Sequence[Record]], pictures: Mapping[
 def main() -> None:
     args = parse_args()
     from mgfe_ris.apis import load_model, report_errors
-    from mgfe_ris.visualization import side_by_side, worst
+    from mgfe_ris.visualization import category_table, side_by_side, worst
 
     with report_errors():
         check(args)
@@ -106,6 +110,8 @@ def main() -> None:
         pictures = {'side_by_side': side_by_side(results, chosen), 'worst': worst(results, args.samples)}
         if model is not None:
             pictures['stages'] = stages(model, last, chosen)
+        if table := category_table(results, args.categories):
+            print(table)
         write(args.out, results, pictures)
 
 

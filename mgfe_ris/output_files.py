@@ -1,0 +1,43 @@
+"""Files that appear whole or not at all, in folders that are looked at before the work."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryFile
+
+
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[Path]:
+    """A path to write to; at the end, what was written takes the place of ``path``.
+
+    Behind an error, ``path`` is as it was. Missing folders are made.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f'.{path.name}.{os.getpid()}.part')  # several processes may write the same
+    try:
+        yield part
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def require_folder(option: str, folder: str | Path) -> None:
+    """Whether files can be written into a folder, which need not be there yet; nothing is made.
+
+    Raises:
+        ValueError: a file stands in its place, or in that of a folder above it.
+        OSError: nothing can be written there.
+    """
+    folder = Path(folder)
+    there = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    if not there.is_dir():
+        raise ValueError(f'{option} {folder}: {there} is a file; name a folder')
+    try:
+        # rather than the permissions, which say little about other users' disks, and of root nothing
+        with TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise OSError(f'{option} {folder}: nothing can be written to {there} ({error.strerror})') from error
