@@ -8,7 +8,8 @@ Examples:
 list.csv has the columns photo and text; list.jsonl, lines {"photo": "dog.jpg", "text": "the dog"}.
 
 OUT gets masks/NAME.png (0 and 255), overlays/NAME.png and results.jsonl, a line for each photo and sentence with its
-name, photo, sentence, box (left, top, right, bottom), area, confidence and rle, the mask as COCO's tools read it.
+name, photo, sentence, box (left, top, right, bottom), area, confidence, understood (false: the model
+knows no word of the sentence) and rle, the mask as COCO's tools read it.
 """
 
 import argparse
@@ -46,6 +47,14 @@ def main() -> None:
         jobs = read_jobs(args.source, args.text)
         model = args.model or 'work_dirs/quickstart'
         inferencer = RISInferencer(model, args.checkpoint, args.device, args.precision, args.batch_size)
+        asked = dict.fromkeys(sentence for job in jobs for sentence in job.sentences)
+        unknown = [sentence for sentence in asked if not inferencer.understands(sentence)]
+        if unknown:
+            print(
+                f'warning: {len(unknown)} of {len(asked)} sentences have no word that the model knows, the first is '
+                f'{unknown[0]!r}; their masks mean nothing ("understood": false in results.jsonl)',
+                file=sys.stderr,
+            )
         found = segment_jobs(inferencer, jobs, args.out, args.threshold)
     broken = []
     try:

@@ -107,9 +107,10 @@ def write_metrics(path: Path, args: argparse.Namespace, metrics: dict, asked: di
     from mgfe_ris.models.checkpoints import fingerprint
 
     model = unwrap(runner.model)
-    cut = model.data_preprocessor.tokenizer.num_truncated
+    tokenizer = model.data_preprocessor.tokenizer
+    sentences = dict(truncated_sentences=tokenizer.num_truncated, unknown_sentences=tokenizer.num_unknown)
     of = dict(config=args.config, checkpoint=args.checkpoint, weights=fingerprint(model.state_dict()))
-    report = dict(**of, metrics=metrics, **asked, truncated_sentences=cut)
+    report = dict(**of, metrics=metrics, **asked, **sentences)
     path.write_text(json.dumps(report, indent=2) + '\n')
     print(f'wrote {path}')
 

@@ -119,6 +119,14 @@ def test_a_photo_and_two_sentences(model_folder, photos, infer):
     ]
 
 
+def test_sentences_that_the_model_does_not_know(model_folder, photos, infer):
+    status, _, err = infer('photos/3.jpg', '--text', 'red ring', '左の丸', '😀', '--model', model_folder)
+    assert status == 0 and "warning: 2 of 3 sentences have no word that the model knows, the first is '左の丸'" in err
+    assert [line['understood'] for line in lines_of('results')] == [True, False, False]
+    status, _, err = infer('photos/3.jpg', '--text', 'red ring', '\u0301', '--model', model_folder, '--out', 'other')
+    assert status == 2 and 'has no character that the tokenizer keeps' in err and not Path('other').exists()
+
+
 def test_an_address(model_folder, photos, server, infer):
     status, *_ = infer(f'{server}/3.jpg?size=large', '--text', 'red ring', '--model', model_folder, '--out', 'a')
     assert status == 0
