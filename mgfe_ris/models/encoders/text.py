@@ -89,7 +89,7 @@ class HFTokenizer:
         return self._has_word(tokens)
 
     def _has_word(self, tokens: Sequence[int]) -> bool:
-        said = (token for token in tokens if token not in self._no_words)
+        said = [token for token in tokens if token not in self._no_words]
         return any(map(_is_word, self.tokenizer.convert_ids_to_tokens(said)))
 
     @cached_property
@@ -205,6 +205,49 @@ class HFTextEncoder(BaseModule):
                 raise ValueError(f'it is a {other}, but config says {ours}')
         return from_text(checkpoint)
 
+    @property
+    def out_channels(self) -> int:
+        """D, the width of a word."""
+        return self.model.config.hidden_size
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Ids that it has a row for."""
+        return self.model.get_input_embeddings().num_embeddings
+
+    @property
+    def padding(self) -> int | None:
+        """The id whose row is not trained, by which RoBERTa counts positions, too; None: CLIP has no such."""
+        return self.model.get_input_embeddings().padding_idx
+
+    @property
+    def max_tokens(self) -> int | None:
+        """Tokens that it has positions for; None: they are not limited, as where only distances count."""
+        for name, table in self.model.named_modules():
+            if isinstance(table, nn.Embedding) and name.endswith(('position_embedding', 'position_embeddings')):
+                # RoBERTa's first position is behind that of padding
+                return table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)
+        return None
+
+    def require_tokenizer(self, tokenizer: HFTokenizer) -> None:
+        """Raises a ValueError for weights that were trained with another tokenizer, as far as files here tell.
+
+        Only where the two are named apart; nothing is downloaded.
+        """
+        if self.pretrained is None or self.pretrained == tokenizer.pretrained:
+            return
+        own, given = _tokenizer_of(self.pretrained), tokenizer.tokenizer
+        # all of CLIP's were trained with pairs of bytes; BERT and RoBERTa exist with tokenizers of any kind
+        bytes_wanted = own is None and self.model.config.model_type == 'clip_text_model'
+        pieces = getattr(given, 'backend_tokenizer', None)
+        wrong = bytes_wanted and pieces is not None and type(pieces.model).__name__ != 'BPE'
+        if wrong or (own is not None and own.get_vocab() != given.get_vocab()):
+            raise ValueError(
+                f'text_encoder.pretrained={self.pretrained!r} was trained with another tokenizer than '
+                f'data_preprocessor.tokenizer.pretrained={tokenizer.pretrained!r} ({type(given).__name__}, '
+                f'{len(given)} entries): its ids mean other words. Name the same source for both'
+            )
+
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """ids (B, T), mask (B, T) -> words (B, T, D). What stands at padded places has no meaning."""
         if self.model.config.model_type in ('bert', 'roberta'):
@@ -227,6 +270,14 @@ def _layers(model: transformers.PreTrainedModel) -> nn.ModuleList:
 
 def _config_of(pretrained: str) -> transformers.PretrainedConfig:
     return _of_text(_from_hub(transformers.AutoConfig, pretrained, 'text_encoder.pretrained'))
+
+
+def _tokenizer_of(pretrained: str) -> Any:
+    """What lies beside the weights on this machine, or None."""
+    try:
+        return transformers.AutoTokenizer.from_pretrained(pretrained, trust_remote_code=False, local_files_only=True)
+    except Exception:  # of a dozen kinds: there is none, or none that can be read, and nothing to compare
+        return None
 
 
 def _of_text(config: transformers.PretrainedConfig) -> transformers.PretrainedConfig:
