@@ -47,7 +47,7 @@ def plot_curves(work_dir: str | Path, out: str | Path) -> None:
     _draw(loss, training, 'step', _keys(training, lambda key: 'loss' in key.lower()), title='Training loss')
     _draw(metric, validation, 'x', percentages, marker='o', title='Validation', xlabel=counted, ylabel='%')
     _draw(rate, training, 'step', _keys(training, _is_rate), title='Learning rate')
-    metric.set_ylim(0, max(100, metric.dataLim.ymax))
+    metric.set_ylim(0, max(100, *(row[key] for row in validation for key in percentages if key in row), 0))
     for axes, key in zip(rest, others, strict=False):
         _draw(axes, validation, 'x', [key], marker='o', title=f'Validation: {key}', xlabel=counted)
     for axes in (metric, *rest):
