@@ -63,7 +63,8 @@ class DeferredInfoHook(RuntimeInfoHook):
 
 @HOOKS.register_module()
 class EpochSummaryHook(Hook):
-    """One line per epoch: mean loss, learning rate, samples per second, memory and time left.
+    """One line per epoch: mean loss, learning rate, samples per second, memory and time left; and at the end of a
+    training or test, how many sentences had no word that the tokenizer knows, if some had none.
 
     Memory is the peak of the process: on CUDA what torch allocated, else the resident set.
     """
@@ -93,6 +94,14 @@ class EpochSummaryHook(Hook):
             f'{self._samples / (now - self._epoch_start):.0f} samples/s  '
             f'memory {_peak_memory() / 2**30:.1f} GiB  left {timedelta(seconds=round(left))}'
         )
+
+    def after_train(self, runner: Runner) -> None:
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        tokenizer = getattr(model.data_preprocessor, 'tokenizer', None)
+        if unknown := getattr(tokenizer, 'num_unknown', 0):
+            runner.logger.warning(f'{unknown} of the sentences that were read had no word that the tokenizer knows')
+
+    after_test = after_train
 
 
 @HOOKS.register_module()

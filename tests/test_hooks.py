@@ -50,6 +50,19 @@ def run_epochs(
     return lines
 
 
+@pytest.mark.parametrize(
+    ('unknown', 'said'), [(0, []), (12, ['12 of the sentences that were read had no word that the'])]
+)
+@pytest.mark.parametrize('end', ['after_train', 'after_test'])
+def test_sentences_that_say_nothing_are_counted_at_the_end(unknown, said, end):
+    lines: list[str] = []
+    tokenizer = SimpleNamespace(num_unknown=unknown)
+    model = SimpleNamespace(data_preprocessor=SimpleNamespace(tokenizer=tokenizer))
+    getattr(EpochSummaryHook(), end)(SimpleNamespace(model=model, logger=SimpleNamespace(warning=lines.append)))
+    assert [line[:53] for line in lines] == [line[:53] for line in said]
+    getattr(EpochSummaryHook(), end)(SimpleNamespace(model=SimpleNamespace(data_preprocessor=None)))
+
+
 FORM = re.compile(
     r'epoch (\d+)/(\d+)  loss ([\d.]+)  lr ([\d.e+-]+)  ([\d.]+) samples/s  memory ([\d.]+) GiB  left ([\d:]+)'
 )

@@ -98,6 +98,13 @@ def test_in_python(here):
     ]
 
 
+def test_what_replaces_the_calls_of_mmseg(here):
+    (code,) = blocks(section('## Original OpenMMLab packages'), 'python')
+    names: dict = {}
+    exec(code, names)
+    assert names['result'].mask.shape == (320, 320) and names['inferencer'].model is names['model']
+
+
 def test_on_the_command_line(here, monkeypatch):
     typed = commands(section('### On the command line'))
     for words in typed:

@@ -2,13 +2,15 @@
 
 Examples:
     python tools/infer.py photo.jpg --text "the dog on the left"
-    python tools/infer.py photos/ --text "the dog" "the ball" --model FOLDER --out found
+    python tools/infer.py photos/ a.jpg b.jpg --text "the dog" "the ball" --model FOLDER --out found
     python tools/infer.py list.csv --model FOLDER --out found
 
-list.csv has the columns photo and text; list.jsonl, lines {"photo": "dog.jpg", "text": "the dog"}.
+list.csv has the columns photo and text (or image and sentence), between commas, semicolons or tabs; list.jsonl, lines
+{"photo": "dog.jpg", "text": "the dog"}.
 
 OUT gets masks/NAME.png (0 and 255), overlays/NAME.png and results.jsonl, a line for each photo and sentence with its
-name, photo, sentence, box (left, top, right, bottom), area, confidence and rle, the mask as COCO's tools read it.
+name, photo, sentence, box (left, top, right, bottom), area, confidence, understood (false: the model knows no word of
+the sentence) and rle, the mask as COCO's tools read it.
 """
 
 import argparse
@@ -17,7 +19,7 @@ import sys
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('source', help='photo, its http address, folder of photos, .csv or .jsonl')
+    parser.add_argument('source', nargs='+', help='photo, its http address, folder of photos, .csv or .jsonl')
     parser.add_argument('--text', nargs='+', action='extend', default=[], help='which object is meant; one or several')
     parser.add_argument('--model', help='folder, checkpoint, config or its name; default: work_dirs/quickstart')
     parser.add_argument('--checkpoint', help='weights, where --model is a config')
@@ -28,7 +30,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--batch-size', type=int, default=16, help='sentences computed at once; default: 16')
     args = parser.parse_args()
     for name, value in vars(args).items():
-        if value == '':  # as of a variable of the shell that is not set; Path('') is the current folder
+        if value == '' or value == [
+            ''
+        ]:  # as of a variable of the shell that is not set; Path('') is the current folder
             parser.error(f'{name} is empty')
     if args.checkpoint and not args.model:
         parser.error('--checkpoint is for a --model that is a config; a checkpoint beside its config is a --model')
@@ -46,6 +50,14 @@ def main() -> None:
         jobs = read_jobs(args.source, args.text)
         model = args.model or 'work_dirs/quickstart'
         inferencer = RISInferencer(model, args.checkpoint, args.device, args.precision, args.batch_size)
+        asked = dict.fromkeys(sentence for job in jobs for sentence in job.sentences)
+        unknown = [sentence for sentence in asked if not inferencer.understands(sentence)]
+        if unknown:
+            print(
+                f'warning: {len(unknown)} of {len(asked)} sentences have no word that the model knows, the first is '
+                f'{unknown[0]!r}; their masks mean nothing ("understood": false in results.jsonl)',
+                file=sys.stderr,
+            )
         found = segment_jobs(inferencer, jobs, args.out, args.threshold)
     broken = []
     try:

@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 # What takes seconds is imported inside the functions: --help and wrong options need not wait for it
 if TYPE_CHECKING:
@@ -176,14 +176,19 @@ def write_metrics(path: Path, args: argparse.Namespace, metrics: dict, asked: di
     from mgfe_ris.output_files import whole_file
 
     model = unwrap(runner.model)
-    readings = 2 if args.tta else 1  # with left and right exchanged, a sentence is as long
-    cut = model.data_preprocessor.tokenizer.num_truncated // readings
-    of = dict(config=args.config, checkpoint=args.checkpoint, weights=fingerprint(model.state_dict()))
-    report = dict(**of, metrics=metrics, **asked, truncated_sentences=cut, tta='flip' if args.tta else None)
-    by_category = {name: metric.by_category for name, metric in _our_metrics(runner) if metric.by_category}
+    report = dict(
+        config=args.config,
+        checkpoint=args.checkpoint,
+        weights=fingerprint(model.state_dict()),
+        metrics=metrics,
+        **asked,
+        **_sentences(model, readings=2 if args.tta else 1),
+        tta='flip' if args.tta else None,
+    )
+    if by_category := {name: metric.by_category for name, metric in _our_metrics(runner) if metric.by_category}:
+        report['by_category'] = by_category
     lines = [str(Path(metric.per_sample, name)) for _, metric in _our_metrics(runner) for name in metric.written]
     folders = dict(pictures=args.show_dir, logits=args.save_logits)
-    report |= dict(by_category=by_category) if by_category else {}
     report['written'] = dict(files=lines, **{what: str(folder) for what, folder in folders.items() if folder})
     text = json.dumps(report, indent=2, default=float) + '\n'  # some of mmseg's metrics are numpy's
     try:
@@ -193,6 +198,13 @@ def write_metrics(path: Path, args: argparse.Namespace, metrics: dict, asked: di
         print(text)  # for they may have taken hours
         raise
     print('\n'.join(f'wrote {name}' for name in (*lines, path)))
+
+
+def _sentences(model: Any, readings: int) -> dict[str, int]:
+    """How many were cut, and of how many no word is known; each was read so many times."""
+    tokenizer = model.data_preprocessor.tokenizer
+    counts = dict(truncated_sentences=tokenizer.num_truncated, unknown_sentences=tokenizer.num_unknown)
+    return {name: count // readings for name, count in counts.items()}
 
 
 def _our_metrics(runner: Runner) -> list[tuple[str, RefSegMetric]]:

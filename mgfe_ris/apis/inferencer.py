@@ -16,6 +16,7 @@ from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
 from torch import nn
 
+from ..datasets.readers import is_blank
 from ..models.checkpoints import fingerprint
 from ..structures import SegDataSample
 from .model import load_trained
@@ -103,7 +104,7 @@ class RISInferencer:
 
         Raises:
             FileNotFoundError: no such photo.
-            ValueError: not a photo, an empty or endless sentence, lists that do not go together.
+            ValueError: not a photo, an empty, unreadable or endless sentence, lists that do not go together.
         """
         jobs = _pair(photos, sentences)
         for _, asked in jobs:
@@ -156,6 +157,14 @@ class RISInferencer:
         prepared = self._prepare(photo, sentences, bgr)
         return dict(inputs=prepared.inputs, data_samples=prepared.samples)
 
+    def understands(self, sentence: str) -> bool:
+        """Whether the tokenizer knows a word of it; if not, a mask has nothing to do with the sentence.
+
+        Raises:
+            ValueError: a sentence of characters that the tokenizer leaves out.
+        """
+        return self.model.data_preprocessor.tokenizer.knows(sentence)
+
     def fingerprint(self) -> str:
         """Of the weights: the same for models that compute the same."""
         exported = isinstance(self.model, OnnxSegmentor)
@@ -169,6 +178,7 @@ class RISInferencer:
 
     def _prepare(self, photo: Photo, sentences: str | Sequence[str], bgr: bool) -> '_Prepared':
         texts = check_sentences(sentences)
+        understood = [self.understands(text) for text in texts]
         source = open_photo(photo, bgr, self.max_pixels)
         # its own for each photo: what a transform keeps of a file may be out of date when the file comes again
         pipeline = Compose(self.model.cfg.test_dataloader.dataset.pipeline)
@@ -176,7 +186,7 @@ class RISInferencer:
             info: dict = dict(img_path=str(source))
         else:
             info = dict(img_path='', img=np.ascontiguousarray(source[..., ::-1]))
-        prepared = _Prepared(source, texts, [], [])
+        prepared = _Prepared(source, texts, understood, [], [])
         for i, text in enumerate(texts):
             packed = pipeline(dict(**info, sentences=[text], sent_ids=[i]))
             prepared.add(packed['inputs'], packed['data_samples'])
@@ -197,7 +207,8 @@ class RISInferencer:
                 tested += self.model.test_step(dict(inputs=inputs[part], data_samples=samples[part]))
         rest = iter(tested)
         for prepared in group:
-            yield [_result(prepared.source, text, next(rest), threshold) for text in prepared.texts]
+            asked = zip(prepared.texts, prepared.understood, strict=True)
+            yield [_result(prepared.source, text, known, next(rest), threshold) for text, known in asked]
 
     def _autocast(self) -> AbstractContextManager:
         if self.precision == 'fp32':
@@ -246,7 +257,7 @@ def check_sentences(sentences: str | Sequence[str]) -> list[str]:
 def _check_sentence(text: Any) -> None:
     if not isinstance(text, str):
         raise ValueError(f'a sentence must be text; got {type(text).__name__}')
-    if not text.strip():
+    if is_blank(text):
         raise ValueError('the sentence is empty: say which object is meant')
     if (words := len(text.split())) > MAX_WORDS:
         raise ValueError(f'a sentence of {words} words; say it in at most {MAX_WORDS}: {text[:60]!r}...')
@@ -262,6 +273,7 @@ def _check_sentence(text: Any) -> None:
 class _Prepared:
     source: Path | np.ndarray
     texts: list[str]
+    understood: list[bool]
     inputs: list[torch.Tensor]
     samples: list[SegDataSample]
 
@@ -274,14 +286,14 @@ class _Prepared:
 
 
 @torch.inference_mode()
-def _result(source: Path | np.ndarray, text: str, sample: Any, threshold: float) -> RISResult:
+def _result(source: Path | np.ndarray, text: str, understood: bool, sample: Any, threshold: float) -> RISResult:
     """As :class:`RefSegMetric` has it at the photo's size: logits are resized, then compared."""
     logits = sample.seg_logits.data[None].float()
     logits = F.interpolate(logits, sample.ori_shape[:2], mode='bilinear', align_corners=False)[0]
     difference = logits[1] - logits[0]
     # not of the score: rounded to 0.5 that would not tell which is larger
     mask = difference > math.log(threshold / (1 - threshold))
-    return RISResult(source, text, difference.sigmoid().cpu().numpy(), mask.cpu().numpy())
+    return RISResult(source, text, difference.sigmoid().cpu().numpy(), mask.cpu().numpy(), understood)
 
 
 def _pair(photos: Any, sentences: Any) -> list[tuple[Photo, str | Sequence[str]]]:

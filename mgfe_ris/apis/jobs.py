@@ -1,10 +1,11 @@
 """What to segment: photos and sentences, from files."""
 
 import csv
+import io
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
@@ -15,6 +16,11 @@ from .photos import decode_photo, is_address, open_photo
 SUFFIXES = ('.bmp', '.gif', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 RESULTS, SETTINGS = 'results.jsonl', 'settings.json'
 """By which results of ours are told from photos."""
+COLUMNS = {
+    'photo': ('photo', 'image', 'file_name', 'filename', 'image_path'),
+    'text': ('text', 'sentence', 'sentences', 'expression', 'caption'),
+}
+"""Names of the columns of a list, in any case; of several, the first."""
 
 
 @dataclass(frozen=True)
@@ -26,26 +32,40 @@ class Job:
     name: str
 
 
-def read_jobs(source: str | Path, sentences: Sequence[str] = ()) -> list[Job]:
+def read_jobs(source: str | Path | Sequence[str | Path], sentences: Sequence[str] = ()) -> list[Job]:
     """What to segment, checked as far as that goes without opening all the photos; one alone is decoded.
 
     Args:
-        source: a photo; its ``http(s)`` address; a folder of photos, with those in its folders; or a ``.csv`` or
+        source: a photo; its ``http(s)`` address; a folder of photos, with those in its folders; a ``.csv`` or
             ``.jsonl`` with a ``photo`` (relative to that file, if not absolute) and a ``text`` in each line; in JSON
-            a list of them, too.
+            a list of them, too; or several of these. Columns may have other names, see :data:`COLUMNS`, and be parted
+            by semicolons or tabs; a csv without a header has photo and text.
         sentences: about every photo; none for files, which bring theirs.
 
     Returns:
-        a job for each photo, named by its whole path, or address.
+        a job for each photo, once, named by its whole path, or address.
 
     Raises:
         FileNotFoundError: no such source, or no photo in the folder.
         ValueError: not a photo, no or wrong sentences, or a line of a file that is wrong: it is named.
     """
+    sources = [source] if isinstance(source, (str, Path)) else list(source)
+    if not sources:
+        raise ValueError('no source; name a photo, its address, a folder, a .csv or .jsonl')
+    found: dict[str, Job] = {}
+    for one in sources:
+        for job in _jobs_of(one, sentences, alone=len(sources) == 1):
+            before = found.get(job.photo)
+            texts = dict.fromkeys([*before.sentences, *job.sentences]) if before else job.sentences
+            found[job.photo] = replace(before or job, sentences=tuple(texts))
+    return list(found.values())
+
+
+def _jobs_of(source: str | Path, sentences: Sequence[str], alone: bool) -> list[Job]:
     if not str(source):  # Path('') is the current folder
         raise ValueError('the source is empty; name a photo, its address, a folder, a .csv or .jsonl')
-    path, alone = Path(source), str(source)
-    if path.suffix.lower() in ('.csv', '.jsonl') and not (path.is_dir() or is_address(alone)):
+    path, name = Path(source), str(source)
+    if path.suffix.lower() in ('.csv', '.jsonl') and not (path.is_dir() or is_address(name)):
         if sentences:
             raise ValueError(f'{source} brings its sentences; leave --text away')
         return _read_rows(path)
@@ -57,9 +77,11 @@ def read_jobs(source: str | Path, sentences: Sequence[str] = ()) -> list[Job]:
         if not photos:
             raise FileNotFoundError(f'{source}: no photo in this folder; photos are {", ".join(SUFFIXES)}')
         return [Job(os.path.abspath(p), texts, str(p.relative_to(path).parent / _name(str(p)))) for p in photos]
-    job = Job(_whole(alone), texts, _name(alone))
-    if isinstance(opened := open_photo(alone), Path):
-        decode_photo(opened.read_bytes(), alone)
+    job = Job(_whole(name), texts, _name(name))
+    # of many, the headers are enough: what is broken behind them is listed at the end
+    opened = open_photo(name) if alone or not is_address(name) else None
+    if alone and isinstance(opened, Path):
+        decode_photo(opened.read_bytes(), name)
     return [job]
 
 
@@ -81,8 +103,11 @@ def _raise(error: OSError) -> NoReturn:
 
 
 def _whole(photo: str, folder: str | Path = '') -> str:
-    """The same for the same photo, wherever the command is run."""
-    return photo if is_address(photo) else os.path.abspath(Path(folder, photo))
+    """The same for the same photo, wherever the command is run; a name that Windows wrote is read, too."""
+    if is_address(photo):
+        return photo
+    turned = Path(folder, photo.replace('\\', '/'))
+    return os.path.abspath(turned if turned.is_file() and not Path(folder, photo).is_file() else Path(folder, photo))
 
 
 def _name(photo: str) -> str:
@@ -115,15 +140,24 @@ def _read_rows(path: Path) -> list[Job]:
 
 def _check_row(row: Any) -> tuple[str, list[str]]:
     columns = list(row) if isinstance(row, dict) else []
-    if not {'photo', 'text'} <= set(columns):
+    names = _columns_of(columns)
+    if not names:
         raise ValueError(f'expected photo and text, got {columns or row!r}')
+    photo, text = (row[name] for name in names)
     if None in columns:  # as csv calls what is behind the last column
         raise ValueError('more cells than columns; a text with a comma needs quotes: "the dog, left"')
-    if not isinstance(row['photo'], str) or not row['photo'].strip():
+    if not isinstance(photo, str) or not photo.strip():
         raise ValueError('the photo is empty')
-    if not isinstance(row['text'], (str, list)):
+    if not isinstance(text, (str, list)):
         raise ValueError('the text is missing')
-    return row['photo'], check_sentences(row['text'])
+    return photo, check_sentences(text)
+
+
+def _columns_of(columns: Sequence[Any]) -> list[Any]:
+    """Those of photo and text; empty if one is missing."""
+    known = {str(column).strip().lower(): column for column in reversed(columns)}
+    found = [next((known[name] for name in names if name in known), None) for names in COLUMNS.values()]
+    return [] if None in found else found
 
 
 def _rows_of(path: Path) -> Iterator[tuple[int, Any]]:
@@ -131,7 +165,7 @@ def _rows_of(path: Path) -> Iterator[tuple[int, Any]]:
     try:
         with open(path, newline='', encoding='utf-8-sig') as file:
             if path.suffix.lower() == '.csv':
-                reader = csv.DictReader(file, skipinitialspace=True, strict=True)
+                reader = _csv_reader(file.read(), path.parent)
                 for row in reader:
                     yield reader.line_num, row
             else:
@@ -140,6 +174,22 @@ def _rows_of(path: Path) -> Iterator[tuple[int, Any]]:
         raise ValueError(f'{path}: not a text in UTF-8 ({error})') from error
     except csv.Error as error:
         raise ValueError(f'{path}, line {reader.reader.line_num}: no CSV ({error})') from error
+
+
+def _csv_reader(text: str, folder: Path) -> csv.DictReader:
+    """By the delimiter by which its first line names photo and text, or has a photo that is there and a text."""
+    form: dict = dict(skipinitialspace=True, strict=True)
+    for delimiter in ',;\t':
+        rows = csv.reader(io.StringIO(text, newline=''), delimiter=delimiter, skipinitialspace=True)
+        try:
+            first = next(filter(None, rows), [])
+        except csv.Error:  # it comes again below, where its line is named
+            continue
+        headless = len(first) > 1 and (is_address(first[0]) or Path(_whole(first[0], folder)).is_file())
+        if headless or _columns_of(first):
+            names = list(COLUMNS) if headless else None
+            return csv.DictReader(io.StringIO(text, newline=''), names, delimiter=delimiter, **form)
+    return csv.DictReader(io.StringIO(text, newline=''), **form)
 
 
 def _parse(line: str, path: Path, number: int) -> Any:

@@ -23,15 +23,18 @@ class RISResult:
         sentence: which object was meant.
         score: (H, W) float32, the probability of each pixel to belong to the object.
         mask: (H, W) bool, where the score is above the threshold.
+        understood: False: the model's tokenizer knows no word of the sentence, which the mask then does not answer.
     """
 
     photo: Path | np.ndarray
     sentence: str
     score: np.ndarray
     mask: np.ndarray
+    understood: bool = True
 
     def __repr__(self) -> str:
         numbers = f'box={self.box}, area={self.area}, confidence={self.confidence:.3f}'
+        numbers += '' if self.understood else ', understood=False'
         return f'RISResult(sentence={self.sentence!r}, {numbers})'
 
     @cached_property
@@ -74,6 +77,7 @@ class RISResult:
             'box': self.box,
             'area': self.area,
             'confidence': round(self.confidence, 4),
+            'understood': self.understood,
             'rle': self.rle,
         }
 

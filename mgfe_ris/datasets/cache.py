@@ -13,7 +13,7 @@ from pathlib import Path
 from .index import SharedIndex, write_index
 from .readers import Record
 
-_FORM = 2  # of the columns; another number makes every file be read anew
+_FORM = 3  # of the columns; another number makes every file be read anew
 _UNUSED_DAYS, _UNFINISHED_DAYS = 60, 1
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from .masks import check_parts, is_empty
-from .readers import Record, pack_parts, unpack_parts
+from .readers import Record, is_blank, pack_parts, unpack_parts
 
 _NUMBERS = ('img_id', 'height', 'width', 'photo', 'ref_id', 'split', 'sent_id', 'sentence_end')
 _TEXTS = dict(names='name_end', where='where_end', masks='mask_end', raw='raw_end', sent='sent_end')
@@ -170,7 +170,7 @@ class _Writer:
         for item in record.sentences:
             self.numbers['sent_id'].append(item.sent_id)
             for key, text in (('raw', item.raw), ('sent', item.sent)):
-                self._text(key, text.encode('utf-8', 'replace') if text.strip() else b'')
+                self._text(key, b'' if is_blank(text) else text.encode('utf-8', 'replace'))
         self.numbers['sentence_end'].append(len(self.numbers['sent_id']))
 
     def _photo(self, record: Record, place: str) -> int:

@@ -6,6 +6,7 @@ No torch here, and no trust: the files come from mirrors of dead links.
 import json
 import marshal
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
@@ -136,6 +137,11 @@ def read_rows(*paths: str | Path) -> Iterator[Record]:
 def cleaned(raw: str) -> str:
     """As RefCOCO's ``sent`` is made of its ``raw``: lower case, without punctuation."""
     return ' '.join(re.sub(r'[^\w\s]', ' ', raw.lower()).split())
+
+
+def is_blank(text: str) -> bool:
+    """Whether nothing of it is seen: white space, control letters, letters of no width."""
+    return all(unicodedata.category(letter) in ('Cc', 'Cf', 'Zl', 'Zp', 'Zs') for letter in text)
 
 
 def check_name(name: Any) -> str:

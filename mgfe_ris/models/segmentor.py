@@ -12,6 +12,7 @@ from mmseg.registry import MODELS
 from torch import Tensor
 
 from ..structures import SegDataSample, resize_logits
+from .fit import check_channels, check_text
 
 
 @MODELS.register_module()
@@ -31,6 +32,9 @@ class ReferringSegmentor(BaseModel):
         channels_last: lay the weights out so that convolutions run channels-last; what is faster, the device decides.
         compile: True, or the options of ``torch.compile``: :meth:`segment` becomes one graph per size of photos, in
             training and in tests. mmengine's own field of this name compiles training steps, anew for other sentences.
+
+    Raises:
+        ValueError: parts that do not fit one another, see :mod:`mgfe_ris.models.fit`.
     """
 
     def __init__(
@@ -49,6 +53,9 @@ class ReferringSegmentor(BaseModel):
         super().__init__(MODELS.build(data_preprocessor), init_cfg)
         self.text_encoder = MODELS.build(text_encoder)
         self.encoder = MODELS.build(encoder)
+        if hasattr(self.data_preprocessor, 'tokenizer'):
+            check_text(self.data_preprocessor.tokenizer, self.text_encoder, neck)
+        check_channels(self.encoder, neck, decode_head)
         self.neck = MODELS.build(neck)
         self.decode_head = MODELS.build(decode_head)
         self.loss_function = MODELS.build(loss)

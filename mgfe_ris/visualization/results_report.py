@@ -23,6 +23,9 @@ _TYPES |= dict(iou=(int, float), pred=(dict,), truth=(dict,))
 def read_results(path: str | Path) -> list[Record]:
     """The lines of ``<split>.jsonl``.
 
+    A test names photos from the folder that it ran in: one that is not found from the current folder is looked for from
+    those above the file, and ``img_path`` says where it is.
+
     Raises:
         FileNotFoundError: no such file.
         ValueError: no line in it, or one that no test wrote; file and line are named.
@@ -35,7 +38,15 @@ def read_results(path: str | Path) -> list[Record]:
         raise ValueError(f'{path}: no samples')
     # not splitlines(): a sentence may hold what it takes for the end of a line, as U+2028
     lines = text.removesuffix('\n').split('\n')
-    return [_record(line, f'{path}, line {number}') for number, line in enumerate(lines, 1)]
+    records = [_record(line, f'{path}, line {number}') for number, line in enumerate(lines, 1)]
+    return [{**record, 'img_path': _photo_of(record['img_path'], Path(path))} for record in records]
+
+
+def _photo_of(img_path: str, results: Path) -> str:
+    if Path(img_path).is_file():
+        return img_path
+    places = (place / img_path for place in results.resolve().parents)
+    return next((str(place) for place in places if place.is_file()), img_path)
 
 
 def _record(line: str, place: str) -> Record:

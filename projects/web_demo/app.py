@@ -145,6 +145,8 @@ def legend(results: list[RISResult], masks: list[np.ndarray], note: str) -> str:
     rows = []
     for i, (result, mask, colour) in enumerate(zip(results, masks, PALETTE, strict=False), 1):
         sentence = html.escape(result.sentence)
+        if not result.understood:
+            sentence += '<br><em>The model knows no word of this sentence: the mask means nothing.</em>'
         score = f'{result.score[mask].mean():.2f}' if mask.any() else '-'
         rows.append(
             f'<tr><td>{i}</td><td><i style="background: rgb{colour}"></i></td><td class="sentence">{sentence}</td>'

@@ -616,6 +616,8 @@ def test_a_stream_gives_what_single_calls_give(inferencer, tmp_path):
     [
         ('', 'the sentence is empty: say which object is meant'),
         (' \t\n', 'the sentence is empty'),
+        ('\u200b\u2060', 'the sentence is empty'),
+        ('\u0007', 'the sentence is empty'),
         (['red ring', ' '], 'the sentence is empty'),
         ([], 'no sentence: say which object is meant'),
         ('ring ' * 10_000, "a sentence of 10000 words; say it in at most 200: 'ring ring"),
@@ -640,9 +642,19 @@ def test_the_longest_sentence(inferencer):
     assert inferencer(RGB, ' '.join(['ring'] * 200)).mask.shape == RGB.shape[:2]
 
 
-@pytest.mark.parametrize('sentence', ['\u200b', 'a\x00b', '\u202e', '🦊', '左の赤い丸', '?' * 50])
-def test_odd_sentences_pass(inferencer, sentence):
-    assert inferencer(RGB, sentence).sentence == sentence
+@pytest.mark.parametrize(
+    ('sentence', 'understood'), [('a\x00b', True), ('🦊', False), ('左の丸', False), ('?' * 50, False)]
+)
+def test_odd_sentences_pass_and_are_marked(inferencer, sentence, understood):
+    result, other = inferencer(RGB, [sentence, 'red ring'])
+    assert (result.sentence, result.understood) == (sentence, understood) and other.understood
+    assert ('understood=False' in repr(result)) != understood
+
+
+@pytest.mark.parametrize('sentence', ['\u0301', '\ufe0f'])
+def test_a_sentence_of_what_the_tokenizer_leaves_out(inferencer, sentence):
+    with pytest.raises(ValueError, match='has no character that the tokenizer keeps; say it in words'):
+        inferencer(RGB, ['red ring', sentence])
 
 
 @pytest.mark.parametrize(

@@ -104,11 +104,61 @@ def test_json_lines(tmp_path):
     ]
 
 
+@pytest.mark.parametrize('delimiter', [',', ';', '\t'])
+@pytest.mark.parametrize('header', ['Photo,Text', 'IMAGE,id,Sentence', 'file_name,caption', ' text ,photo', None])
+def test_csv_of_other_programs(tmp_path, delimiter, header):
+    touch(tmp_path / 'a.jpg')
+    text = '"the dog, left; or\tright"'
+    row = [text, 'a.jpg'] if header and header.startswith(' text') else ['a.jpg', text]
+    row = [row[0], '7', row[1]] if header and 'id' in header else row
+    lines = [delimiter.join(row)] if header is None else [header.replace(',', delimiter), delimiter.join(row)]
+    (tmp_path / 'list.csv').write_text('\ufeff' + '\n'.join(lines) + '\n', encoding='utf-8')
+    assert read_jobs(tmp_path / 'list.csv') == [Job(str(tmp_path / 'a.jpg'), ('the dog, left; or\tright',), 'a')]
+
+
+def test_a_headless_text_with_a_comma_is_named(tmp_path):
+    touch(tmp_path / 'a.jpg')
+    (tmp_path / 'list.csv').write_text('a.jpg,the dog, left\n')
+    with pytest.raises(ValueError, match=r'list\.csv, line 1: more cells than columns; a text with a comma'):
+        read_jobs(tmp_path / 'list.csv')
+
+
+def test_names_that_windows_wrote(tmp_path):
+    touch(tmp_path / 'sub/a.jpg', tmp_path / 'sub/b.jpg', tmp_path / 'sub\\b.jpg')
+    (tmp_path / 'list.csv').write_text('photo,text\nsub\\a.jpg,dog\nsub\\b.jpg,cat\nsub\\c.jpg,cow\n')
+    photos = [job.photo for job in read_jobs(tmp_path / 'list.csv')]
+    assert photos == [str(tmp_path / name) for name in ('sub/a.jpg', 'sub\\b.jpg', 'sub\\c.jpg')], 'as it is, if there'
+
+
+def test_rows_of_a_data_set(tmp_path):
+    (tmp_path / 'train.jsonl').write_text(json.dumps({'image': 'a.jpg', 'sentences': ['dog', 'cat'], 'mask': None}))
+    assert read_jobs(tmp_path / 'train.jsonl') == [Job(str(tmp_path / 'a.jpg'), ('dog', 'cat'), 'a')]
+
+
+def test_several_sources(tmp_path, drawn):
+    touch(tmp_path / 'folder/dog.jpg', tmp_path / 'folder/cat.jpg')
+    jobs = read_jobs([drawn[0], tmp_path / 'folder', str(drawn[1]), drawn[0], 'http://host/x.jpg'], ['a'])
+    expected = [drawn[0], tmp_path / 'folder/cat.jpg', tmp_path / 'folder/dog.jpg', drawn[1], 'http://host/x.jpg']
+    assert [job.photo for job in jobs] == [str(photo) for photo in expected]
+    assert {job.sentences for job in jobs} == {('a',)}
+    for name, text in (('one', 'left'), ('two', 'right')):
+        (tmp_path / f'{name}.csv').write_text(f'photo,text\na.jpg,{text}\n')
+    lists = read_jobs([tmp_path / 'one.csv', tmp_path / 'two.csv'])
+    assert lists == [Job(str(tmp_path / 'a.jpg'), ('left', 'right'), 'a')]
+    for sources, message in (([drawn[0], tmp_path / 'gone.jpg'], 'gone.jpg: no such photo'), ([], 'no source')):
+        with pytest.raises((FileNotFoundError, ValueError), match=message):
+            read_jobs(sources, ['a'])
+
+
 WRONG_ROWS = {
+    'endless.csv': (b'x' * 200_000, r'line 1: no CSV \(field larger'),
     'empty.csv': (b'', 'no line with a photo and a text'),
     'only_a_header.csv': (b'photo,text\n', 'no line with a photo and a text'),
     'empty.jsonl': (b'\n\n', 'no line with a photo and a text'),
-    'column.csv': (b'photo;text\na.jpg;dog\n', r"line 2: expected photo and text, got \['photo;text'\]"),
+    'column.csv': (b'photo|text\na.jpg|dog\n', r"line 2: expected photo and text, got \['photo\|text'\]"),
+    'other.csv': (b'photo;note\na.jpg;dog\n', r"line 2: expected photo and text, got \['photo;note'\]"),
+    'long_semicolon.csv': (b'photo;text\na.jpg;the dog; left\n', 'line 2: more cells than columns'),
+    'headless.csv': (b'a.jpg,dog\nb.jpg,cat\n', r"line 2: expected photo and text, got \['a.jpg', 'dog'\]"),
     'short.csv': (b'photo,text\na.jpg,dog\nb.jpg\n', 'line 3: the text is missing'),
     'long.csv': (b'photo,text\na.jpg,the dog, left\n', 'line 2: more cells than columns; a text with a comma'),
     'blank.csv': (b'photo,text\na.jpg, \n', 'line 2: the sentence is empty'),

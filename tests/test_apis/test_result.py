@@ -76,7 +76,7 @@ def test_a_sure_score_over_many_pixels_is_1():
 def test_a_line_of_json(name, tmp_path):
     result = result_of(MASKS[name], tmp_path / 'dogs.png')
     line = json.loads(json.dumps(result.to_json()))
-    assert line.keys() == {'photo', 'sentence', 'box', 'area', 'confidence', 'rle'}
+    assert line.keys() == {'photo', 'sentence', 'box', 'area', 'confidence', 'understood', 'rle'}
     assert line['photo'] == str(tmp_path / 'dogs.png') and line['sentence'] == 'left dog'
     assert line['box'] == (result.box and list(result.box)) and line['area'] == result.area
     assert line['confidence'] == pytest.approx(result.confidence, abs=1e-4) and line['rle'] == result.rle

@@ -85,6 +85,7 @@ def test_files_say_what_the_inferencer_finds(inferencer, photos, tmp_path, one_t
                 'box': list(expected.box),
                 'area': int(expected.mask.sum()),
                 'confidence': pytest.approx(float(expected.score[expected.mask].mean()), abs=6e-5),
+                'understood': True,
                 'rle': expected.rle,
             }
             mask = np.asarray(Image.open(tmp_path / f'out/masks/{name}.png'))

@@ -419,7 +419,7 @@ def test_refs_to_missing_annotations_and_images(root):
 
 
 def test_empty_sentences_are_counted_and_left_out(tmp_path, monkeypatch):
-    refs = [ref(1, 1, ['dog', '', 'big dog']), ref(2, 1, [' ', '\t']), ref(3, 2, ['', 'cat'])]
+    refs = [ref(1, 1, ['dog', '', 'big dog']), ref(2, 1, [' ', '\u200b\t\u0007']), ref(3, 2, ['', 'cat'])]
     root = write_set(tmp_path / 'data', refs)
     warnings = []
     monkeypatch.setattr('mmengine.logging.MMLogger.warning', lambda self, text, *_: warnings.append(text))

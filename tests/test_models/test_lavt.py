@@ -45,6 +45,8 @@ def lavt(config: dict[str, Any]):
             'model.neck.attention.num_heads': config['fusion_heads'],
             'model.decode_head.channels': channels,
             'model.text_encoder.config.num_hidden_layers': 1,
+            'model.text_encoder.config.num_attention_heads': 1,
+            'model.text_encoder.config.hidden_size': config['text_dim'],
             'model.loss.class_weight': config['class_weight'],
             'optim_wrapper.optimizer.lr': config['lr'],
             'optim_wrapper.optimizer.weight_decay': config['weight_decay'],

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 
 import pytest
 import torch
@@ -100,6 +101,30 @@ def test_a_long_sentence_is_cut_counted_and_logged_once(warnings):
     assert 'a sentence of 5 tokens is cut to max_tokens=4' in message and 'the red ring' in message
 
 
+UNKNOWN = ['红色的盒子', 'نص عربي', '😀', '...', '?!', '红!', '[MASK]', '[SEP] [CLS]', 'x' * 250]
+KNOWN = ['é', 'İstanbul', 'the 红 ring', 'red\nbox', '$5', 'xyzzy', '7', 'ring!']
+
+
+@pytest.mark.parametrize(('sentence', 'known'), [*((s, False) for s in UNKNOWN), *((s, True) for s in KNOWN)])
+def test_whether_a_word_of_a_sentence_is_known(tokenizer, sentence, known):
+    assert tokenizer.knows(sentence) == known
+
+
+@pytest.mark.parametrize('sentence', ['\u200b', '\u0007', '\u2060\u00ad', '\u0301', '\ufe0f'])
+def test_a_sentence_of_which_nothing_is_left_is_named(tokenizer, sentence):
+    with pytest.raises(ValueError, match=f'the sentence {re.escape(repr(sentence))} has no character that the tokeni'):
+        tokenizer.knows(sentence)
+
+
+def test_sentences_without_a_known_word_are_counted_and_logged_once(warnings):
+    tokenizer = HFTokenizer()
+    tokenizer(['the red ring', '红色的盒子', '\u200b'])
+    tokenizer(['😀 😀', 'ring'])
+    assert tokenizer.num_unknown == 3 and tokenizer.num_truncated == 0
+    (message,) = warnings()
+    assert "knows no word of a sentence, which so says nothing: '红色的盒子'" in message
+
+
 @pytest.mark.parametrize('empty', ['', '  \t\n'])
 def test_an_empty_sentence_is_refused_with_its_place(tokenizer, empty):
     with pytest.raises(ValueError, match='sentence 1 of the batch is empty'):
@@ -135,6 +160,8 @@ def test_the_tokenizers_of_roberta_and_clip_pad_with_their_own_id(kind, vocabula
     assert ids.tolist() == [expected]
     # CLIP's end mark counts once as a word, though it pads as well
     assert mask.tolist() == [[True] * 4 + [False] * 2]
+    assert tokenizer.num_unknown == 0
+    assert tokenizer.knows('a') and not tokenizer.knows('\u00e9 ...'), 'of the bytes, these few vocabularies have three'
 
 
 # Features

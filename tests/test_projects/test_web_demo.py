@@ -26,7 +26,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mgfe_ris.apis import RISInferencer, load_model, save_folder
+from mgfe_ris.apis import RISInferencer, RISResult, load_model, save_folder
 from mgfe_ris.visualization import PALETTE, overlay, read_photo
 
 pytest.importorskip('gradio', reason='the page needs gradio: pip install -r projects/web_demo/requirements.txt')
@@ -303,6 +303,13 @@ def test_photo_and_sentences_to_masks(open_page, server, inferencer, photo):
     eventually(page, lambda: check(page, photo, expected))
     assert fetched(page, '#masks img', 'src') != before
     assert page.locator('#legend p').inner_text() == note
+
+
+def test_a_sentence_that_the_model_does_not_know_is_marked(app):
+    mask = np.ones((4, 4), bool)
+    known, unknown = (RISResult(mask, text, mask * 1.0, mask, text == 'ring') for text in ('ring', '左の丸'))
+    rows = app.legend([known, unknown], [mask, mask], '').split('<tr>')[2:]
+    assert ['knows no word' in row for row in rows] == [False, True]
 
 
 def test_example(open_page, app, inferencer, tmp_path):

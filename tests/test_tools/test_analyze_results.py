@@ -150,3 +150,16 @@ def test_bad_results(results, tmp_path, refused):
     moved = dict(json.loads(lines[0]), img_path=str(tmp_path / 'moved.jpg'))
     bad.write_text(json.dumps(moved))
     assert 'moved.jpg' in refused(bad, *out)
+
+
+# The grid
+
+
+def test_a_grid_in_a_new_folder(results, run_here, tmp_path, capfd):
+    run_here('analysis_tools/results_grid.py', results, '--out', tmp_path / 'new/x.png', '--samples', 1)
+    assert (tmp_path / 'new/x.png').is_file()
+    for name in ('grid', 'grid.txt'):
+        with pytest.raises(SystemExit) as stop:
+            run_here('analysis_tools/results_grid.py', tmp_path / 'none.jsonl', '--out', tmp_path / 'other' / name)
+        assert stop.value.code == 2 and not (tmp_path / 'other').exists()
+        assert f'a picture is called .png or .jpg: {tmp_path / "other/grid.png"}' in capfd.readouterr().err

@@ -119,6 +119,20 @@ def test_a_photo_and_two_sentences(model_folder, photos, infer):
     ]
 
 
+def test_sentences_that_the_model_does_not_know(model_folder, photos, infer):
+    status, _, err = infer('photos/3.jpg', '--text', 'red ring', '左の丸', '😀', '--model', model_folder)
+    assert status == 0 and "warning: 2 of 3 sentences have no word that the model knows, the first is '左の丸'" in err
+    assert [line['understood'] for line in lines_of('results')] == [True, False, False]
+    status, _, err = infer('photos/3.jpg', '--text', 'red ring', '\u0301', '--model', model_folder, '--out', 'other')
+    assert status == 2 and 'has no character that the tokenizer keeps' in err and not Path('other').exists()
+
+
+def test_several_photos_and_a_folder(model_folder, photos, infer):
+    status, out, _ = infer('photos/3.jpg', 'photos/more', '--text', 'red ring', '--model', model_folder)
+    assert status == 0 and 'results.jsonl of 3 photos' in out
+    assert [line['name'] for line in lines_of('results')] == ['3', '8', '9']
+
+
 def test_an_address(model_folder, photos, server, infer):
     status, *_ = infer(f'{server}/3.jpg?size=large', '--text', 'red ring', '--model', model_folder, '--out', 'a')
     assert status == 0
@@ -294,7 +308,7 @@ def refused(infer, photos):
 def test_bad_sources(refused, photos, server, model_folder):
     Path('text.jpg').write_text('no image')
     Path('list.csv').write_text('photo,text\nphotos/1.jpg,ring\n')
-    Path('wrong.csv').write_text('photo;text\nphotos/1.jpg;ring\n')
+    Path('wrong.csv').write_text('photo|text\nphotos/1.jpg;ring\n')
     Path('wrong.jsonl').write_text('{"photo": "photos/1.jpg", "text": "ring"}\n{"photo":\n')
     Path('empty').mkdir()
     whole = Path('photos/1.jpg').read_bytes()
@@ -313,7 +327,7 @@ def test_bad_sources(refused, photos, server, model_folder):
         ('http://[bad/x.jpg', text, 'http://[bad/x.jpg: no address'),
         ('deep.jsonl', [], 'deep.jsonl, line 1: no JSON'),
         ('empty', text, 'empty: no photo in this folder'),
-        ('wrong.csv', [], "wrong.csv, line 2: expected photo and text, got ['photo;text']"),
+        ('wrong.csv', [], "wrong.csv, line 2: expected photo and text, got ['photo|text']"),
         ('wrong.jsonl', [], 'wrong.jsonl, line 2: no JSON'),
         ('list.csv', text, 'list.csv brings its sentences; leave --text away'),
         ('photos/1.jpg', [], 'photos/1.jpg: no sentence; say which object is meant: --text'),

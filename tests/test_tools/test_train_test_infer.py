@@ -163,7 +163,8 @@ def test_metrics_of_every_split(trained, results, best):
     report = json.loads((results / 'metrics.json').read_text())
     names = ('oIoU', 'mIoU', 'P@0.5', 'P@0.6', 'P@0.7', 'P@0.8', 'P@0.9')
     assert list(report['metrics']) == [f'{split}/{name}' for split in SPLITS for name in names]
-    assert report['config'] == str(TINY) and report['checkpoint'] == str(best) and report['truncated_sentences'] == 0
+    assert report['config'] == str(TINY) and report['checkpoint'] == str(best)
+    assert report['truncated_sentences'] == report['unknown_sentences'] == 0
     same = dict(sentence_key='raw', score_at='input', no_target=False, apart_from=[])
     assert report['protocol'] == {name: dict(same, per_sentence=True, shared_photos={}) for name in SPLITS}
     assert report['train_protocol'] == dict(same, per_sentence=False)

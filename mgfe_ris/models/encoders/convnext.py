@@ -32,6 +32,11 @@ class ConvNeXtEncoder(ConvNeXt):
             kwargs['init_cfg'] = init_cfg
         super().__init__(out_indices=(0, 1, 2, 3), gap_before_final_norm=False, **kwargs)
 
+    @property
+    def out_channels(self) -> tuple[int, ...]:
+        """C_i of the four stages."""
+        return tuple(self.channels)
+
     def init_weights(self) -> None:
         if not load_pretrained(self, from_convolutional, may_lack='norm[0-3]'):
             super().init_weights()

@@ -36,6 +36,11 @@ class ResNetEncoder(ResNet):
         self.out_norms = ModuleList(nn.GroupNorm(1, block_width * 2**i) for i in range(len(self.res_layers)))
         self.position_map = nn.Parameter(torch.zeros(1, self.stem_channels, *position_map)) if position_map else None
 
+    @property
+    def out_channels(self) -> tuple[int, ...]:
+        """C_i of the four stages."""
+        return tuple(norm.num_channels for norm in self.out_norms)
+
     def init_weights(self) -> None:
         if not load_pretrained(self, from_convolutional, may_lack='out_norms|position_map'):
             super().init_weights()

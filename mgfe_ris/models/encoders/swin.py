@@ -34,6 +34,11 @@ class SwinEncoder(SwinTransformer):
             for block in stage.blocks:
                 block.attn = FusedWindowAttention.like(block.attn)
 
+    @property
+    def out_channels(self) -> tuple[int, ...]:
+        """C_i of the four stages."""
+        return tuple(self.num_features)
+
     def init_weights(self) -> None:
         if not load_pretrained(self, self._convert, may_lack=r'norm\d'):
             super().init_weights()

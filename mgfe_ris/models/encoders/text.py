@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 import zlib
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,8 @@ class HFTokenizer:
     """Sentences -> token ids, padded to ``max_tokens``.
 
     As in the official baseline, a longer sentence is cut behind its first ``max_tokens`` tokens, the end mark
-    included; the cut is logged once and counted in ``num_truncated``.
+    included; the cut is logged once and counted in ``num_truncated``. So are sentences of which it knows no word, as
+    those in a script that is not in the vocabulary: ``num_unknown``.
 
     Args:
         pretrained: hub name or local folder; None: the built-in vocabulary, which needs no network.
@@ -39,11 +42,14 @@ class HFTokenizer:
     def __init__(self, pretrained: str | None = None, max_tokens: int = 20, trim: bool = False):
         self.max_tokens = max_tokens
         self.trim = trim
+        self.pretrained = pretrained
         self.num_truncated = 0
+        self.num_unknown = 0
         if pretrained is None:
             self.tokenizer = transformers.BertTokenizerFast(vocab_file=str(VOCABULARY))
         else:
             self.tokenizer = _from_hub(transformers.AutoTokenizer, pretrained, 'data_preprocessor.tokenizer.pretrained')
+        self.tokenizer.encode('')  # turns off the cut that files may ask for: not in a thread, while another one reads
 
     def __call__(self, sentences: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Sentences -> ids (B, T) int64, mask (B, T) bool, True = a word.
@@ -57,6 +63,8 @@ class HFTokenizer:
             if not sentence.strip():
                 raise ValueError(f'sentence {i} of the batch is empty: say which object is meant')
             tokens = self.tokenizer.encode(sentence, verbose=False)
+            if not self._has_word(tokens):
+                self._count_unknown(sentence)
             if len(tokens) > self.max_tokens:
                 self._count_cut(sentence, len(tokens))
                 tokens = tokens[: self.max_tokens]
@@ -64,6 +72,31 @@ class HFTokenizer:
             mask[i, : len(tokens)] = True
         longest = int(mask.sum(1).max()) if self.trim else self.max_tokens
         return ids[:, :longest], mask[:, :longest]
+
+    def knows(self, sentence: str) -> bool:
+        """Whether one word of it is in the vocabulary, whole or in pieces; marks of punctuation are no words.
+
+        A tokenizer of bytes, as RoBERTa's and CLIP's, knows all words.
+
+        Raises:
+            ValueError: nothing of the sentence is left as a token: it is of invisible characters.
+        """
+        tokens = self.tokenizer.encode(sentence, verbose=False)
+        if len(tokens) <= self.tokenizer.num_special_tokens_to_add():
+            raise ValueError(
+                f'the sentence {sentence[:80]!r} has no character that the tokenizer keeps; say it in words'
+            )
+        return self._has_word(tokens)
+
+    def _has_word(self, tokens: Sequence[int]) -> bool:
+        said = [token for token in tokens if token not in self._no_words]
+        return any(map(_is_word, self.tokenizer.convert_ids_to_tokens(said)))
+
+    @cached_property
+    def _no_words(self) -> frozenset[int | None]:
+        """The marks, and what stands for unknown words; a user's own special tokens may be words."""
+        kinds = ('unk', 'pad', 'cls', 'sep', 'bos', 'eos', 'mask')
+        return frozenset(getattr(self.tokenizer, f'{kind}_token_id') for kind in kinds)
 
     def fingerprint(self) -> int:
         """A checksum of the words and their ids."""
@@ -76,6 +109,19 @@ class HFTokenizer:
                 'Said once; further cuts are only counted (tokenizer.num_truncated)'
             )
         self.num_truncated += 1
+
+    def _count_unknown(self, sentence: str) -> None:
+        if self.num_unknown == 0:
+            MMLogger.get_current_instance().warning(
+                f'the tokenizer knows no word of a sentence, which so says nothing: {sentence[:80]!r}. '
+                'Said once; further ones are only counted (tokenizer.num_unknown)'
+            )
+        self.num_unknown += 1
+
+
+def _is_word(token: str) -> bool:
+    """Of letters, digits or signs such as $, not of punctuation alone; without what marks a word's begin or end."""
+    return any(unicodedata.category(letter)[0] in 'LMNS' for letter in token.lstrip('Ġ▁').removesuffix('</w>'))
 
 
 @MODELS.register_module()
@@ -159,6 +205,49 @@ class HFTextEncoder(BaseModule):
                 raise ValueError(f'it is a {other}, but config says {ours}')
         return from_text(checkpoint)
 
+    @property
+    def out_channels(self) -> int:
+        """D, the width of a word."""
+        return self.model.config.hidden_size
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Ids that it has a row for."""
+        return self.model.get_input_embeddings().num_embeddings
+
+    @property
+    def padding(self) -> int | None:
+        """The id whose row is not trained, by which RoBERTa counts positions, too; None: CLIP has no such."""
+        return self.model.get_input_embeddings().padding_idx
+
+    @property
+    def max_tokens(self) -> int | None:
+        """Tokens that it has positions for; None: they are not limited, as where only distances count."""
+        for name, table in self.model.named_modules():
+            if isinstance(table, nn.Embedding) and name.endswith(('position_embedding', 'position_embeddings')):
+                # RoBERTa's first position is behind that of padding
+                return table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)
+        return None
+
+    def require_tokenizer(self, tokenizer: HFTokenizer) -> None:
+        """Raises a ValueError for weights that were trained with another tokenizer, as far as files here tell.
+
+        Only where the two are named apart; nothing is downloaded.
+        """
+        if self.pretrained is None or self.pretrained == tokenizer.pretrained:
+            return
+        own, given = _tokenizer_of(self.pretrained), tokenizer.tokenizer
+        # all of CLIP's were trained with pairs of bytes; BERT and RoBERTa exist with tokenizers of any kind
+        bytes_wanted = own is None and self.model.config.model_type == 'clip_text_model'
+        pieces = getattr(given, 'backend_tokenizer', None)
+        wrong = bytes_wanted and pieces is not None and type(pieces.model).__name__ != 'BPE'
+        if wrong or (own is not None and own.get_vocab() != given.get_vocab()):
+            raise ValueError(
+                f'text_encoder.pretrained={self.pretrained!r} was trained with another tokenizer than '
+                f'data_preprocessor.tokenizer.pretrained={tokenizer.pretrained!r} ({type(given).__name__}, '
+                f'{len(given)} entries): its ids mean other words. Name the same source for both'
+            )
+
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """ids (B, T), mask (B, T) -> words (B, T, D). What stands at padded places has no meaning."""
         if self.model.config.model_type in ('bert', 'roberta'):
@@ -181,6 +270,14 @@ def _layers(model: transformers.PreTrainedModel) -> nn.ModuleList:
 
 def _config_of(pretrained: str) -> transformers.PretrainedConfig:
     return _of_text(_from_hub(transformers.AutoConfig, pretrained, 'text_encoder.pretrained'))
+
+
+def _tokenizer_of(pretrained: str) -> Any:
+    """What lies beside the weights on this machine, or None."""
+    try:
+        return transformers.AutoTokenizer.from_pretrained(pretrained, trust_remote_code=False, local_files_only=True)
+    except Exception:  # of a dozen kinds: there is none, or none that can be read, and nothing to compare
+        return None
 
 
 def _of_text(config: transformers.PretrainedConfig) -> transformers.PretrainedConfig:

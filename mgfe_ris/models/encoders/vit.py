@@ -47,6 +47,11 @@ class ViTEncoder(VisionTransformer):
         # an odd number of patches: the last row and column count, as in the other encoders
         self.pyramid.downsample_2x.ceil_mode = True
 
+    @property
+    def out_channels(self) -> tuple[int, ...]:
+        """C_i of the four stages."""
+        return (self.embed_dims,) * STAGES
+
     def init_weights(self) -> None:
         if not load_pretrained(self, from_vit, may_lack='out_norms|pyramid'):
             super().init_weights()

@@ -1,0 +1,93 @@
+"""YOLO: a text file for each photo, a line for each object: its class and a polygon, in fractions of the photo."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .objects import Object, Photos, Shape, objects_of
+from .outlines import polygon
+
+
+def read_yolo(
+    source: str | Path, photos: Photos, skipped: Counter, sentence_from: str | None = None
+) -> Iterator[Object]:
+    """The sentence is the name of the class: YOLO has no other words.
+
+    Args:
+        source: a folder with ``data.yaml`` or ``classes.txt``, and with the text files in ``labels/``, or in it.
+        photos: of which the files speak, by their names.
+        skipped: counts what is left out: boxes, for one, which have no outline.
+        sentence_from: ``class``, or None.
+
+    Raises:
+        FileNotFoundError: no such folder, no names of classes, no text file, or a photo that is missing.
+        ValueError: a wrong line; file and line are named.
+    """
+    if sentence_from not in (None, 'class'):
+        raise ValueError(f'--sentence-from of YOLO is class: its files have no other words; got {sentence_from!r}')
+    folder = Path(source)
+    if not folder.is_dir():
+        raise FileNotFoundError(f'{source}: no such folder, with data.yaml or classes.txt, and labels/')
+    names, labels = _class_names(folder), folder / 'labels' if (folder / 'labels').is_dir() else folder
+    files = [file for file in sorted(labels.rglob('*.txt')) if file.name != 'classes.txt']
+    if not files:
+        raise FileNotFoundError(f'{labels}: no .txt of a photo')
+    for file in files:
+        photo, size = photos.find(str(file.relative_to(labels).with_suffix('')), str(file))
+        yield from objects_of(_shapes(file, names, size, skipped), photo, size, skipped)
+
+
+def _class_names(folder: Path) -> dict[int, str]:
+    for path in (*sorted(folder.glob('*.yaml')), *sorted(folder.glob('*.yml'))):
+        try:
+            names = (yaml.safe_load(_text(path)) or {}).get('names') or {}
+            names = {int(key): name for key, name in (names.items() if isinstance(names, dict) else enumerate(names))}
+        except (AttributeError, TypeError, ValueError, yaml.YAMLError) as error:
+            reason = ' '.join(str(error).split())[:100]
+            raise ValueError(f'{path}: no YAML with names of classes ({reason})') from error
+        if not all(isinstance(name, (str, int, float)) for name in names.values()):
+            raise ValueError(f'{path}: the names of classes must be text')
+        if names:
+            return {key: str(name) for key, name in names.items()}
+    for path in (folder / 'classes.txt', folder / 'labels' / 'classes.txt'):
+        if path.is_file():
+            return dict(enumerate(line.strip() for line in _text(path).splitlines()))
+    raise FileNotFoundError(f'{folder}: neither a .yaml with names nor classes.txt, which name the classes')
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding='utf-8-sig')
+    except UnicodeDecodeError as error:
+        raise ValueError(f'{path}: not a text in UTF-8 ({error})') from error
+
+
+def _shapes(file: Path, names: dict[int, str], size: tuple[int, int], skipped: Counter) -> Iterator[Shape]:
+    for number, line in enumerate(_text(file).splitlines(), 1):
+        if not line.strip():
+            continue
+        where = f'{file}, line {number}'
+        try:
+            kind, *values = (float(word) for word in line.split())
+        except ValueError as error:
+            raise ValueError(f'{where}: expected numbers, the class and x y x y ...; got {line[:60]!r}') from error
+        if kind not in names:
+            raise ValueError(f'{where}: class {kind:g} has no name; there are {len(names)}')
+        if len(values) in (4, 5):  # the fifth: how sure a model was
+            skipped['boxes, which have no outline'] += 1
+            continue
+        yield Shape(None, [_outline(values, size, where)], [names[int(kind)]], where)
+
+
+def _outline(values: list[float], size: tuple[int, int], where: str) -> Any:
+    if len(values) < 6 or len(values) % 2:
+        raise ValueError(f'{where}: a polygon needs x and y of three points or more; got {len(values)} numbers')
+    if not all(-0.01 <= value <= 1.01 for value in values):
+        raise ValueError(
+            f'{where}: x and y are fractions of the photo, from 0 to 1; got {min(values)} to {max(values)}'
+        )
+    height, width = size
+    return polygon([[x * width, y * height] for x, y in zip(values[::2], values[1::2], strict=True)])
