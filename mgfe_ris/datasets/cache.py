@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from .index import SharedIndex, write_index
-from .readers import Record
+from .records import Record
 
 _FORM = 2  # of the columns; another number makes every file be read anew
 _UNUSED_DAYS, _UNFINISHED_DAYS = 60, 1

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from .masks import check_parts, is_empty
-from .readers import Record, pack_parts, unpack_parts
+from .records import Record, pack_parts, unpack_parts
 
 _NUMBERS = ('img_id', 'height', 'width', 'photo', 'ref_id', 'split', 'sent_id', 'sentence_end')
 _TEXTS = dict(names='name_end', where='where_end', masks='mask_end', raw='raw_end', sent='sent_end')

@@ -1,0 +1,51 @@
+"""What every reader makes of annotation files: a record per object."""
+
+import marshal
+import re
+from typing import NamedTuple
+
+from .masks import Part
+
+
+class Sentence(NamedTuple):
+    """A sentence as it was typed, and the same cleaned: lower case, without punctuation."""
+
+    sent_id: int
+    raw: str
+    sent: str
+
+
+class Record(NamedTuple):
+    """An object of a photo and what is said of it."""
+
+    split: str
+    file_name: str
+    """Of the photo, relative to the folder of photos."""
+    size: tuple[int, int]
+    """(height, width) of the photo in pixels; (0, 0): the file does not say."""
+    img_id: int
+    ref_id: int
+    mask: bytes
+    """``parts``, packed: as lists of numbers, those of a large data set fill the memory."""
+    sentences: list[Sentence]
+    where: str = ''
+    """Where it stands in the files, for errors."""
+
+    @property
+    def parts(self) -> list[Part]:
+        """Of the mask, see :mod:`mgfe_ris.datasets.masks`; none: the sentences have no target."""
+        return unpack_parts(self.mask)
+
+
+def pack_parts(parts: list[Part]) -> bytes:
+    return marshal.dumps(parts)
+
+
+def unpack_parts(mask: bytes) -> list[Part]:
+    """Only of what :func:`pack_parts` made, never of a file."""
+    return marshal.loads(mask)
+
+
+def cleaned(raw: str) -> str:
+    """As RefCOCO's ``sent`` is made of its ``raw``: lower case, without punctuation."""
+    return ' '.join(re.sub(r'[^\w\s]', ' ', raw.lower()).split())
