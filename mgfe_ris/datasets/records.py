@@ -20,7 +20,7 @@ class Record(NamedTuple):
 
     split: str
     file_name: str
-    """Of the photo, relative to the folder of photos."""
+    """Of the photo, as it stands in the annotations: relative to the folder of photos, as a rule."""
     size: tuple[int, int]
     """(height, width) of the photo in pixels; (0, 0): the file does not say."""
     img_id: int
@@ -30,11 +30,18 @@ class Record(NamedTuple):
     sentences: list[Sentence]
     where: str = ''
     """Where it stands in the files, for errors."""
+    photo: bytes | None = None
+    """A file of the photo, where the annotations hold it; ``file_name`` is then its name in the index's folder."""
 
     @property
     def parts(self) -> list[Part]:
         """Of the mask, see :mod:`mgfe_ris.datasets.masks`; none: the sentences have no target."""
         return unpack_parts(self.mask)
+
+    @property
+    def photo_key(self) -> str:
+        """Equal for records of one photo."""
+        return self.file_name if self.photo is None else self.file_name[:16]
 
 
 def pack_parts(parts: list[Part]) -> bytes:

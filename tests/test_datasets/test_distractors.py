@@ -38,7 +38,8 @@ def test_counts_made_by_hand(tmp_path, suffix):
         annotation(6, 3, None),
         annotation(7, 3, 7),
         '{"id": 8, "image_id": 1, "category_id": }',  # no ref points to it
-        '{"id": "9", "image_id": 1}',
+        '{"id": "nine", "image_id": 1}',
+        '{"id": "10", "image_id": 2.0, "category_id": "7"}',
     ]
     refs = [
         dict(ann_id=1, image_id=1),
@@ -49,8 +50,9 @@ def test_counts_made_by_hand(tmp_path, suffix):
         dict(ann_id=[-1], image_id=1),
         dict(ann_id=[2], image_id=1, no_target=True),
     ]
+    refs = [dict(ref, ref_id=i, split='val', sentences=[]) for i, ref in enumerate(refs)]
     found = count_distractors(*write(tmp_path, refs, annotations, suffix))
-    assert found.tolist() == [[3, 2], [3, 0], [0, 0], [1, -1], [2, 2], [4, 0], [4, 0]]
+    assert found.tolist() == [[3, 2], [3, 0], [1, 1], [1, -1], [2, 2], [4, 0], [4, 0]]
 
 
 def test_counts_of_the_real_data(coco_ref):
