@@ -102,6 +102,8 @@ def _is_polygon(part: Any) -> bool:
 
 def _in_pixels(parts: Sequence[Part], height: int, width: int) -> list[Part]:
     """Polygons in parts of width and height -> in pixels."""
+    if all(isinstance(p, list) for p in parts):
+        return list(parts)
     return [_scaled(p['normalized'], height, width) if isinstance(p, dict) and 'normalized' in p else p for p in parts]
 
 
@@ -156,7 +158,7 @@ def _may_be_empty(part: Part, height: int, width: int) -> bool:
     if isinstance(part, dict):
         return 'counts' in part and not any(_counts(part)[1::2])
     x, y = np.asarray(part, float).reshape(-1, 2).T
-    area = abs((x * np.roll(y, 1) - y * np.roll(x, 1)).sum()) / 2
+    area = abs(x[1:] @ y[:-1] - x[:-1] @ y[1:] + x[0] * y[-1] - x[-1] * y[0]) / 2
     return area < 4 or x.max() <= 1 or y.max() <= 1 or x.min() >= width - 1 or y.min() >= height - 1
 
 

@@ -65,7 +65,7 @@ def no_garbage() -> Iterator[None]:
 
 # The opcodes by the bytes that follow them: a number of bytes, or ...
 _SIZES = {
-    **dict.fromkeys(b'(])}delasuN01\x88\x89\x94', 0),
+    **dict.fromkeys(b'(]}delasuN01\x88\x89\x94', 0),
     **dict.fromkeys(b'Kqh\x80', 1),
     **dict.fromkeys(b'M', 2),
     **dict.fromkeys(b'Jjr', 4),
@@ -79,6 +79,7 @@ _NAME, _NAME_OF_STACK, _OTHER_NAME = ord('c'), 0x93, ord('i')
 _CALL = re.compile(rb'[)t\x85\x86\x87](?:q.|(r....)|(p[0-9]{1,9}\n)|\x94)?[Rb]', re.DOTALL)
 # With the opcode: numbers of 73 bits, as longer ones can be chosen to be equal where a dict looks for them
 _LONGEST = {ord('I'): 24, ord('L'): 25, ord('F'): 40, 0x8A: 11}
+_NUMBERED = bytes([*_LONGEST, ord('r'), ord('p')])
 # Runs of what fills a file, short strings included: seen by `re`, five times as fast as by a loop
 _SHORT = b'|'.join(re.escape(bytes([n])) + rb'\0\0\0' + b'.{%d}' % n for n in range(32))
 _RUN = rb'(?:q.|h.|[\](}eus]|K.|r..[\0-\x%02x]\0|M..|j....|J....|X(?:' + _SHORT + rb')){0,500}'
@@ -96,40 +97,40 @@ def _scan(data: bytes) -> None:
     while True:
         at = run.match(data, at).end()  # type: ignore[union-attr]
         code = data[at]
-        if code == ord('.') or code == _OTHER_NAME:
+        if code in _SIZES:
+            end = at + 1 + _SIZES[code]
+        elif code in _LENGTHS:
+            start = at + 1 + _LENGTHS[code]
+            end = start + int.from_bytes(data[at + 1 : start], 'little')
+        elif code in _LINES:
+            end = data.index(b'\n', at) + 1
+        elif code == ord('.') or code == _OTHER_NAME:
             return
-        if code == _NAME:
+        elif code == _NAME:
             end = data.index(b'\n', data.index(b'\n', at) + 1) + 1
             if tuple(data[at + 1 : end - 1].decode('latin1').split('\n')) not in SCALARS:
                 return
         elif code == _NAME_OF_STACK:
             end = at + 1  # what it is shows when it is read; it is told if what follows is refused
             asked = asked or _name_before(data, at)
-        elif call := _CALL.match(data, at):
-            end = call.end()
-            for memo in filter(None, call.groups()):
-                _check_number(memo, 0, len(memo), memo[0], len(data))
         else:
-            end = _end(data, at, asked)
+            end = _end_of_call(data, at, asked)
         if end >= len(data):
             raise ValueError('it ends in the middle')
-        _check_number(data, at, end, code, len(data))
+        if code in _NUMBERED:
+            _check_number(data, at, end, code, len(data))
         at = end
 
 
-def _end(data: bytes, at: int, asked: str) -> int:
-    """Of the opcode there, with what belongs to it."""
-    code = data[at]
-    if code in _SIZES:
-        return at + 1 + _SIZES[code]
-    if code in _LENGTHS:
-        start = at + 1 + _LENGTHS[code]
-        return start + int.from_bytes(data[at + 1 : start], 'little')
-    if code in _LINES:
-        return data.index(b'\n', at) + 1
+def _end_of_call(data: bytes, at: int, asked: str) -> int:
+    """Behind a tuple and the call that takes it; raises UnsafePickleError where there is none."""
+    if call := _CALL.match(data, at):
+        for memo in filter(None, call.groups()):
+            _check_number(memo, 0, len(memo), memo[0], len(data))
+        return call.end()
     if asked:
         raise UnsafePickleError(_asks_for(asked))
-    raise UnsafePickleError(f'not a whole pickle of lists, dicts, strings and numbers (byte {code} at {at})')
+    raise UnsafePickleError(f'not a whole pickle of lists, dicts, strings and numbers (byte {data[at]} at {at})')
 
 
 def _check_number(data: bytes, at: int, end: int, code: int, length: int) -> None:
