@@ -39,6 +39,8 @@ class SharedIndex:
     splits: list[str]
     pngs: list[int]
     """Objects with a mask in a PNG."""
+    reach: float
+    """The largest coordinate of all polygons; of one beyond 100, if there is any; 0: there are no polygons."""
     img_id: np.ndarray
     height: np.ndarray
     width: np.ndarray
@@ -68,11 +70,11 @@ class SharedIndex:
         if owner:
             weakref.finalize(self, _remove, folder, os.getpid())
         about = json.loads((folder / 'index.json').read_text(encoding='utf-8'))
-        if not isinstance(about, dict) or about.keys() != {'splits', 'pngs', 'photos', 'bytes'}:
+        if not isinstance(about, dict) or about.keys() != {'splits', 'pngs', 'photos', 'reach', 'bytes'}:
             raise ValueError(f'{folder}: no index')
         if about['photos'] and len(os.listdir(folder / _PHOTOS)) != about['photos']:
             raise ValueError(f'{folder}: it had {about["photos"]} photos')
-        self.splits, self.pngs = about['splits'], about['pngs']
+        self.splits, self.pngs, self.reach = about['splits'], about['pngs'], about['reach']
         for name, size in about['bytes'].items():
             setattr(self, name, _mapped(folder / name, np.uint8 if name in _TEXTS else np.int64, size))
 
@@ -172,6 +174,7 @@ class _Writer:
         self.pngs: list[int] = []
         self.kin: dict[str, int] = {}
         self.kept = 0
+        self.reach = 0.0
 
     def __enter__(self) -> '_Writer':
         # texts are not kept in memory: the masks are most of it
@@ -190,6 +193,8 @@ class _Writer:
         photo, parts = self._photo(record, place), record.parts
         if any(isinstance(part, dict) and 'png' in part for part in parts):
             self.pngs.append(len(self.numbers['ref_id']))
+        if self.reach <= 100:
+            self.reach = max([self.reach, *(max(part) for part in parts if _is_outline(part))])
         self.numbers['photo'].append(photo)
         self.numbers['ref_id'].append(record.ref_id)
         self.numbers['split'].append(self.splits.setdefault(record.split, len(self.splits)))
@@ -238,7 +243,7 @@ class _Writer:
             with open(self.folder / name, 'wb') as file:
                 column.tofile(file)
         sizes = {path.name: path.stat().st_size for path in self.folder.iterdir() if path.is_file()}
-        about = dict(splits=list(self.splits), pngs=self.pngs, photos=self.kept, bytes=sizes)
+        about = dict(splits=list(self.splits), pngs=self.pngs, photos=self.kept, reach=self.reach, bytes=sizes)
         (self.folder / 'index.json').write_text(json.dumps(about), encoding='utf-8')
 
 
@@ -249,6 +254,10 @@ def check_mask(parts: list, size: tuple[int, int], place: str) -> bool:
     except ValueError as error:
         raise ValueError(f'{place}: the mask: {error}') from error
     return is_empty(parts, *size)
+
+
+def _is_outline(part: list | dict) -> bool:
+    return isinstance(part, list) and len(part) > 0 and all(type(x) in (int, float) and x < 1e9 for x in part)
 
 
 _NO_MASK = pack_parts([])

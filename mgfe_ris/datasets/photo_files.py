@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -79,7 +80,7 @@ def check_files(
         FileNotFoundError, ValueError: files that are missing, or do not fit: counted, the first named.
     """
     what = 'masks' if form else 'photos'
-    missing = sorted(path for path in files if not Path(path).is_file())
+    missing = sorted(path for path in files if not os.path.isfile(path))
     if missing:
         raise FileNotFoundError(
             f'{len(missing)} {what} are missing; the first is {missing[0]}. Set data_root and img_folder to where '

@@ -256,6 +256,11 @@ class ReferringDataset(BaseDataset):
         headers = check_files({place: index.size(photo) for photo, place in photos.items()}, may_be_stored=True)
         shown = {photo: headers[place].size for photo, place in photos.items()}
         turned = {photo: headers[place] for photo, place in photos.items() if headers[place].orientation > 1}
+        if 1 < index.reach <= 100 and min(map(min, shown.values()), default=0) > 150:
+            MMLogger.get_current_instance().warning(
+                f'{self._source()}: all polygons lie within 100 x 100 pixels, and all photos are larger. If they are '
+                'in percent, make pixels of them: x * width / 100, y * height / 100'
+            )
         self.frames = photo_frames(index, chosen, turned, self._found, self._source()) if turned else {}
         sizes = {photo: size for photo, size in shown.items() if photo in turned or not any(index.size(photo))}
         for i in chosen[np.isin(index.photo[chosen], [photo for photo in sizes if not any(index.size(photo))])]:

@@ -583,6 +583,19 @@ def test_the_value_of_the_object(tmp_path):
         read_own(tmp_path, mask_value='all')
 
 
+@pytest.mark.parametrize(
+    ('size', 'reach', 'warns'), [((640, 480), 99.5, True), ((640, 480), 101, False), ((90, 640), 80, False)]
+)
+def test_polygons_that_may_be_in_percent(tmp_path, size, reach, warns, monkeypatch):
+    warnings = []
+    monkeypatch.setattr('mmengine.logging.MMLogger.warning', lambda self, text, *_: warnings.append(text))
+    root = own(tmp_path, [], dict(image='a.png', mask=[2, 2, reach, 2, 9, 9]), dict(image='a.png', mask=SQUARE))
+    (root / 'images').mkdir()
+    Image.new('RGB', size).save(root / 'images/a.png')
+    read_own(root)
+    assert ['all polygons lie within 100 x 100' in text for text in warnings] == [True] * warns
+
+
 # EXIF
 
 STORED = np.zeros((HEIGHT, WIDTH), np.uint8)
