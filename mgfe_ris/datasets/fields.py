@@ -46,5 +46,5 @@ def safe_parts(segmentation: Any) -> list[Part]:
         raise ValueError('the mask is empty')
     for part in parts:
         if isinstance(part, dict) and 'png' in part:
-            check_name(part['png'])
+            check_name(part['png'], may_be_absolute=True)
     return parts

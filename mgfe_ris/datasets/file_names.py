@@ -8,18 +8,22 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 
-def check_name(name: Any) -> str:
-    """The name of a file as it stands, in one spelling (``./a//b.jpg`` is ``a/b.jpg``). It may be absolute, which only
-    :class:`FileFinder` can judge.
+def check_name(name: Any, may_be_absolute: bool = False) -> str:
+    """The name of a file inside of a folder, in one spelling: ``./a//b.jpg`` is ``a/b.jpg``.
+
+    Args:
+        may_be_absolute: for those that :class:`FileFinder` looks up, which knows the folders.
 
     Raises:
         ValueError: a name that climbs out of its folder, or that no disk takes.
     """
     if not isinstance(name, str):
         raise ValueError(f'the name of a file must be a string; got {str(name)[:80]!r}')
-    parts = _slashed(name).parts
-    if not parts or parts == ('/',) or '\0' in name or '..' in parts or re.match('[A-Za-z]:', name):
+    path = _slashed(name)
+    outside = path.parts in ((), ('/',)) or '..' in path.parts or re.match('[A-Za-z]:', name)
+    if outside or '\0' in name or (path.is_absolute() and not (may_be_absolute and name.startswith('/'))):
         raise ValueError(f'{name[:80]!r} is no file name inside of a folder; names are relative to the photos')
+    parts = path.parts
     if len(name.encode()) > 1024 or max(len(part.encode()) for part in parts) > 255:
         raise ValueError(f'{name[:80]!r} is too long for the name of a file')
     return str(PurePosixPath(name))

@@ -183,7 +183,8 @@ def _read_instances(
                 raise ValueError('no record with a number as id')
             number = whole_number(item['id'], 'id')
             if key == 'images':
-                _add(images, number, (check_name(item['file_name']), pixel_size(item['height'], item['width'])))
+                name = check_name(item['file_name'], may_be_absolute=True)
+                _add(images, number, (name, pixel_size(item['height'], item['width'])))
             elif number in wanted:
                 photo = None if item.get('image_id') is None else whole_number(item['image_id'], 'image_id')
                 _add(annotations, number, (photo, pack_parts(safe_parts(item['segmentation']))))

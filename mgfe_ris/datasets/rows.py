@@ -118,7 +118,7 @@ def _row_record(row: dict, split: str, ids: _Ids) -> Record:
     if not isinstance(info, dict):
         raise ValueError(f'raw_image_info must be an object by name; got {told(info)}')
     photo = _photo_inside(row)
-    name = check_name(_name(row)) if photo is None else name_of_bytes(photo, _name(row, ''))
+    name = check_name(_name(row), may_be_absolute=True) if photo is None else name_of_bytes(photo, _name(row, ''))
     height, width = (row.get(key, info.get(key)) for key in ('height', 'width'))
     size = (0, 0) if height is None and width is None else pixel_size(height, width)
     if photo is not None:

@@ -584,6 +584,17 @@ def test_names_inside_of_a_folder(name):
     assert check_name(name) == name.removeprefix('./')
 
 
+@pytest.mark.parametrize('name', ['/a', '//a', '\\a', '..', 'a/..', 'C:\\a', 'c:a', '', '/', 'a\0'])
+def test_names_outside_of_a_folder(name):
+    with pytest.raises(ValueError, match='no file name inside of a folder'):
+        check_name(name)
+    if name in ('/a', '//a'):  # it depends on the folder
+        assert check_name(name, may_be_absolute=True) == name
+    else:
+        with pytest.raises(ValueError, match='no file name inside of a folder'):
+            check_name(name, may_be_absolute=True)
+
+
 def test_reading_needs_no_torch(coco_ref, tmp_path):
     script = f"""
 import sys, types
