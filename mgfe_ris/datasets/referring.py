@@ -113,6 +113,8 @@ class ReferringDataset(BaseDataset):
             no_target=no_target,
             apart_from=list(apart_from),
         )
+        if mask_value is not None:
+            self.protocol['mask_value'] = mask_value
         self.distractors: dict[tuple[int, int], dict[str, int]] = {}
         self.elsewhere: dict[int, str] = {}
         """Files of photos, by number, that are not where their name says."""

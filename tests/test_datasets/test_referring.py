@@ -576,6 +576,7 @@ def test_the_value_of_the_object(tmp_path):
         read_own(tmp_path)
     dataset = read_own(tmp_path, mask_value=1, pipeline=LOAD)
     assert [s['gt_seg_map'].sum() for s in dataset] == [7 * WIDTH, 2 * WIDTH]
+    assert dataset.metainfo['protocol']['mask_value'] == 1
     assert read_own(tmp_path, mask_value='any', pipeline=LOAD)[1]['gt_seg_map'].sum() == 9 * WIDTH
     with pytest.raises(ValueError, match=r'row 2: .*m\.png has no pixel of the object'):
         read_own(tmp_path, mask_value=7)
@@ -697,3 +698,21 @@ def test_photos_inside_of_parquet(tmp_path):
     assert len(read(tmp_path, 'val', ann_folder=None, split_by=None, ann_file='*.parquet')) == 4, 'read anew'
     assert len(list(kept.iterdir())) == 3
     assert sorted(p.name for p in tmp_path.iterdir()) == ['val-00000-of-00001.parquet']
+
+
+def test_a_folder_that_datasets_saved(tmp_path):
+    """The folder says the split, also where the files in it are the same."""
+    pyarrow = pytest.importorskip('pyarrow')
+    file = io.BytesIO()
+    Image.new('RGB', (WIDTH, HEIGHT)).save(file, 'PNG')
+    row = dict(image=dict(bytes=file.getvalue(), path=None), sentences=['x'], mask=[SQUARE])
+    table = pyarrow.Table.from_pylist([row, dict(row, sentences=['y'])])
+    for split in ('train', 'val'):
+        (tmp_path / 'saved' / split).mkdir(parents=True)
+        path = tmp_path / 'saved' / split / 'data-00000-of-00001.arrow'
+        with pyarrow.OSFile(str(path), 'wb') as sink, pyarrow.ipc.new_stream(sink, table.schema) as stream:
+            stream.write_table(table)
+    own_form = dict(ann_folder=None, split_by=None, pipeline=LOAD)
+    for ann_file, split in (('saved', 'train'), ('saved', 'val'), ('saved/train', 'train'), ('saved/val', 'val')):
+        dataset = read(tmp_path, split, ann_file=ann_file, **own_form)
+        assert [s['sentences'] for s in dataset] == [['x'], ['y']] and dataset[1]['gt_seg_map'].any()
