@@ -22,6 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from mgfe_ris.datasets.file_names import FileFinder
 from mgfe_ris.datasets.index import SharedIndex, write_index
 from mgfe_ris.datasets.masks import check_parts, decode_segmentation, is_empty
 from mgfe_ris.datasets.readers import Record, read_refer, read_rows
@@ -41,6 +42,10 @@ HOSTILE_NAMES = [
     './',
     'x' * 300,
 ]
+
+_file = io.BytesIO()
+Image.new('L', (WIDTH, HEIGHT)).save(_file, 'PNG')
+PHOTO = _file.getvalue()
 
 numbers = st.one_of(
     st.integers(-3, 15),
@@ -107,6 +112,9 @@ ref = record(
     sentences=mostly(st.lists(sentence, max_size=3)),
     no_target=mostly(st.booleans()),
 )
+refs = st.lists(ref, max_size=4).map(
+    lambda items: [dict(r, ref_id=i) if isinstance(r, dict) and i != 3 else r for i, r in enumerate(items)]
+)
 image = record(file_name=names, height=mostly(st.just(HEIGHT)), width=mostly(st.just(WIDTH)))
 annotation = record(segmentation=masks)
 instances = record(images=mostly(numbered(image)), annotations=mostly(numbered(annotation)))
@@ -120,6 +128,11 @@ row = record(
     image_id=mostly(few),
     ref_id=mostly(few, st.text(max_size=3)),
     sent_ids=st.lists(few, max_size=3),
+    mask_value=mostly(st.none(), numbers | junk),
+    normalized=mostly(st.none(), st.booleans()),
+    samples=mostly(
+        st.none(), st.lists(st.fixed_dictionaries({'mask': masks, 'sentences': st.text(max_size=2)}) | junk)
+    ),
     raw_image_info=mostly(st.none(), junk | junk.map(json.dumps)),
 )
 edit = st.tuples(st.integers(0, 10_000), st.binary(max_size=4), st.integers(0, 6))
@@ -128,6 +141,7 @@ edits = st.just([]) | st.lists(edit, max_size=3)
 bare = [bytes([b]) for b in b'(])}delasutN012.\x85\x86\x87\x88\x94cioRbPQ\x8f\x90\x91\x93']
 sized = [bytes([b]) for b in b'KqhMJjrXUCTBG\x8a\x8b\x8c\x8d\x8e\x95\x96']
 lines = [b'I1\n', b'L5L\n', b'F1e999\n', b"S'a'\n", b'Va\n', b'p0\n', b'g0\n', b'p99999999999\n']
+lines += [b'cnumpy\ndtype\n', b'cnumpy._core.multiarray\nscalar\n', b'c_codecs\nencode\n', b'C\x02i8', b'X\2\0\0\0i8']
 opcodes = st.lists(
     st.sampled_from(bare) | st.builds(bytes.__add__, st.sampled_from(sized), st.binary()) | st.sampled_from(lines),
     max_size=40,
@@ -148,7 +162,7 @@ class Reading:
     def __init__(self, folder: Path):
         self.folder = folder / 'root'
         self.folder.mkdir()
-        self.around = sorted(folder.iterdir())
+        self.finder = FileFinder(self.folder, self.folder / 'images', lambda: ['a.jpg'])
         self.outcomes: Counter[str] = Counter()
         (self.folder / 'images').mkdir()
         Image.fromarray(np.eye(HEIGHT, WIDTH, dtype=np.uint8)).save(self.folder / 'images/mask.png')
@@ -173,8 +187,12 @@ class Reading:
 
     def _use(self, records: list[Record]) -> None:
         for item in records:
-            path = os.path.normpath(self.folder / item.file_name.replace('\\', '/'))
-            if not path.startswith(f'{self.folder}/'):
+            for part in item.parts:
+                if isinstance(part, dict) and 'png' in part:
+                    self._find(self.finder.mask, part['png'])
+            if item.photo is None:
+                self._find(self.finder.photo, item.file_name)
+            elif '/' in item.file_name:
                 raise AssertionError(f'{item.file_name!r} climbs out')
             try:
                 check_parts(item.parts, HEIGHT, WIDTH)
@@ -186,6 +204,15 @@ class Reading:
             self.outcomes['read'] += 1
             self._write(records)
 
+    def _find(self, find: Callable[[str], Path], name: str) -> None:
+        try:
+            path = os.path.normpath(str(find(name)).replace('\\', '/'))
+        except ValueError:
+            self.outcomes['name refused'] += 1
+            return
+        if not path.startswith(f'{self.folder}/'):
+            raise AssertionError(f'{name!r} climbs out')
+
     def _write(self, records: list[Record]) -> None:
         with TemporaryDirectory() as folder:
             try:
@@ -195,14 +222,16 @@ class Reading:
                 return
             index = SharedIndex(Path(folder))
             for i, item in enumerate(records):
-                told = int(index.ref_id[i]), index.photo_name(int(index.photo[i])), repr(index.parts(i))
+                name = index.photo_name(int(index.photo[i]))
+                name = name if item.photo is None else name[:16]  # the rest is that of the first row
+                told = int(index.ref_id[i]), name, repr(index.parts(i))
                 empty = any(index.size(int(index.photo[i]))) and is_empty(item.parts, HEIGHT, WIDTH)
-                if told != (item.ref_id, item.file_name, repr([] if empty else item.parts)):
+                if told != (item.ref_id, item.photo_key, repr([] if empty else item.parts)):
                     raise AssertionError(f'{told} is not {item}')
 
     def _decode(self, item: Record) -> None:
         parts = [
-            {'png': str(self.folder / 'images' / p['png'])} if isinstance(p, dict) and 'png' in p else p
+            dict(p, png=str(self.folder / 'images' / p['png'])) if isinstance(p, dict) and 'png' in p else p
             for p in item.parts
         ]
         try:
@@ -237,8 +266,10 @@ def cases(reading: Reading) -> dict[str, tuple[Callable, int]]:
 
     read_pickle, read_json = folder_of('a', 'refs(a).p'), folder_of('b', 'refs(b).json')
 
-    @given(mostly(st.lists(ref, max_size=4)), instances, edits, st.integers(0, 5), st.booleans())
-    def pickled(refs, about, changes, protocol, whole):
+    @given(mostly(refs), instances, edits, st.integers(0, 5), st.booleans(), st.booleans())
+    def pickled(refs, about, changes, protocol, whole, of_numpy):
+        if of_numpy and isinstance(refs, list):
+            refs = [dict(r, image_id=np.int64(1), split=np.str_('val')) if isinstance(r, dict) else r for r in refs]
         data = pickle.dumps(refs, protocol)
         read_pickle(data if whole else edited(data, changes), about)
 
@@ -246,7 +277,7 @@ def cases(reading: Reading) -> dict[str, tuple[Callable, int]]:
     def opcodes_at_random(data, ends):
         read_pickle(data + b'.' * ends, {'images': [], 'annotations': []})
 
-    @given(mostly(st.lists(ref, max_size=4)), instances, edits, edits)
+    @given(mostly(refs), instances, edits, edits)
     def as_json(refs, about, changes, more_changes):
         data, about = json.dumps(refs).encode(), json.dumps(about).encode()
         read_json(edited(data, changes), edited(about, more_changes))
@@ -259,6 +290,7 @@ def cases(reading: Reading) -> dict[str, tuple[Callable, int]]:
 
     @given(st.lists(st.fixed_dictionaries({
         'file_name': st.sampled_from(['a.jpg', *HOSTILE_NAMES]),
+        'image': st.none() | st.sampled_from([PHOTO, b'', PHOTO[:30]]).map(lambda data: {'bytes': data}),
         'sentences': st.lists(st.text(max_size=4, alphabet='ab é'), max_size=2),
         'segmentation': st.lists(st.floats(), max_size=8) | st.none(),
     }), min_size=1, max_size=3), edits)  # fmt: skip

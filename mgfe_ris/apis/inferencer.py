@@ -16,7 +16,7 @@ from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
 from torch import nn
 
-from ..datasets.readers import is_blank
+from ..datasets.records import is_blank
 from ..models.checkpoints import fingerprint
 from ..structures import SegDataSample
 from .model import load_trained

@@ -10,9 +10,10 @@ from zipfile import BadZipFile
 import numpy as np
 
 from ..output_files import whole_file
+from .fields import whole_number
 from .index import SharedIndex
 from .json_stream import stream_lists
-from .plain_pickle import load_plain_pickle, no_garbage
+from .refer import read_refs
 
 
 def distractors(index: SharedIndex, refs: Path, instances: Path) -> np.ndarray:
@@ -67,8 +68,7 @@ def read_annotated(refs: Path, instances: Path) -> dict[str, np.ndarray]:
         ``counts`` as :func:`distractors` has them, ``category`` as :func:`categories` has them; and the file's list of
         ``category_id``, int64, and ``category_name``, text.
     """
-    with no_garbage():
-        objects = load_plain_pickle(refs) if refs.suffix == '.p' else json.loads(refs.read_bytes())
+    objects = read_refs(refs)
     annotated: dict[int, dict[int, int]] = defaultdict(dict)  # by photo: annotation -> category
     names: dict[int, str] = {}
     for key, member in stream_lists(instances, as_text=('annotations',)):
@@ -104,8 +104,9 @@ def _ids(text: str) -> dict[str, int]:
     pairs = _ID.findall(text)
     if len(pairs) == len({name for name, _ in pairs}) == 3:  # decoding takes ten times as long
         return {name: int(number) for name, number in pairs}
-    with suppress(ValueError, RecursionError):
+    with suppress(ValueError, RecursionError, AttributeError):  # AttributeError: no object
         item = json.loads(text)
-        if isinstance(item, dict) and all(type(item.get(name)) is int for name in ('id', 'image_id')):
-            return {name: item[name] for name in ('id', 'image_id', 'category_id') if type(item.get(name)) is int}
+        names = [name for name in ('id', 'image_id', 'category_id') if item.get(name) is not None]
+        if names[:2] == ['id', 'image_id']:
+            return {name: whole_number(item[name], name) for name in names}
     return {}

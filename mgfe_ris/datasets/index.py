@@ -6,17 +6,18 @@ import os
 import shutil
 import weakref
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
+from .file_names import kinship
 from .masks import check_parts, is_empty
-from .readers import Record, is_blank, pack_parts, unpack_parts
+from .records import Record, is_blank, pack_parts, unpack_parts
 
-_NUMBERS = ('img_id', 'height', 'width', 'photo', 'ref_id', 'split', 'sent_id', 'sentence_end')
+_NUMBERS = ('img_id', 'height', 'width', 'kin', 'inside', 'photo', 'ref_id', 'split', 'sent_id', 'sentence_end')
 _TEXTS = dict(names='name_end', where='where_end', masks='mask_end', raw='raw_end', sent='sent_end')
 """Columns of bytes, and those of where each piece ends."""
 
@@ -38,9 +39,15 @@ class SharedIndex:
     splits: list[str]
     pngs: list[int]
     """Objects with a mask in a PNG."""
+    reach: float
+    """The largest coordinate of all polygons; of one beyond 100, if there is any; 0: there are no polygons."""
     img_id: np.ndarray
     height: np.ndarray
     width: np.ndarray
+    kin: np.ndarray
+    """Of each photo, the number of the first one whose name may mean the same."""
+    inside: np.ndarray
+    """Of each photo, 1 if its file is in the index's own folder, since it stood in the annotations."""
     photo: np.ndarray
     ref_id: np.ndarray
     split: np.ndarray
@@ -59,17 +66,20 @@ class SharedIndex:
 
     def __init__(self, folder: Path, owner: bool = False):
         self.folder = folder
+        self.same: dict[int, int] = {}
         if owner:
             weakref.finalize(self, _remove, folder, os.getpid())
         about = json.loads((folder / 'index.json').read_text(encoding='utf-8'))
-        if not isinstance(about, dict) or about.keys() != {'splits', 'pngs', 'bytes'}:
+        if not isinstance(about, dict) or about.keys() != {'splits', 'pngs', 'photos', 'reach', 'bytes'}:
             raise ValueError(f'{folder}: no index')
-        self.splits, self.pngs = about['splits'], about['pngs']
+        if about['photos'] and len(os.listdir(folder / _PHOTOS)) != about['photos']:
+            raise ValueError(f'{folder}: it had {about["photos"]} photos')
+        self.splits, self.pngs, self.reach = about['splits'], about['pngs'], about['reach']
         for name, size in about['bytes'].items():
             setattr(self, name, _mapped(folder / name, np.uint8 if name in _TEXTS else np.int64, size))
 
     def __reduce__(self):
-        return SharedIndex, (self.folder,)
+        return _opened, (self.folder, self.same)
 
     def __deepcopy__(self, memo: dict) -> 'SharedIndex':
         return self  # nothing of it changes, and the files go with the first one
@@ -85,6 +95,26 @@ class SharedIndex:
     def size(self, photo: int) -> tuple[int, int]:
         """(height, width) of a photo in pixels; (0, 0): the files do not say."""
         return int(self.height[photo]), int(self.width[photo])
+
+    def photo_names(self) -> Iterator[str]:
+        """Of all photos, in their order."""
+        return map(self.photo_name, range(len(self.name_end)))
+
+    def photo_inside(self, photo: int) -> Path | None:
+        """The photo's file, if it stood in the annotations."""
+        return self.folder / _PHOTOS / self.photo_name(photo) if self.inside[photo] else None
+
+    def join_photos(self, same: dict[int, int]) -> None:
+        """Photos that are one under several names get one number.
+
+        Args:
+            same: numbers -> those that take their place.
+        """
+        self.same = same
+        if same:
+            number = np.arange(len(self.name_end))
+            number[list(same)] = list(same.values())
+            self.photo = number[self.photo]
 
     def photo_name(self, photo: int) -> str:
         return _piece(self.names, self.name_end, photo).decode()
@@ -142,6 +172,9 @@ class _Writer:
         self.sizes: list[tuple[int, int]] = []
         self.splits: dict[str, int] = {}
         self.pngs: list[int] = []
+        self.kin: dict[str, int] = {}
+        self.kept = 0
+        self.reach = 0.0
 
     def __enter__(self) -> '_Writer':
         # texts are not kept in memory: the masks are most of it
@@ -160,6 +193,8 @@ class _Writer:
         photo, parts = self._photo(record, place), record.parts
         if any(isinstance(part, dict) and 'png' in part for part in parts):
             self.pngs.append(len(self.numbers['ref_id']))
+        if self.reach <= 100:
+            self.reach = max([self.reach, *(max(part) for part in parts if _is_outline(part))])
         self.numbers['photo'].append(photo)
         self.numbers['ref_id'].append(record.ref_id)
         self.numbers['split'].append(self.splits.setdefault(record.split, len(self.splits)))
@@ -175,9 +210,13 @@ class _Writer:
 
     def _photo(self, record: Record, place: str) -> int:
         name, size = record.file_name, record.size
-        photo = self.photos.setdefault(name, len(self.photos))
+        photo = self.photos.setdefault(record.photo_key, len(self.photos))
         if photo == len(self.sizes):
             self.sizes.append(size)
+            self.numbers['kin'].append(self.kin.setdefault(kinship(name), photo))
+            self.numbers['inside'].append(record.photo is not None)
+            if record.photo is not None:
+                self._keep(name, record.photo)
             self.numbers['img_id'].append(record.img_id)
             self._text('names', name.encode())
         elif not any(before := self.sizes[photo]):
@@ -185,6 +224,11 @@ class _Writer:
         elif any(size) and size != before:
             raise ValueError(f'{place}: {name} is said to be {size}, and before {before} (height, width)')
         return photo
+
+    def _keep(self, name: str, photo: bytes) -> None:
+        (self.folder / _PHOTOS).mkdir(exist_ok=True)
+        (self.folder / _PHOTOS / name).write_bytes(photo)
+        self.kept += 1
 
     def _text(self, name: str, text: bytes) -> None:
         ends = self.numbers[_TEXTS[name]]
@@ -198,8 +242,8 @@ class _Writer:
         for name, column in self.numbers.items():
             with open(self.folder / name, 'wb') as file:
                 column.tofile(file)
-        sizes = {path.name: path.stat().st_size for path in self.folder.iterdir()}
-        about = dict(splits=list(self.splits), pngs=self.pngs, bytes=sizes)
+        sizes = {path.name: path.stat().st_size for path in self.folder.iterdir() if path.is_file()}
+        about = dict(splits=list(self.splits), pngs=self.pngs, photos=self.kept, reach=self.reach, bytes=sizes)
         (self.folder / 'index.json').write_text(json.dumps(about), encoding='utf-8')
 
 
@@ -212,7 +256,18 @@ def check_mask(parts: list, size: tuple[int, int], place: str) -> bool:
     return is_empty(parts, *size)
 
 
+def _is_outline(part: list | dict) -> bool:
+    return isinstance(part, list) and len(part) > 0 and all(type(x) in (int, float) and x < 1e9 for x in part)
+
+
 _NO_MASK = pack_parts([])
+_PHOTOS = 'photos'
+
+
+def _opened(folder: Path, same: dict[int, int]) -> SharedIndex:
+    index = SharedIndex(folder)
+    index.join_photos(same)
+    return index
 
 
 def _mapped(path: Path, dtype: type, size: int) -> np.ndarray:

@@ -1,7 +1,8 @@
-"""A large JSON object, member by member, in little memory."""
+"""A large JSON object or array, member by member, in little memory."""
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -20,10 +21,27 @@ def stream_lists(path: str | Path, as_text: Sequence[str] = ()) -> Iterator[tupl
         FileNotFoundError: no such file.
         ValueError: not a JSON object; what stood before the fault was given out already.
     """
+    with _text_of(path) as text:
+        yield from _members(text, as_text)
+
+
+def stream_items(path: str | Path) -> Iterator[Any]:
+    """``[a, b]`` -> ``a, b``; raises what :func:`stream_lists` does."""
+    with _text_of(path) as text:
+        text.expect('[')
+        if not text.skip(']'):
+            yield text.value()
+            while text.skip(','):
+                yield text.value()
+            text.expect(']')
+        text.end()
+
+
+@contextmanager
+def _text_of(path: str | Path) -> Iterator['_Text']:
     with open(path, encoding='utf-8') as file:
-        text = _Text(file)
         try:
-            yield from _members(text, as_text)
+            yield _Text(file)
         except (ValueError, RecursionError) as error:  # of JSON, or of its encoding
             raise ValueError(f'{path}: not JSON ({error or "too deep"})') from error
 

@@ -1,16 +1,17 @@
 """The forms of a mask -> pixels."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pycocotools.mask as coco
-from PIL import Image
+
+from .png_masks import read_png
 
 Part = list | dict
-"""A polygon ``[x, y, x, y, ...]`` in pixels, a run length encoding ``{size, counts}`` (compressed or not), or
-``{'png': path}``, whose pixels other than 0 are inside."""
+"""A polygon ``[x, y, x, y, ...]`` in pixels, a run length encoding ``{size, counts}`` (compressed or not),
+``{'png': path, 'value': v}``, see :func:`mgfe_ris.datasets.png_masks.read_png`, or ``{'normalized': polygon}`` in parts
+of the photo's width and height."""
 
 _LONGEST_OUTLINE = 1 << 20
 
@@ -32,9 +33,11 @@ def check_parts(parts: Sequence[Part], height: int, width: int) -> None:
     """Look for what pycocotools would crash on, hang on or misread.
 
     Raises:
-        ValueError: a polygon with an odd number of coordinates, less than three points, no number, or a point farther
-            outside the photo than the photo is large; an RLE of another size, or of counts that do not fill it.
+        ValueError: a polygon with an odd number of coordinates, less than three points, no number, all points within
+            the first pixel, or a point farther outside the photo than the photo is large; an RLE of another size, or of
+            counts that do not fill it.
     """
+    parts = _in_pixels(parts, height, width)
     for part in parts:
         if isinstance(part, list):
             _check_polygon(part, height, width)
@@ -42,17 +45,92 @@ def check_parts(parts: Sequence[Part], height: int, width: int) -> None:
             _check_rle(part, height, width)
         elif not (isinstance(part, dict) and isinstance(part.get('png'), str)):
             raise ValueError(f'a mask is made of polygons, RLEs or PNGs; got {str(part)[:80]}')
+    polygons = [part for part in parts if isinstance(part, list)]
+    if max(height, width) > 8 and polygons and all(p[0] <= 1 and max(p) <= 1 and min(p) >= 0 for p in polygons):
+        raise ValueError(
+            f'polygons within the first pixel, {str(polygons[0])[:60]}: if they are in parts of width and height, say '
+            '"normalized": true in the row, or multiply each x by the width and each y by the height'
+        )
 
 
-def decode_segmentation(segmentation: list | dict | None, height: int, width: int) -> np.ndarray:
+def decode_segmentation(
+    segmentation: list | dict | None, height: int, width: int, orientation: int = 1, raw: bool = False
+) -> np.ndarray:
     """The union of all parts, also where they overlap -> (height, width) uint8, 1 inside.
+
+    Args:
+        segmentation: COCO's, or parts.
+        height, width: of the photo in pixels, as its EXIF turns it.
+        orientation: the photo's tag of EXIF. RLEs and PNGs whose size is only that of the photo as it is stored are
+            turned with it.
+        raw: polygons, too, are of the photo as it is stored.
 
     Raises:
         ValueError: see :func:`check_parts`; a PNG that does not decode, or of another size than the photo.
         FileNotFoundError: no such PNG.
     """
-    parts = mask_parts(segmentation)
+    parts = [_loaded(part) for part in mask_parts(segmentation)]
+    shown, stored = (height, width), turned_size((height, width), orientation)
+    is_stored = [raw if _is_polygon(p) or stored == shown else _size_of(p) == stored for p in parts]
+    mask = _union([p for p, turn in zip(parts, is_stored, strict=True) if not turn], shown)
+    if any(is_stored):
+        mask |= turned(_union([p for p, turn in zip(parts, is_stored, strict=True) if turn], stored), orientation)
+    return mask
+
+
+def turned_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:
+    """(height, width) as stored -> as EXIF's orientation turns it, and the same back."""
+    return size[::-1] if orientation >= 5 else size
+
+
+def turned(mask: np.ndarray, orientation: int) -> np.ndarray:
+    """A mask of the photo as it is stored -> of the photo as EXIF's orientation turns it."""
+    if orientation >= 5:
+        mask = mask.T
+    # of the result: mirrored left to right, and top to bottom
+    return mask[:: -1 if orientation in (3, 4, 7, 8) else 1, :: -1 if orientation in (2, 3, 6, 7) else 1]
+
+
+def encoded_mask(mask: np.ndarray) -> dict[str, Any]:
+    """(height, width) bool -> COCO's compressed RLE."""
+    return coco.encode(np.asfortranarray(mask.astype(np.uint8)))
+
+
+def _is_polygon(part: Any) -> bool:
+    return isinstance(part, list) or (isinstance(part, dict) and 'normalized' in part)
+
+
+def _in_pixels(parts: Sequence[Part], height: int, width: int) -> list[Part]:
+    """Polygons in parts of width and height -> in pixels."""
+    if all(isinstance(p, list) for p in parts):
+        return list(parts)
+    return [_scaled(p['normalized'], height, width) if isinstance(p, dict) and 'normalized' in p else p for p in parts]
+
+
+def _scaled(polygon: Any, height: int, width: int) -> list:
+    if not isinstance(polygon, list) or not all(type(x) in (int, float) for x in polygon):
+        raise ValueError(f'a polygon is made of numbers; got {str(polygon)[:80]}')
+    return [x * (height if i % 2 else width) for i, x in enumerate(polygon)]
+
+
+def _loaded(part: Any) -> Any:
+    """A PNG's pixels in the place of its name."""
+    if isinstance(part, dict) and isinstance(part.get('png'), str):
+        return dict(part, pixels=read_png(part['png'], part.get('value')))
+    return part
+
+
+def _size_of(part: Any) -> tuple:
+    if isinstance(part, dict) and 'pixels' in part:
+        return part['pixels'].shape
+    size = part.get('size') if isinstance(part, dict) else None
+    return tuple(size) if isinstance(size, (list, tuple)) else ()
+
+
+def _union(parts: list[Any], size: tuple[int, int]) -> np.ndarray:
+    height, width = size
     check_parts(parts, height, width)
+    parts = _in_pixels(parts, height, width)
     polygons = [part for part in parts if isinstance(part, list)]
     rles = coco.frPyObjects(polygons, height, width) if polygons else []
     for part in parts:
@@ -60,14 +138,17 @@ def decode_segmentation(segmentation: list | dict | None, height: int, width: in
             rles.append(coco.frPyObjects(part, height, width) if isinstance(part['counts'], list) else part)
     mask = coco.decode(coco.merge(rles)) if rles else np.zeros((height, width), np.uint8)
     for part in parts:
-        if isinstance(part, dict) and 'png' in part:
-            mask |= _read_png(part['png'], height, width)
+        if isinstance(part, dict) and 'pixels' in part:
+            if part['pixels'].shape != size:
+                found = part['pixels'].shape[::-1]
+                raise ValueError(f'{part["png"]} is {found}, the photo is {(width, height)} (width, height)')
+            mask |= part['pixels']
     return mask
 
 
 def is_empty(parts: Sequence[Part], height: int, width: int) -> bool:
     """Whether no pixel is inside; of parts that passed :func:`check_parts`. A PNG is not opened: False."""
-    if not all(_may_be_empty(part, height, width) for part in parts):
+    if not all(_may_be_empty(part, height, width) for part in _in_pixels(parts, height, width)):
         return False
     return not decode_segmentation(list(parts), height, width).any()
 
@@ -77,7 +158,7 @@ def _may_be_empty(part: Part, height: int, width: int) -> bool:
     if isinstance(part, dict):
         return 'counts' in part and not any(_counts(part)[1::2])
     x, y = np.asarray(part, float).reshape(-1, 2).T
-    area = abs((x * np.roll(y, 1) - y * np.roll(x, 1)).sum()) / 2
+    area = abs(x[1:] @ y[:-1] - x[:-1] @ y[1:] + x[0] * y[-1] - x[-1] * y[0]) / 2
     return area < 4 or x.max() <= 1 or y.max() <= 1 or x.min() >= width - 1 or y.min() >= height - 1
 
 
@@ -137,20 +218,3 @@ def _uncompress(text: bytes) -> list[int]:
     if shift:
         raise ValueError('the counts of an RLE end in the middle of a number')
     return counts
-
-
-def _read_png(path: str, height: int, width: int) -> np.ndarray:
-    try:
-        with Image.open(path) as png:
-            if png.format != 'PNG':
-                raise ValueError(f'{path} is a {png.format}, which may change pixels; a mask must be a PNG')
-            if png.size != (width, height):
-                raise ValueError(f'{path} is {png.size}, the photo is {(width, height)} (width, height)')
-            pixels = np.asarray(png)
-    except FileNotFoundError:
-        raise FileNotFoundError(f'{Path(path)}: no such mask') from None
-    except (OSError, Image.DecompressionBombError) as error:
-        raise ValueError(f'{path}: not a readable mask ({error})') from error
-    if pixels.ndim == 3:  # an alpha channel does not say what is inside
-        pixels = pixels[..., : 3 if pixels.shape[-1] >= 3 else 1].max(-1)
-    return (pixels != 0).astype(np.uint8)

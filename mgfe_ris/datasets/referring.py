@@ -1,19 +1,23 @@
 """Referring expressions of any form as a data set of mmengine."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 from mmengine.dataset import BaseDataset
 from mmengine.logging import MMLogger
 from mmseg.registry import DATASETS
-from PIL import Image
 
 from .cache import open_index
 from .distractors import categories, distractors
+from .file_names import FileFinder
+from .frames import photo_frames
 from .index import SharedIndex, check_mask
 from .masks import Part
+from .photo_files import check_files
+from .png_masks import check_mask_value, read_png
 from .readers import read_refer, read_rows, refer_files
+from .row_files import row_files
 from .selection import Samples, Selection, empty_sentences, select_objects, shared_photos
 
 
@@ -34,9 +38,11 @@ class ReferringDataset(BaseDataset):
         ann_folder: folder in ``data_root`` with ``instances.json`` and ``refs(<split_by>).p`` or ``.json``, or
             gRefCOCO's ``grefs(<split_by>).json``.
         split_by: who split the data: ``unc``, ``umd``, ``google``, ``berkeley``.
-        ann_file: in the place of both: JSON lines or parquet in ``data_root``, a name or a pattern
-            (``annotations/*.parquet``); see :func:`mgfe_ris.datasets.readers.read_rows`.
-        img_folder: folder in ``data_root`` with the photos.
+        ann_file: in the place of both: JSON lines, a JSON array or parquet in ``data_root``, a name or a pattern
+            (``annotations/*.parquet``), or a folder that Hugging Face's ``datasets`` saved; see
+            :func:`mgfe_ris.datasets.readers.read_rows`.
+        img_folder: folder in ``data_root`` with the photos; how the names of annotations are looked up in it, see
+            :class:`mgfe_ris.datasets.file_names.FileFinder`.
         per_sentence: True: every sentence is a sample (evaluation); False: every object is one (training).
         sentence_key: ``raw`` as the official baseline reads it, or ``sent``, cleaned.
         score_at: ``input``: masks are resized with the photo, as the published protocol has it; ``photo``: for
@@ -44,6 +50,8 @@ class ReferringDataset(BaseDataset):
         apart_from: splits whose photos are left out here: those that train and val of G-Ref ``google`` share. How many
             photos are shared with which other split is said in ``metainfo['protocol']``, and so in a test's report.
         no_target: admit sentences without a target, as gRefCOCO has them; their mask is empty.
+        mask_value: of the object's pixels in masks that are PNGs, where rows do not say it; see
+            :func:`mgfe_ris.datasets.png_masks.read_png`.
         shuffle_sentences: a control, not a data set: hand every object of a photo the sentences of another.
             A photo with a single object is left out. What a model scores here, it scores without listening.
         pipeline, lazy_init, metainfo: mmengine's.
@@ -71,6 +79,7 @@ class ReferringDataset(BaseDataset):
         score_at: str = 'input',
         apart_from: Sequence[str] = (),
         no_target: bool = False,
+        mask_value: int | str | Sequence[int] | None = None,
         shuffle_sentences: bool = False,
         lazy_init: bool = False,
         metainfo: dict | None = None,
@@ -96,6 +105,7 @@ class ReferringDataset(BaseDataset):
         self.score_at = score_at
         self.apart_from = tuple(apart_from)
         self.no_target = no_target
+        self.mask_value = check_mask_value(mask_value)
         self.shuffle_sentences = shuffle_sentences
         self.protocol: dict = dict(
             sentence_key=sentence_key,
@@ -104,7 +114,13 @@ class ReferringDataset(BaseDataset):
             no_target=no_target,
             apart_from=list(apart_from),
         )
+        if mask_value is not None:
+            self.protocol['mask_value'] = mask_value
         self.distractors: dict[tuple[int, int], dict[str, int | str]] = {}
+        self.elsewhere: dict[int, str] = {}
+        """Files of photos, by number, that are not where their name says."""
+        self.frames: dict[int, tuple[int, bool]] = {}
+        """See :func:`mgfe_ris.datasets.frames.photo_frames`."""
         metainfo = dict(metainfo or {})
         # not through mmengine: it takes a string for a file name and reads ./val, or fails where that is a folder
         split_name = metainfo.pop('split', split)
@@ -129,6 +145,7 @@ class ReferringDataset(BaseDataset):
         for split in (self.split, *self.apart_from):
             if split not in index.splits:
                 raise ValueError(f'{self._source()}: no split {split!r}; there are {sorted(index.splits)}')
+        self._find_photos(index, selection)
         self.protocol['shared_photos'] = shared_photos(index, selection)
         self._warn(index, selection)
         samples = Samples(index, selection, self._check(index, select_objects(index, selection)))
@@ -146,7 +163,10 @@ class ReferringDataset(BaseDataset):
         """The sample of that number, before the pipeline."""
         info = super().get_data_info(idx)
         info['segmentation'] = [self._found(part) for part in info['segmentation']]
-        info['img_path'] = str(self._photos() / info.pop('img_name'))
+        info['img_path'] = self._place(self.data_list.shared, photo := info.pop('photo'))
+        info.pop('img_name')
+        if photo in self.frames:
+            info['orientation'], info['stored_frame'] = self.frames[photo]
         return {**info, 'score_at': self.score_at, 'no_target': self.no_target}
 
     def photo_of(self, idx: int) -> int:
@@ -161,8 +181,48 @@ class ReferringDataset(BaseDataset):
         return Path(self.data_root) / self.img_folder
 
     def _found(self, part: Part) -> Part:
-        """PNGs of masks lie among the photos."""
-        return {'png': str(self._photos() / part['png'])} if isinstance(part, dict) and 'png' in part else part
+        """PNGs of masks lie among the photos, or beside them."""
+        if not (isinstance(part, dict) and 'png' in part):
+            return part
+        return {'png': str(self._finder().mask(part['png'])), 'value': part.get('value', self.mask_value)}
+
+    def _finder(self, names: Callable[[], Iterable[str]] = tuple) -> FileFinder:
+        return FileFinder(self.data_root, self._photos(), names)
+
+    def _place(self, index: SharedIndex, photo: int) -> str:
+        """The file of a photo, by number."""
+        if (inside := index.photo_inside(photo)) is not None:
+            return str(inside)
+        return self.elsewhere.get(photo) or str(self._photos() / index.photo_name(photo))
+
+    def _find_photos(self, index: SharedIndex, selection: Selection) -> None:
+        """Look for photos that are not where their name says, and join those that are one under several names.
+
+        Of all splits, where names may mean the same photo; else only those of this split.
+        """
+        finder = self._finder(index.photo_names)
+        kin = index.kin
+        alike = np.isin(kin, kin[kin != np.arange(len(kin))]) & (index.inside == 0)
+        chosen = np.unique(index.photo[select_objects(index, selection)])
+        wanted = set(chosen.tolist())
+        self.elsewhere = {}
+        same: dict[int, int] = {}
+        first: dict[str, int] = {}
+        for photo in np.union1d(np.flatnonzero(alike), chosen).tolist():
+            if index.inside[photo]:
+                continue
+            name = index.photo_name(photo)
+            try:
+                place = str(finder.photo(name))
+            except ValueError:  # it lies elsewhere
+                if photo in wanted:
+                    raise
+                continue
+            if place != str(self._photos() / name):
+                self.elsewhere[photo] = place
+            if alike[photo] and first.setdefault(place, photo) != photo:
+                same[photo] = first[place]
+        index.join_photos(same)
 
     def _open(self) -> SharedIndex:
         """All splits of the annotation files."""
@@ -170,7 +230,7 @@ class ReferringDataset(BaseDataset):
         if self.split_by is not None:
             split_by = self.split_by
             return open_index(source, refer_files(source, split_by), lambda: read_refer(source, split_by))
-        files = sorted(source.parent.glob(source.name))
+        files = row_files(source)
         if not files:
             raise FileNotFoundError(f'{source}: no such file. Set data_root and ann_file to where it lies')
         return open_index(source, files, lambda: read_rows(*files))
@@ -196,21 +256,41 @@ class ReferringDataset(BaseDataset):
                 f'{self._source()}, {index.place(chosen[without][0])}: no mask, or an empty one. Set no_target=True if '
                 'such sentences mean nothing in the photo, as in gRefCOCO'
             )
-        photos = np.unique(index.photo[chosen]).tolist()
-        names = {photo: str(self._photos() / index.photo_name(photo)) for photo in photos}
-        found = _check_files({names[photo]: index.size(photo) for photo in photos})
-        sizes = {photo: found[name] for photo, name in names.items() if not any(index.size(photo))}
-        for i in chosen[np.isin(index.photo[chosen], list(sizes))]:
-            place = f'{self._source()}, {index.place(i)}'
-            if check_mask(index.parts(i), sizes[int(index.photo[i])], place) and not self.no_target:
+        photos = {photo: self._place(index, photo) for photo in np.unique(index.photo[chosen]).tolist()}
+        headers = check_files({place: index.size(photo) for photo, place in photos.items()}, may_be_stored=True)
+        shown = {photo: headers[place].size for photo, place in photos.items()}
+        turned = {photo: headers[place] for photo, place in photos.items() if headers[place].orientation > 1}
+        if 1 < index.reach <= 100 and min(map(min, shown.values()), default=0) > 150:
+            MMLogger.get_current_instance().warning(
+                f'{self._source()}: all polygons lie within 100 x 100 pixels, and all photos are larger. If they are '
+                'in percent, make pixels of them: x * width / 100, y * height / 100'
+            )
+        self.frames = photo_frames(index, chosen, turned, self._found, self._source()) if turned else {}
+        sizes = {photo: size for photo, size in shown.items() if photo in turned or not any(index.size(photo))}
+        for i in chosen[np.isin(index.photo[chosen], [photo for photo in sizes if not any(index.size(photo))])]:
+            place, photo = f'{self._source()}, {index.place(i)}', int(index.photo[i])
+            size = turned[photo].stored if self.frames.get(photo, (1, False))[1] else sizes[photo]
+            if check_mask(index.parts(i), size, place) and not self.no_target:
                 raise ValueError(f'{place}: the mask is empty')
-        pngs: dict[str, tuple[int, int]] = {}
-        for i in np.intersect1d(chosen, index.pngs):
-            size = sizes.get(int(index.photo[i]), index.size(int(index.photo[i])))
-            parts = [part for part in map(self._found, index.parts(i)) if isinstance(part, dict) and 'png' in part]
-            pngs |= {part['png']: size for part in parts}
-        _check_files(pngs, 'PNG')
+        self._check_pngs(index, np.intersect1d(chosen, index.pngs), shown)
         return sizes
+
+    def _check_pngs(self, index: SharedIndex, chosen: np.ndarray, shown: dict[int, tuple[int, int]]) -> None:
+        """The headers of all, and the pixels of a few: those of all would take minutes."""
+        pngs: dict[str, tuple[int, int]] = {}
+        for i in chosen.tolist():
+            photo = int(index.photo[i])
+            parts = [part for part in map(self._found, index.parts(i)) if isinstance(part, dict) and 'png' in part]
+            # which of its sizes a turned photo's mask has shows when it is read
+            pngs |= {part['png']: (0, 0) if photo in self.frames else shown[photo] for part in parts}
+        check_files(pngs, 'PNG')
+        for i in chosen[:: max(1, len(chosen) // _PNGS_READ)].tolist():
+            for part in map(self._found, index.parts(i)):
+                if isinstance(part, dict) and 'png' in part and not read_png(**part).any() and not self.no_target:
+                    raise ValueError(f'{self._source()}, {index.place(i)}: {part["png"]} has no pixel of the object')
+
+
+_PNGS_READ = 100
 
 
 def _by_ids(
@@ -226,51 +306,3 @@ def _by_ids(
         if own >= 0:
             found[key] |= dict(category=names[own], category_id=own)
     return found
-
-
-def _check_files(files: dict[str, tuple[int, int]], form: str | None = None) -> dict[str, tuple[int, int]]:
-    """Only the headers are read, some 50 us a photo: one that does not fit must not end a training hours later.
-
-    Args:
-        files: (height, width) that is expected by path; (0, 0): any.
-        form: as Pillow names it; None: any.
-
-    Returns:
-        (height, width) by path.
-    """
-    what = 'masks' if form else 'photos'
-    missing = sorted(path for path in files if not Path(path).is_file())
-    if missing:
-        raise FileNotFoundError(
-            f'{len(missing)} {what} are missing; the first is {missing[0]}. Set data_root and img_folder to where '
-            f'the {what} lie'
-        )
-    found, wrong = {}, []
-    for path, size in sorted(files.items()):
-        try:
-            found[path] = photo_size(Path(path), form)
-        except ValueError:
-            wrong.append(f'{path} is not a readable {form or "image"}')
-            continue
-        if any(size) and found[path] != size:
-            wrong.append(f'{path} is {found[path][::-1]}, its annotation says {size[::-1]} (width, height)')
-    if wrong:
-        raise ValueError(
-            f'{len(wrong)} {what} do not fit their annotation; the first: {wrong[0]}. Download them again, or set '
-            f'img_folder to the {what} of this data set'
-        )
-    return found
-
-
-def photo_size(path: Path, form: str | None = None) -> tuple[int, int]:
-    """(height, width), as EXIF turns it."""
-    try:
-        with Image.open(path, formats=[form] if form else None) as photo:
-            turned = photo.getexif().get(0x112, 1) >= 5  # the tag Orientation: on its side
-            return photo.size if turned else photo.size[::-1]
-    except FileNotFoundError:
-        raise FileNotFoundError(
-            f'{path}: no such photo. Set data_root and img_folder to where the photos lie'
-        ) from None
-    except (OSError, Image.DecompressionBombError) as error:
-        raise ValueError(f'{path}: not a readable image ({error})') from error

@@ -110,6 +110,7 @@ class Samples(Sequence):
         height, width = self.sizes.get(photo, index.size(photo))
         chosen = index.sentences(speaker, key) if sentence < 0 else [sentence]
         return dict(
+            photo=photo,
             img_name=index.photo_name(photo),
             img_id=int(index.img_id[photo]),
             ref_id=int(index.ref_id[target]),

@@ -101,7 +101,9 @@ class LoadReferringMask(BaseTransform):
                 f'{results["img_path"]} is {results["ori_shape"]}, its annotation says {size} (height, width)'
             )
         try:
-            mask = decode_segmentation(results['segmentation'], *size)
+            mask = decode_segmentation(
+                results['segmentation'], *size, results.get('orientation', 1), results.get('stored_frame', False)
+            )
         except Exception as error:  # pycocotools raises bare Exceptions
             raise ValueError(
                 f'ref_id {results["ref_id"]} of {results["img_path"]}: its segmentation does not decode '

@@ -38,7 +38,8 @@ def test_counts_made_by_hand(tmp_path, suffix):
         annotation(6, 3, None),
         annotation(7, 3, 7),
         '{"id": 8, "image_id": 1, "category_id": }',  # no ref points to it
-        '{"id": "9", "image_id": 1}',
+        '{"id": "nine", "image_id": 1}',
+        '{"id": "10", "image_id": 2.0, "category_id": "7"}',
     ]
     refs = [
         dict(ann_id=1, image_id=1),
@@ -49,8 +50,9 @@ def test_counts_made_by_hand(tmp_path, suffix):
         dict(ann_id=[-1], image_id=1),
         dict(ann_id=[2], image_id=1, no_target=True),
     ]
+    refs = [dict(ref, ref_id=i, split='val', sentences=[]) for i, ref in enumerate(refs)]
     found = read_annotated(*write(tmp_path, refs, annotations, suffix))
-    assert found['counts'].tolist() == [[3, 2], [3, 0], [0, 0], [1, -1], [2, 2], [4, 0], [4, 0]]
+    assert found['counts'].tolist() == [[3, 2], [3, 0], [1, 1], [1, -1], [2, 2], [4, 0], [4, 0]]
     assert found['category'].tolist() == [7, 8, 7, -1, -1, -1, -1], 'of one category, or of none that is known'
 
 
@@ -106,7 +108,11 @@ def test_a_data_set_for_evaluation_says_them(refshapes):
 
 
 def test_names_of_categories(tmp_path):
-    files = write(tmp_path, [dict(ann_id=i, image_id=1) for i in (1, 2, 3)], [annotation(i, 1, i) for i in (1, 2, 3)])
+    files = write(
+        tmp_path,
+        [dict(ann_id=i, image_id=1, ref_id=i, split='val', sentences=[]) for i in (1, 2, 3)],
+        [annotation(i, 1, i) for i in (1, 2, 3)],
+    )
     listed = [dict(id=1, name='cup'), dict(id=2), 'three', dict(id='3', name='text'), dict(id=9, name='not here')]
     files[1].write_text(files[1].read_text().replace('"categories": []', f'"categories": {json.dumps(listed)}'))
     numbers, names = categories(Index(tmp_path, 3), *files)

@@ -1,14 +1,15 @@
 """Polygons and run lengths -> pixels, against hand-made masks and pycocotools' own reading."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pycocotools.mask as coco
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 from pycocotools.coco import COCO
 
-from mgfe_ris.datasets.masks import check_parts, decode_segmentation, mask_parts
+from mgfe_ris.datasets.masks import check_parts, decode_segmentation, mask_parts, turned, turned_size
 
 HEIGHT, WIDTH = 8, 11
 
@@ -160,6 +161,111 @@ def test_png(tmp_path, speckled, mode):
     np.testing.assert_array_equal(decode_segmentation({'png': str(path)}, HEIGHT, WIDTH), speckled)
     both = decode_segmentation([{'png': str(path)}, polygon(1, 4, 2, 6)], HEIGHT, WIDTH)
     np.testing.assert_array_equal(both, np.maximum(speckled, rectangle(1, 4, 2, 6)))
+
+
+def save(path: Path, pixels: np.ndarray, mode: str | None = None, palette: list[int] | None = None) -> dict:
+    picture = Image.fromarray(pixels.astype(np.uint8), mode)
+    if palette:
+        picture.putpalette(palette)
+    picture.save(path)
+    return {'png': str(path)}
+
+
+@pytest.mark.parametrize(
+    ('on', 'off'),
+    [
+        ((255, 255, 255, 255), (255, 255, 255, 0)),  # white, the object in alpha
+        ((0, 0, 0, 255), (0, 0, 0, 0)),
+        ((255, 255, 255, 255), (0, 0, 0, 0)),
+        ((0, 0, 0, 255), (255, 255, 255, 0)),  # what is not seen has some colour
+        ((9, 0, 0, 255), (0, 0, 0, 255)),  # alpha says nothing
+        ((9, 0, 0, 0), (0, 0, 0, 0)),
+    ],
+)
+def test_colours_and_alpha(tmp_path, speckled, on, off):
+    part = save(tmp_path / 'm.png', np.where(speckled[..., None], on, off))
+    np.testing.assert_array_equal(decode_segmentation(part, HEIGHT, WIDTH), speckled)
+    grey = save(tmp_path / 'm.png', np.where(speckled[..., None], (on[0], on[3]), (off[0], off[3])))
+    np.testing.assert_array_equal(decode_segmentation(grey, HEIGHT, WIDTH), speckled)
+
+
+def test_colours_and_alpha_that_contradict_each_other(tmp_path, speckled):
+    pixels = np.zeros((HEIGHT, WIDTH, 4), np.uint8)
+    pixels[..., 3] = 255
+    pixels[speckled == 1, 0] = 255
+    pixels[0, :, 3] = 0
+    part = save(tmp_path / 'm.png', pixels)
+    with pytest.raises(ValueError, match=r'm\.png: both its colours and its alpha channel vary, and differ'):
+        decode_segmentation(part, HEIGHT, WIDTH)
+    np.testing.assert_array_equal(decode_segmentation(dict(part, value=[255, 0, 0]), HEIGHT, WIDTH), speckled)
+
+
+VOC = [0, 0, 0, 128, 0, 0] + [0, 0, 0] * 253 + [224, 224, 192]
+
+
+@pytest.mark.parametrize('palette', [None, VOC])
+@pytest.mark.parametrize('label', [1, 15])
+def test_void_is_no_object_beside_a_label(tmp_path, speckled, palette, label):
+    pixels = speckled * label
+    pixels[0] = 255
+    part = save(tmp_path / 'm.png', pixels, palette=palette)
+    np.testing.assert_array_equal(decode_segmentation(part, HEIGHT, WIDTH), pixels == label)
+    np.testing.assert_array_equal(decode_segmentation(dict(part, value='any'), HEIGHT, WIDTH), pixels > 0)
+    np.testing.assert_array_equal(decode_segmentation(dict(part, value=255), HEIGHT, WIDTH), pixels == 255)
+    both = save(tmp_path / 'm.png', speckled * 255, palette=palette)
+    np.testing.assert_array_equal(decode_segmentation(both, HEIGHT, WIDTH), speckled)
+
+
+@pytest.mark.parametrize('values', [(1, 2), (1, 2, 255), (128, 255), (90, 200, 255)])
+def test_several_values_need_a_word(tmp_path, values):
+    pixels = np.zeros((HEIGHT, WIDTH))
+    for row, value in enumerate(values):
+        pixels[row] = value
+    part = save(tmp_path / 'm.png', pixels)
+    with pytest.raises(ValueError, match=rf'm\.png has {len(values)} values other than 0 \({values[0]}, .*mask_value'):
+        decode_segmentation(part, HEIGHT, WIDTH)
+    np.testing.assert_array_equal(decode_segmentation(dict(part, value=values[1]), HEIGHT, WIDTH), pixels == values[1])
+    assert decode_segmentation(dict(part, value='any'), HEIGHT, WIDTH).sum() == len(values) * WIDTH
+
+
+def test_objects_in_colours(tmp_path):
+    pixels = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    pixels[0], pixels[1:3] = (255, 0, 0), (0, 0, 255)
+    part = save(tmp_path / 'm.png', pixels)
+    with pytest.raises(ValueError, match=r'2 values other than 0 \(\[0, 0, 255\], \[255, 0, 0\]\)'):
+        decode_segmentation(part, HEIGHT, WIDTH)
+    assert decode_segmentation(dict(part, value=[0, 0, 255]), HEIGHT, WIDTH).sum() == 2 * WIDTH
+
+
+def test_a_palette_that_begins_with_white(tmp_path, speckled):
+    """As programs write black and white that they count themselves."""
+    part = save(tmp_path / 'm.png', 1 - speckled, palette=[255, 255, 255, 0, 0, 0])
+    np.testing.assert_array_equal(decode_segmentation(part, HEIGHT, WIDTH), speckled)
+
+
+@pytest.mark.parametrize('orientation', range(1, 9))
+def test_a_mask_is_turned_as_pillow_turns_a_photo(speckled, orientation):
+    photo = Image.fromarray(speckled)
+    photo.getexif()[0x112] = orientation
+    np.testing.assert_array_equal(turned(speckled, orientation), np.asarray(ImageOps.exif_transpose(photo)))
+    size = turned_size(speckled.shape, orientation)
+    assert size == turned(speckled, orientation).shape and turned_size(size, orientation) == speckled.shape
+
+
+def test_polygons_within_the_first_pixel():
+    """No object is that small: they are in parts of the width and the height."""
+    part = [0.1, 0.1, 0.9, 0.1, 0.9, 0.9]
+    with pytest.raises(ValueError, match=r'polygons within the first pixel, .*"normalized": true .* or multiply'):
+        check_parts([part, part], HEIGHT, WIDTH)
+    check_parts([part, polygon(1, 4, 2, 6)], HEIGHT, WIDTH)
+    check_parts([part], 3, 3)
+    halves = [{'normalized': [0, 0, 0.5, 0, 0.5, 1, 0, 1]}, {'normalized': [0.5, 0, 1, 0, 1, 0.5, 0.5, 0.5]}]
+    check_parts(halves, 10, 20)
+    mask = decode_segmentation(halves, 10, 20)
+    assert mask[:, :10].all() and mask[:5].all() and not mask[5:, 10:].any()
+    for bad in ('x', [0, 0, 'a', 1, 1, 1], [0, 0, 3, 0, 3, 9], None):
+        with pytest.raises(ValueError, match='a polygon'):
+            check_parts([{'normalized': bad}], 10, 20)
 
 
 def test_pngs_that_do_not_fit(tmp_path):

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mgfe_ris.datasets.numpy_scalars import SCALARS
 from mgfe_ris.datasets.plain_pickle import UnsafePickleError, load_plain_pickle
 
 REF = dict(ref_id=3, ann_id=5, image_id=7, split='val', sentences=[dict(sent_id=1, raw='Left dog', sent='left dog')])
@@ -67,6 +68,76 @@ def test_pickles_of_python_2(tmp_path, data):
     assert load_plain_pickle(path) == [dict(ref_id=7, raw='café', sent='café')]
 
 
+NUMBERS = [
+    np.int64(-7), np.int32(5), np.uint8(255), np.uint64(2**64 - 1), np.float64(0.1), np.float32(0.5), np.float16(2),
+    np.bool_(True), np.bool_(False), np.str_('café 🐶'), np.str_(''), np.int64(7),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize('protocol', range(6))
+@pytest.mark.parametrize('core', ['numpy._core.multiarray', 'numpy.core.multiarray'])
+def test_numbers_and_strings_of_numpy_become_those_of_python(tmp_path, protocol, core):
+    refs = [dict(REF, ref_id=np.int64(i), x=NUMBERS, split=np.str_('val')) for i in range(9)]
+    data = pickle.dumps(refs, protocol)
+    ours = np.array(1).__reduce__()[0].__module__.encode()  # of the numpy that runs
+    if protocol >= 4:  # without the frame, which says a length
+        data = data[:2] + data[11:]
+        data = data.replace(bytes([len(ours)]) + ours, bytes([len(core)]) + core.encode())
+    data = data.replace(ours, core.encode())
+    assert core.encode() in data
+    path = tmp_path / 'refs.p'
+    path.write_bytes(data)
+    found = load_plain_pickle(path)
+    assert found == refs
+    told = [*found[0]['x'], found[3]['ref_id'], found[3]['split']]
+    assert [type(x) for x in told] == [int] * 4 + [float] * 3 + [bool] * 2 + [str] * 2 + [int, int, str]
+
+
+def test_a_number_of_numpy_as_it_is_stored_elsewhere(tmp_path):
+    """With the other order of bytes."""
+    path = tmp_path / 'refs.p'
+    path.write_bytes(pickle.dumps([np.array(258, '>i4')[()], np.array('é', '>U1')[()]], 2))
+    assert load_plain_pickle(path) == [258, 'é']
+
+
+DTYPE = b'cnumpy\ndtype\n'
+KIND = DTYPE + b'X\x02\0\0\0i8\x89\x88\x87R'
+SCALAR = b'cnumpy._core.multiarray\nscalar\n'
+
+
+@pytest.mark.parametrize(
+    'data',
+    [
+        SCALAR + KIND + b'C\x03abc\x86R.',  # too short
+        SCALAR + KIND + b'K\x01\x86R.',
+        SCALAR + b'K\x01C\x08abcdefgh\x86R.',
+        SCALAR + KIND + b'C\x08abcdefgh\x86b.',  # sets an attribute of the function
+        SCALAR + b'}X\x08\0\0\0__code__K\x01s\x85b.',
+        SCALAR + b'N}X\x04\0\0\0makeK\x01s\x86b.',
+        KIND + b'}X\x04\0\0\0nameK\x01s\x85b.',
+        KIND + b'(NX\x01\0\0\0!tb.',
+        DTYPE + b'X\x01\0\0\0O\x85R.',
+        DTYPE + b'X\x0bU9999999999\x85R.',
+        b'c_codecs\nencode\nX\x01\0\0\0aX\x03\0\0\0hex\x86R.',
+        b'}' + SCALAR + b')' + b'2\x86' * 60 + b'Ns.',
+        b'}(' + SCALAR + b''.join(b'(' + b't' * 9 for _ in range(9)) + b'u.',
+        SCALAR + b'tr\xff\xff\xff\xffR.',
+        SCALAR + b'(tp999999999\nR.',
+        KIND + b'(K\x01tq\x05R.',  # calls what is no function
+        b'}(K\x01K\x02tq\x00h\x00\x86R.',
+        b'}K\x01K\x02\x86K\x03s.',  # a tuple as a key
+    ],
+)
+def test_nothing_but_numbers_is_made_by_the_stand_ins(tmp_path, data):
+    before = {key: (stand, stand.make) for key, stand in SCALARS.items()}
+    path = tmp_path / 'refs(unc).p'
+    path.write_bytes(b'\x80\x03' + data)
+    with pytest.raises(UnsafePickleError) as error:
+        load_plain_pickle(path)
+    assert str(error.value).startswith(f'{path}: ')
+    assert {key: (stand, stand.make) for key, stand in SCALARS.items()} == before
+
+
 def test_the_real_file(coco_ref):
     path = coco_ref / 'refcoco/refs(unc).p'
     with path.open('rb') as file:
@@ -109,7 +180,8 @@ def test_nothing_in_a_file_is_run(tmp_path, monkeypatch, name):
     ('value', 'asked'),
     [
         (np.arange(3), 'numpy'),
-        (np.float64(1), 'numpy'),
+        (np.dtype([('a', 'i8')]), 'numpy|not a whole pickle'),
+        (np.datetime64('2020-01-01'), 'numpy|not a whole pickle'),
         (collections.OrderedDict(a=1), 'collections.OrderedDict'),
         (Path('x'), 'pathlib'),
         (len, 'builtins.len'),
@@ -121,7 +193,8 @@ def test_objects_are_refused_even_if_harmless(tmp_path, value, asked, protocol):
     path.write_bytes(pickle.dumps([REF, value], protocol))
     with pytest.raises(UnsafePickleError, match=asked.replace('builtins', '(__builtin__|builtins)')) as error:
         load_plain_pickle(path)
-    assert str(path) in str(error.value) and 'only lists, dicts, strings and numbers' in str(error.value)
+    assert str(path) in str(error.value)
+    assert 'numpy' in asked or 'only lists, dicts, strings and numbers' in str(error.value)
 
 
 @pytest.mark.parametrize(

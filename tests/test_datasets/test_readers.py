@@ -1,14 +1,19 @@
 """Annotations of every form as records, and what is said of those that are none."""
 
+import io
 import json
 import pickle
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from mgfe_ris.datasets.masks import decode_segmentation
 from mgfe_ris.datasets.readers import Sentence, check_name, cleaned, read_refer, read_rows
+from mgfe_ris.datasets.row_files import row_files
 
 REPO = Path(__file__).parents[2]
 POLYGON = [0, 0, 3, 0, 3, 3]
@@ -126,7 +131,7 @@ LONG = 'x' * 300
         ({}, 'found'),
         (dict(INSTANCES, images=None), 'number as id'),
         (dict(INSTANCES, images=[7]), 'number as id'),
-        (dict(INSTANCES, images=[dict(id='7')]), 'number as id'),
+        (dict(INSTANCES, images=[dict(id='seven')]), "id must be a whole number; got 'seven'"),
         ({'images': INSTANCES['images']}, 'found'),
         ({'annotations': INSTANCES['annotations']}, 'found'),
         (dict(INSTANCES, annotations=[[]]), 'number as id'),
@@ -134,14 +139,15 @@ LONG = 'x' * 300
         (dict(INSTANCES, images=[dict(id=7, file_name='a.jpg')]), "lacks 'height'"),
         *(
             (dict(INSTANCES, images=[dict(id=7, file_name=name, height=4, width=6)]), 'file')
-            for name in ('../a', '/a', '//a', 'a/../../b', 'a\\..\\..\\b', 'C:\\a', 'a\0', '', '.', None, 7, [], LONG)
+            for name in ('../a', '/', 'a/../../b', 'a\\..\\..\\b', 'C:\\a', 'a\0', '', '.', None, 7, [], LONG)
         ),
         *(
-            (dict(INSTANCES, images=[dict(id=7, file_name='a', height=h, width=6)]), 'pixels')
-            for h in (0, -1, 2**15, 10**30, 4.0, True, None, '4', float('nan'))
+            (dict(INSTANCES, images=[dict(id=7, file_name='a', height=h, width=6)]), 'pixels|height must')
+            for h in (0, -1, 2**15, 10**30, 4.5, True, None, '4 px', float('nan'))
         ),
         *((instances_with(segmentation=mask), 'mask') for mask in (7, 'x', None, [], True)),
-        *((instances_with(segmentation={'png': name}), 'no file name') for name in ('../a.png', '/a.png', 7, None)),
+        *((instances_with(segmentation={'png': name}), 'no file name') for name in ('../a.png', '..\\a.png')),
+        *((instances_with(segmentation={'png': name}), 'must be a string') for name in (7, None)),
         (instances_with(segmentation=[POLYGON, {'png': '../a.png'}]), 'no file name'),
     ],
 )
@@ -151,33 +157,88 @@ def test_instances_of_another_form(tmp_path, instances, reason):
     assert str(tmp_path) in str(error.value) and len(str(error.value)) < 600
 
 
+SAID = REF['sentences'][0]
+
+
 @pytest.mark.parametrize('name', ['refs(unc).p', 'refs(unc).json'])
 @pytest.mark.parametrize(
-    'refs',
+    ('refs', 'reason'),
     [
-        [],
-        {'refs': [REF]},
-        'refs',
-        7,
-        [REF, 'x'],
-        [REF, {key: value for key, value in REF.items() if key != 'split'}],
+        ([], r'a list of refs with .*; got list \[\]'),
+        ({'refs': [REF]}, r"a list of refs with .*; got an object with \['refs'\]"),
+        ('refs', "got str 'refs'"),
+        (7, 'got int 7'),
+        ([REF, 'x'], "ref 2 of 2: expected an object with .*; got 'x'"),
+        ([REF, {k: v for k, v in REF.items() if k != 'split'}], r'ref 2 of 2 \(ref_id 3\): it lacks split'),
         *(
-            [REF, dict(REF, **{key: bad})]
-            for key in ('ref_id', 'image_id', 'ann_id', 'sentences', 'split')
-            for bad in (None, 1.5, {}, 2**70, True)
+            ([dict(REF, ref_id=9), dict(REF, **{key: bad})], f'ref 2 of 2 .*: {key} must be a whole number; got')
+            for key in ('ref_id', 'image_id', 'ann_id')
+            for bad in (None, 1.5, {}, 2**70, True, 'refcocog_161801', '7.0', '')
         ),
-        [REF, dict(REF, ann_id=[5, '6'])],
-        [REF, dict(REF, sentences='left dog')],
-        [REF, dict(REF, sentences=['left dog'])],
-        [REF, dict(REF, sentences=[dict(sent_id=1)])],
-        [REF, dict(REF, sentences=[dict(sent_id='1', sent='dog')])],
-        [REF, dict(REF, sentences=[dict(sent_id=1, sent='dog', raw=None)])],
+        *(([REF, dict(REF, split=bad)], 'ref 2 of 2 .*: split must be a string') for bad in (None, 1, {})),
+        *(([REF, dict(REF, sentences=bad)], 'ref 2 of 2 .*: sentences must be a list') for bad in (None, {}, 'dog')),
+        ([REF, dict(REF, ann_id=[5, 'six'])], "ref 2 of 2 .*: ann_id must be a whole number; got 'six'"),
+        ([REF, dict(REF, ref_id=4, ann_id=[5, 6, 5])], r'ref 2 of 2 \(ref_id 4\): ann_id names an object twice'),
+        ([REF, dict(REF, ref_id=4, ann_id=[5, '5'])], 'ann_id names an object twice'),
+        ([REF, dict(REF, ref_id=4), dict(REF, ref_id='4')], '2 refs have ref_id 4'),
+        ([REF, dict(REF, sentences=['left dog'])], "ref 2 of 2 .*: a sentence must be .*; got 'left dog'"),
+        ([REF, dict(REF, sentences=[dict(sent_id=1)])], 'ref 2 of 2 .*: sent, and raw'),
+        ([REF, dict(REF, sentences=[dict(SAID, sent_id='one')])], "sent_id must be a whole number; got 'one'"),
+        ([REF, dict(REF, sentences=[dict(SAID, raw=None)])], 'ref 2 of 2 .*: sent, and raw'),
     ],
 )
-def test_refs_of_another_form(tmp_path, refs, name):
-    with pytest.raises(ValueError, match=r"refs\(unc\)\..*: expected a list of refs with .*'split'") as error:
+def test_refs_of_another_form(tmp_path, refs, reason, name):
+    with pytest.raises(ValueError, match=rf'refs\(unc\)\..*: .*{reason}') as error:
         refer(write(tmp_path, refs=refs, name=name))
-    assert str(tmp_path) in str(error.value)
+    assert str(tmp_path) in str(error.value) and len(str(error.value)) < 400
+
+
+def test_a_pickle_that_holds_itself_is_named_at_once(tmp_path):
+    """60 lists that hold the next one twice: written out, they would have no end."""
+    nest: list = []
+    for _ in range(60):
+        nest = [nest, nest]
+    for refs in ([nest], [dict(REF, ref_id=nest)], [dict(REF, sentences=[nest])], [dict(REF, ann_id=[nest])]):
+        with pytest.raises(ValueError, match=r'ref 1 of 1'):
+            refer(write(tmp_path, refs))
+
+
+@pytest.mark.parametrize('form', [str, float, lambda n: n])
+def test_ids_and_sizes_as_text_or_whole_floats(tmp_path, form):
+    refs = [dict(REF, ref_id=form(3), ann_id=[form(5), form(6)], image_id=form(7))]
+    refs[0]['sentences'] = [dict(SAID, sent_id=form(1))]
+    images = [dict(id=form(7), file_name='a.jpg', height=form(4), width=form(6))]
+    annotations = [dict(INSTANCES['annotations'][i], id=form(5 + i), image_id=form(7)) for i in (0, 1)]
+    (record,) = refer(write(tmp_path, refs, dict(images=images, annotations=annotations), 'grefs(unc).json'))
+    assert record[:5] == ('val', 'a.jpg', (4, 6), 7, 3) and record.parts == [POLYGON, RLE]
+    assert record.sentences == [Sentence(1, 'Left dog', 'left dog')]
+    assert {type(x) for x in (record.img_id, record.ref_id, record.sentences[0].sent_id, *record.size)} == {int}
+
+
+def test_an_annotation_of_another_photo(tmp_path):
+    refs = [REF, dict(REF, ref_id=4, ann_id=[5, 6])]
+    instances = json.loads(json.dumps(INSTANCES))
+    instances['annotations'][1]['image_id'] = 99
+    with pytest.raises(ValueError, match=r'1 annotations are of another photo .* ann_id 6 of ref_id 4: image_id 99 in'):
+        refer(write(tmp_path, refs, instances))
+    del instances['annotations'][1]['image_id']  # nothing is said
+    assert len(refer(write(tmp_path, refs, instances))) == 2
+
+
+@pytest.mark.parametrize(
+    ('key', 'change'),
+    [
+        ('images', dict(file_name='b.jpg')),
+        ('images', dict(height=5)),
+        ('annotations', dict(segmentation=[[1, *POLYGON[1:]]])),
+        ('annotations', dict(image_id=8)),
+    ],
+)
+def test_two_of_one_id_in_instances(tmp_path, key, change):
+    first = INSTANCES[key][0]
+    with pytest.raises(ValueError, match=rf'instances\.json: {key} .* another before it has the id {first["id"]}'):
+        refer(write(tmp_path, instances=dict(INSTANCES, **{key: [*INSTANCES[key], dict(first, **change)]})))
+    assert len(refer(write(tmp_path, instances=dict(INSTANCES, **{key: [*INSTANCES[key], first]})))) == 1
 
 
 @pytest.mark.parametrize('data', [b'', b'[', b'\xff', b'[' * 100_000, b'[' + b'9' * 5000 + b']'])
@@ -202,12 +263,14 @@ def test_a_pickle_that_grows_when_it_is_read(tmp_path):
     for refs in (
         [dict(REF, sentences=many)] * 20_000,
         [dict(REF, sentences=[dict(sent_id=1, sent='x' * 100_000)])] * 20_000,
-        [dict(REF, ann_id=[5] * 20_000)] * 20_000,
+        [dict(REF, ann_id=list(range(20_000)))] * 20_000,
     ):
         with pytest.raises(ValueError, match=r'refs\(unc\)\.p: the refs repeat themselves'):
             refer(write(tmp_path, refs))
     with pytest.raises(ValueError, match=r'instances\.json: the refs repeat themselves'):
-        refer(write(tmp_path, [REF] * 2000, instances_with(segmentation=[POLYGON * 1000])))
+        refer(
+            write(tmp_path, [dict(REF, ref_id=i) for i in range(2000)], instances_with(segmentation=[POLYGON * 1000]))
+        )
 
 
 # A row per object
@@ -275,21 +338,27 @@ def test_the_split_of_a_file_in_pieces(tmp_path):
         (dict(ROW, sentences=[{'text': 'x'}]), 'must be a string'),
         (dict(ROW, sentences={'sent': 7}), 'must be a string'),
         (dict(ROW, split=7), 'split must be a string'),
-        (dict(ROW, height=4), 'pixels'),
-        (dict(ROW, height='4', width=6), 'pixels'),
-        (dict(ROW, image_id=1.5), 'whole number'),
-        (dict(ROW, ref_id='x'), 'whole number'),
+        (dict(ROW, height=4), 'width must be a whole number'),
+        (dict(ROW, height='4 px', width=6), "height must be a whole number; got '4 px'"),
+        (dict(ROW, height=0, width=6), 'pixels'),
+        (dict(ROW, image_id=1.5), 'image_id must be a whole number; got 1.5. Leave image_id away'),
+        (
+            dict(ROW, ref_id='refcocog_161801'),
+            "ref_id must be a whole number; got 'refcocog_161801'. Leave ",
+        ),
         (dict(ROW, ref_id=2**70), 'whole number'),
+        (dict(ROW, mask='m.png', mask_value=-1), 'mask_value must be'),
+        (dict(ROW, mask='m.png', mask_value=[1, 2]), 'mask_value must be'),
+        (dict(ROW, mask='m.png', mask_value=True), 'mask_value must be'),
+        (dict(ROW, mask='m.png', mask_value='all'), 'mask_value must be'),
         (dict(ROW, sent_ids=[{}]), 'whole number'),
         (dict(ROW, raw_image_info='[1]'), 'raw_image_info'),
         (dict(ROW, mask='[1'), 'Expecting|delimiter'),
         (dict(ROW, mask='[' * 100_000), 'recursion'),
         *((dict(ROW, mask=mask), 'mask') for mask in ([], 7, True)),
-        *((dict(ROW, mask=mask), 'no file name') for mask in ('../m.png', '/m.png', {'png': '//m.png'}, {'png': 7})),
-        *(
-            (dict(ROW, image=name), 'no file name')
-            for name in ('../a', '/a', '//a', 'a/..', '..\\a', 'C:a', 'a\0', '.')
-        ),
+        *((dict(ROW, mask=mask), 'no file name') for mask in ('../m.png', '..\\m.png')),
+        (dict(ROW, mask={'png': 7}), 'must be a string'),
+        *((dict(ROW, image=name), 'no file name') for name in ('../a', '/', 'a/..', '..\\a', 'C:a', 'a\0', '.')),
         (dict(ROW, image=LONG), 'too long'),
         (dict(ROW, image='\ud800'), 'surrogates'),
         (dict(ROW, image=7), 'must be a string'),
@@ -336,24 +405,94 @@ def test_parquet_of_jxu124(tmp_path):
         image_path='coco/train2014/COCO_train2014_000000581857.jpg', captions=['left dog', 'left dog'],
     )  # fmt: skip
     (record,) = parquet(tmp_path / 'train-00000-of-00001-abc.parquet', [row])
-    assert record[:5] == ('testA', 'COCO_train2014_000000581857.jpg', (427, 640), 581857, 3)
+    assert record[:5] == ('testA', 'COCO_train2014_000000581857_16.jpg', (427, 640), 581857, 3)
     assert record.sentences == [Sentence(s, 'Left dog', 'left dog') for s in (11, 12)] and record.parts == [POLYGON]
+
+
+def photo(shade: int = 0, size: tuple[int, int] = (6, 4), form: str = 'JPEG', **options: object) -> bytes:
+    """size: (width, height)."""
+    file = io.BytesIO()
+    Image.new('RGB', size, (shade, shade, shade)).save(file, form, **options)
+    return file.getvalue()
 
 
 def test_parquet_of_lmms_lab(tmp_path):
     row = dict(
-        question_id='469306', image=dict(bytes=b'\xff\xd8', path='x.jpg'), question='Describe the object',
+        question_id='469306', image=dict(bytes=photo(), path='x.jpg'), question='Describe the object',
         answer=['left dog', 'dog'], segmentation=[0.5, *POLYGON[1:]], bbox=[0.0, 1.0, 2.0, 3.0], iscrowd=0,
-        file_name='COCO_train2014_000000581857_16.jpg',
+        file_name='COCO_train2014_000000581857_0.jpg',
     )  # fmt: skip
-    records = parquet(tmp_path / 'val-00000-of-00001.parquet', [row, dict(row, answer=['cat'])])
-    assert records[0][:5] == ('val', 'COCO_train2014_000000581857.jpg', (0, 0), 0, 0)
+    other = dict(row, answer=['cat'], file_name='COCO_train2014_000000581857_1.jpg')
+    third = dict(other, image=dict(bytes=photo(99), path=None))
+    records = parquet(tmp_path / 'val-00000-of-00001.parquet', [row, other, third])
+    assert records[0].split == 'val' and records[0].size == (0, 0)
+    assert [r.photo for r in records] == [photo(), photo(), photo(99)]
+    assert [r.img_id for r in records] == [0, 0, 1] and [r.ref_id for r in records] == [0, 1, 2]
+    assert records[0].photo_key == records[1].photo_key != records[2].photo_key
+    assert records[0].file_name.endswith('_COCO_train2014_000000581857_0.jpg')
     assert records[0].parts == [[0.5, *POLYGON[1:]]]
     assert [s for r in records for s in r.sentences] == [
         (0, 'left dog', 'left dog'),
         (1, 'dog', 'dog'),
         (2, 'cat', 'cat'),
+        (3, 'cat', 'cat'),
     ]
+
+
+SAMPLE = dict(id=11, sentences=['left dog', 'dog'], bbox=[0.0, 1.0, 2.0, 3.0], mask=dict(counts='PPYo0', size=[4, 6]))
+
+
+@pytest.mark.parametrize('in_lists', [False, True])
+def test_parquet_with_a_list_of_objects_in_a_row(tmp_path, in_lists):
+    """As refcoco-m has them; and each field a list, as ``datasets`` wrote them before."""
+    nested: object = [SAMPLE, dict(SAMPLE, id=12, sentences=['cat'])]
+    if in_lists:
+        nested = {key: [item[key] for item in nested] for key in ('id', 'sentences', 'bbox')}
+        nested['mask'] = {key: [SAMPLE['mask'][key]] * 2 for key in ('counts', 'size')}
+    row = dict(image=dict(bytes=photo(), path=None), image_id=7, file_name='COCO_train2014_000000000007.jpg')
+    records = parquet(
+        tmp_path / 'val.parquet', [dict(row, samples=nested), dict(row, samples=[])][: 1 + (not in_lists)]
+    )
+    assert [(r.img_id, r.ref_id, [s.raw for s in r.sentences]) for r in records] == [
+        (7, 11, ['left dog', 'dog']),
+        (7, 12, ['cat']),
+    ]
+    assert [r.parts for r in records] == [[SAMPLE['mask']]] * 2 and {r.photo for r in records} == {photo()}
+    assert [s.sent_id for r in records for s in r.sentences] == [0, 1, 2]
+
+
+def test_parquet_with_masks_as_pictures(tmp_path):
+    file = io.BytesIO()
+    Image.fromarray(np.array([[0, 1, 1], [0, 0, 2]], np.uint8)).save(file, 'PNG')
+    row = dict(ROW, mask=dict(bytes=file.getvalue(), path=None))
+    (record,) = parquet(tmp_path / 'val.parquet', [dict(row, mask_value=1)])
+    np.testing.assert_array_equal(decode_segmentation(record.parts, 2, 3), [[0, 1, 1], [0, 0, 0]])
+    with pytest.raises(ValueError, match=r'val\.parquet, row 1: .* has 2 values other than 0 \(1, 2\)'):
+        parquet(tmp_path / 'val.parquet', [row])
+
+
+@pytest.mark.parametrize('data', [b'', b'no photo', photo()[:20]])
+def test_what_is_no_photo_in_a_row(tmp_path, data):
+    with pytest.raises(ValueError, match=r'val\.parquet, row 2: the photo inside is not a readable image'):
+        parquet(tmp_path / 'val.parquet', [dict(ROW, image=dict(bytes=b, path='a.jpg')) for b in (photo(), data)])
+
+
+def test_a_folder_that_datasets_saved(tmp_path):
+    pyarrow = pytest.importorskip('pyarrow')
+    for split, shade in (('train', 0), ('val', 9)):
+        table = pyarrow.Table.from_pylist([dict(ROW, image=dict(bytes=photo(shade), path=None))] * 40)
+        (tmp_path / 'saved' / split).mkdir(parents=True)
+        path = tmp_path / 'saved' / split / 'data-00000-of-00001.arrow'
+        with pyarrow.OSFile(str(path), 'wb') as file, pyarrow.ipc.new_stream(file, table.schema) as stream:
+            stream.write_table(table)
+        (path.parent / 'state.json').write_text('{}')
+    files = row_files(tmp_path / 'saved')
+    records = list(read_rows(*files))
+    assert [r.split for r in records] == ['train'] * 40 + ['val'] * 40
+    assert [r.photo for r in records] == [photo()] * 40 + [photo(9)] * 40
+    files[0].write_bytes(files[0].read_bytes()[:300])
+    with pytest.raises(ValueError, match=r'arrow: not a file that datasets saved'):
+        list(read_rows(files[0]))
 
 
 def test_parquet_with_rle(tmp_path):
@@ -380,12 +519,80 @@ def test_parquet_without_what_is_needed(tmp_path, monkeypatch):
         list(read_rows(tmp_path / 'val.parquet'))
 
 
+# Arrays of JSON, and ids of rows
+
+
+@pytest.mark.parametrize('indent', [None, 1])
+@pytest.mark.parametrize('begin', ['', '\n\n  ', '\ufeff'])
+def test_an_array_of_rows(tmp_path, indent, begin):
+    path = tmp_path / 'train.json'
+    path.write_text(begin + json.dumps([ROW, dict(ROW, image='b.jpg')], indent=indent), encoding='utf-8')
+    assert [(r.file_name, r.where) for r in read_rows(path)] == [
+        ('a.jpg', 'train.json, row 1'),
+        ('b.jpg', 'train.json, row 2'),
+    ]
+
+
+def test_arrays_that_are_none(tmp_path):
+    path = tmp_path / 'train.json'
+    path.write_text('[]')
+    assert list(read_rows(path)) == []
+    for text in ('[', '[{}', json.dumps([ROW]) + '\n' + json.dumps([ROW]), json.dumps([ROW])[:-1], '[1,]'):
+        path.write_text(text)
+        with pytest.raises(ValueError, match=r'train\.json(: not JSON|, row 1)'):
+            list(read_rows(path))
+    path.write_text(json.dumps([ROW, 7]))
+    with pytest.raises(ValueError, match=r'train\.json, row 2: expected an object by name'):
+        list(read_rows(path))
+
+
+@pytest.mark.parametrize(
+    ('rows', 'reason'),
+    [
+        (
+            [dict(image_id=1), dict(image_id=1, image='b.jpg')],
+            "row 2: image_id 1 is of 'b.jpg' here, and",
+        ),
+        ([dict(image_id=1), dict(image_id=2)], "row 2: 'a.jpg' has image_id 2 here, and before 1"),
+        ([dict(ref_id=1), dict(ref_id='1', mask=RLE)], 'row 2: ref_id 1 is of another photo or mask'),
+        ([dict(ref_id=1), dict(ref_id=1, image='b.jpg')], 'row 2: ref_id 1 is of another photo or mask'),
+    ],
+)
+def test_rows_that_share_an_id(tmp_path, rows, reason):
+    with pytest.raises(ValueError, match=rf'train\.jsonl, {reason}'):
+        lines(tmp_path, *(dict(ROW, **row) for row in rows))
+
+
+def test_rows_that_share_an_id_rightly(tmp_path):
+    """A row for each sentence, and the names that exports give one photo of COCO."""
+    name = 'COCO_train2014_000000000009_{}.jpg'
+    rows = [dict(image=name.format(i), image_id='9', ref_id=4.0, sentences=[str(i)]) for i in range(3)]
+    assert [(r.img_id, r.ref_id) for r in lines(tmp_path, *(dict(ROW, **row) for row in rows))] == [(9, 4)] * 3
+
+
+def test_polygons_in_parts_of_the_photo(tmp_path):
+    (record,) = lines(tmp_path, dict(ROW, mask=[[0, 0, 0.5, 0, 0.5, 1, 0, 1]], normalized=True))
+    mask = decode_segmentation(record.parts, 10, 20)
+    assert mask[:, :10].all() and not mask[:, 10:].any()
+
+
 # Names, and what is imported
 
 
 @pytest.mark.parametrize('name', ['a.jpg', 'a/b.jpg', './a.jpg', 'a..b', '...', 'é ü.png', 'a' * 255])
 def test_names_inside_of_a_folder(name):
     assert check_name(name) == name.removeprefix('./')
+
+
+@pytest.mark.parametrize('name', ['/a', '//a', '\\a', '..', 'a/..', 'C:\\a', 'c:a', '', '/', 'a\0'])
+def test_names_outside_of_a_folder(name):
+    with pytest.raises(ValueError, match='no file name inside of a folder'):
+        check_name(name)
+    if name in ('/a', '//a'):  # it depends on the folder
+        assert check_name(name, may_be_absolute=True) == name
+    else:
+        with pytest.raises(ValueError, match='no file name inside of a folder'):
+            check_name(name, may_be_absolute=True)
 
 
 def test_reading_needs_no_torch(coco_ref, tmp_path):

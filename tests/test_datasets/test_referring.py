@@ -1,6 +1,7 @@
 """RefCOCO as samples: which there are, what they hold, and what is said of files that do not fit."""
 
 import gc
+import io
 import json
 import pickle
 from collections import Counter
@@ -10,8 +11,9 @@ import numpy as np
 import pytest
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
-from PIL import Image
+from PIL import Image, ImageOps
 from pycocotools.coco import COCO
+from pycocotools.mask import encode
 from torch.utils.data import DataLoader
 
 from mgfe_ris.apis import load_config
@@ -442,3 +444,275 @@ def test_a_split_of_empty_sentences(tmp_path):
     root = write_set(tmp_path / 'data', [ref(1, 1, ['', ' '])])
     with pytest.raises(ValueError, match=r"data/refs: split 'train' has no sentence that is not empty"):
         read(root)
+
+
+# Where photos and masks lie
+
+LOAD = [dict(type='LoadPhoto'), dict(type='LoadReferringMask')]
+SQUARE = [0, 0, 9, 0, 9, 9]
+COCO_NAME = 'COCO_train2014_000000000009.jpg'
+COUNTED = 'COCO_train2014_000000000009_{}.jpg'
+
+
+def own(root: Path, files: list[str], *rows: dict) -> Path:
+    """Photos of different greys, by their place among ``files``, and rows of them."""
+    for shade, name in enumerate(files):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new('RGB', (WIDTH, HEIGHT), (10 * shade,) * 3).save(root / name)
+    rows = [dict(dict(sentences='x', mask=SQUARE), **row) for row in rows]
+    (root / 'train.jsonl').write_text('\n'.join(map(json.dumps, rows)))
+    return root
+
+
+def places(root: Path, **kwargs) -> list[str]:
+    return [str(Path(s['img_path']).relative_to(root)) for s in samples(read_own(root, **kwargs))]
+
+
+@pytest.mark.parametrize(
+    ('files', 'name', 'found'),
+    [
+        (['images/a.png'], 'a.png', 0),
+        (['images/a.png', 'images/sub/a.png'], 'sub/a.png', 1),
+        (['images/a.png', 'images/sub/a.png'], 'sub\\a.png', 1),
+        (['images/sub/a.png', 'images/sub\\a.png'], 'sub\\a.png', 1),
+        (['images/a.png'], 'images\\a.png', 0),
+        (['images/a.png'], 'images/a.png', 0),
+        (['images/a.png', 'images/images/a.png'], 'images/a.png', 1),
+        (['a.png'], 'a.png', 0),
+        ([f'images/{COCO_NAME}'], COUNTED.format(16), 0),
+        ([f'images/{COCO_NAME}', f'images/{COUNTED.format(16)}'], COUNTED.format(16), 1),
+        ([f'images/{COCO_NAME}', f'images/train2014/{COCO_NAME}'], f'train2014/{COCO_NAME}', 1),
+        ([f'images/{COCO_NAME}'], f'coco/train2014/{COCO_NAME}', 0),
+        ([f'images/{COCO_NAME}'], f'coco\\train2014\\{COUNTED.format(3)}', 0),
+        ([f'images/train2014/{COCO_NAME}'], COCO_NAME, 0),
+        ([f'images/train2014/{COCO_NAME}'], COUNTED.format(3), 0),
+        (['images/my_COCO_train2014_000000000009_1.jpg'], 'my_COCO_train2014_000000000009_1.jpg', 0),
+        (['images/12:30.png'], '12:30.png', 0),
+    ],
+)
+@pytest.mark.parametrize('form', ['rows', 'refs'])
+def test_where_a_photo_is_found(tmp_path, files, name, found, form):
+    own(tmp_path, files, dict(image=name))
+    if form == 'refs':
+        write_set(tmp_path / 'other', [ref(1, 1, ['x'])], photos=1)
+        (tmp_path / 'other/refs').rename(tmp_path / 'refs')
+        edit_instances(tmp_path, images=[dict(id=1, file_name=name, height=HEIGHT, width=WIDTH)])
+    dataset = read_own(tmp_path, pipeline=LOAD) if form == 'rows' else read(tmp_path, pipeline=LOAD)
+    assert Path(dataset[0]['img_path']).samefile(tmp_path / files[found])
+    assert abs(dataset[0]['img'].mean() - 10 * found) < 2
+    assert pickle.loads(pickle.dumps(dataset))[0]['img_path'] == dataset[0]['img_path']
+
+
+@pytest.mark.parametrize(
+    ('files', 'names'),
+    [
+        # crops of one's own, one of them missing
+        ([f'images/{COCO_NAME}', f'images/{COUNTED.format(1)}'], [COUNTED.format(1), COUNTED.format(2)]),
+        ([f'images/{COCO_NAME}'], [COCO_NAME, COUNTED.format(2)]),
+        ([f'images/{COCO_NAME}'], [f'train2014/{COCO_NAME}', COUNTED.format(2)]),
+        (['images/a.png'], ['a.png', 'a_2.png']),
+        (['images/a.png'], ['a.png', 'other/a.png']),
+    ],
+)
+def test_no_photo_takes_the_place_of_another(tmp_path, files, names):
+    own(tmp_path, files, *(dict(image=name) for name in names))
+    with pytest.raises(FileNotFoundError, match=rf'1 photos are missing; the first is .*{names[-1]}'):
+        read_own(tmp_path)
+
+
+def test_absolute_names(tmp_path):
+    root = tmp_path / 'data'
+    photo, mask = root / 'images/a.png', root / 'masks/a_m.png'
+    own(root, ['images/a.png', 'masks/a_m.png'], dict(image=str(photo), mask=str(mask)))
+    Image.new('L', (WIDTH, HEIGHT), 1).save(mask)
+    assert read_own(root, pipeline=LOAD)[0]['gt_seg_map'].all() and places(root) == ['images/a.png']
+    (tmp_path / 'link').symlink_to(root)
+    assert len(read_own(tmp_path / 'link')) == 1
+    own(tmp_path / 'elsewhere', ['images/a.png'], dict(image='a.png'))
+    for name in (str(tmp_path / 'elsewhere/images/a.png'), f'{root}x/a.png', '//etc/passwd', '/etc/passwd'):
+        own(root, ['images/a.png'], dict(image='a.png'), dict(image=name))
+        with pytest.raises(ValueError, match=rf"'{name}' lies outside of data_root .*relative to img_folder"):
+            read_own(root)
+        own(root, ['images/a.png'], dict(image='a.png', mask=name))
+        with pytest.raises(ValueError, match=rf"'{name}' lies outside of data_root"):
+            read_own(root)
+
+
+def test_masks_beside_the_photos(tmp_path):
+    rows = [dict(image='a.png', mask=name) for name in ('masks/m.png', 'masks\\m.png', 'm.png')]
+    own(tmp_path, ['images/a.png', 'masks/m.png', 'images/m.png'], *rows)
+    for name, shade in (('masks/m.png', 1), ('images/m.png', 0)):
+        mask = Image.new('L', (WIDTH, HEIGHT), shade)
+        mask.putpixel((3, 3), 1)
+        mask.save(tmp_path / name)
+    assert [s['gt_seg_map'].mean() == 1 for s in read_own(tmp_path, pipeline=LOAD)] == [True, True, False]
+
+
+def test_one_photo_under_several_names(tmp_path):
+    """Exports number the objects: what is of one photo stays together, and other splits share it."""
+    names = [COUNTED.format(0), COUNTED.format(1), f'train2014\\{COUNTED.format(2)}', 'b.png', 'images/b.png']
+    rows = [dict(image=name, split='train' if i % 2 else 'val') for i, name in enumerate(names)]
+    own(tmp_path, [f'images/{COCO_NAME}', 'images/b.png'], *rows)
+    for dataset in (read_own(tmp_path), pickle.loads(pickle.dumps(read_own(tmp_path)))):
+        assert dataset.metainfo['protocol']['shared_photos'] == dict(val=2)
+        assert dataset.photo_of(0) != dataset.photo_of(1)
+    val = read_own(tmp_path, split='val')
+    assert [val.photo_of(i) for i in range(3)] == [val.photo_of(0), val.photo_of(0), val.photo_of(2)]
+    assert {s['img_id'] for s in samples(val)[:2]} == {0}
+    with pytest.raises(ValueError, match='has no sentence'):
+        read_own(tmp_path, apart_from=['val'])
+
+
+# Masks that are pictures
+
+
+def test_the_value_of_the_object(tmp_path):
+    rows = [dict(image='a.png', mask='m.png', mask_value=2), dict(image='a.png', mask='m.png')]
+    own(tmp_path, ['images/a.png'], *rows)
+    pixels = np.zeros((HEIGHT, WIDTH), np.uint8)
+    pixels[:2], pixels[2:9] = 1, 2
+    Image.fromarray(pixels).save(tmp_path / 'images/m.png')
+    with pytest.raises(ValueError, match=r'm\.png has 2 values other than 0 \(1, 2\)\. Say which'):
+        read_own(tmp_path)
+    dataset = read_own(tmp_path, mask_value=1, pipeline=LOAD)
+    assert [s['gt_seg_map'].sum() for s in dataset] == [7 * WIDTH, 2 * WIDTH]
+    assert dataset.metainfo['protocol']['mask_value'] == 1
+    assert read_own(tmp_path, mask_value='any', pipeline=LOAD)[1]['gt_seg_map'].sum() == 9 * WIDTH
+    with pytest.raises(ValueError, match=r'row 2: .*m\.png has no pixel of the object'):
+        read_own(tmp_path, mask_value=7)
+    with pytest.raises(ValueError, match=r"mask_value must be .*; got 'all'"):
+        read_own(tmp_path, mask_value='all')
+
+
+@pytest.mark.parametrize(
+    ('size', 'reach', 'warns'), [((640, 480), 99.5, True), ((640, 480), 101, False), ((90, 640), 80, False)]
+)
+def test_polygons_that_may_be_in_percent(tmp_path, size, reach, warns, monkeypatch):
+    warnings = []
+    monkeypatch.setattr('mmengine.logging.MMLogger.warning', lambda self, text, *_: warnings.append(text))
+    root = own(tmp_path, [], dict(image='a.png', mask=[2, 2, reach, 2, 9, 9]), dict(image='a.png', mask=SQUARE))
+    (root / 'images').mkdir()
+    Image.new('RGB', size).save(root / 'images/a.png')
+    read_own(root)
+    assert ['all polygons lie within 100 x 100' in text for text in warnings] == [True] * warns
+
+
+# EXIF
+
+STORED = np.zeros((HEIGHT, WIDTH), np.uint8)
+STORED[2:6, 3:15] = 255
+CORNERS = [3, 2, 15, 2, 15, 6, 3, 6]  # as it is stored
+
+
+def save_turned(path: Path, orientation: int, mode: str = 'RGB') -> None:
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    Image.fromarray(STORED).convert(mode).save(path, exif=exif)
+
+
+def outline(shown: np.ndarray) -> list[int]:
+    y, x = np.nonzero(shown)
+    left, top, right, bottom = int(x.min()), int(y.min()), int(x.max()) + 1, int(y.max()) + 1
+    return [left, top, right, top, right, bottom, left, bottom]
+
+
+@pytest.mark.parametrize('orientation', range(1, 9))
+@pytest.mark.parametrize('mask', ['shown', 'stored', 'sized RLE', 'PNG', 'PNG stored', 'turned PNG'])
+def test_masks_of_a_photo_that_exif_turns(tmp_path, orientation, mask, monkeypatch):
+    """They lie where the photo is bright, of whichever frame they are, where this can be known."""
+    warnings = []
+    monkeypatch.setattr('mmengine.logging.MMLogger.warning', lambda self, text, *_: warnings.append(text))
+    root = own(tmp_path, [], dict(image='a.png'))
+    (root / 'images').mkdir()
+    save_turned(root / 'images/a.png', orientation)
+    shown = np.asarray(ImageOps.exif_transpose(Image.open(root / 'images/a.png')).convert('L'))
+    sizes = dict(height=shown.shape[0], width=shown.shape[1])
+    row: dict = dict(image='a.png', mask=outline(shown), **sizes)
+    if mask == 'stored':
+        row = dict(image='a.png', mask=CORNERS, height=HEIGHT, width=WIDTH)
+    elif mask == 'sized RLE':
+        rle = encode(np.asfortranarray(STORED // 255))
+        row = dict(image='a.png', mask=dict(rle, counts=rle['counts'].decode()))
+    elif mask.startswith('PNG'):
+        Image.fromarray(STORED if mask == 'PNG stored' else shown).save(root / 'images/m.png')
+        row = dict(image='a.png', mask='m.png')
+    elif mask == 'turned PNG':
+        save_turned(root / 'images/m.png', orientation, 'L')
+        row = dict(image='a.png', mask='m.png', **sizes)
+    own(root, [], row)
+    sample = read_own(root, pipeline=LOAD)[0]
+    bright = sample['img'][..., 0] > 128
+    assert bright.shape == shown.shape and (sample['height'], sample['width']) == shown.shape
+    cannot_be_known = orientation in (2, 3, 4)
+    assert bool(warnings) == cannot_be_known
+    if cannot_be_known:
+        assert '1 photos are turned by their EXIF, and nothing says whether' in warnings[0]
+    if not (cannot_be_known and mask in ('stored', 'sized RLE', 'PNG stored')):
+        np.testing.assert_array_equal(sample['gt_seg_map'] == 1, bright)
+
+
+def test_polygons_without_a_size_on_a_turned_photo(tmp_path, monkeypatch):
+    warnings = []
+    monkeypatch.setattr('mmengine.logging.MMLogger.warning', lambda self, text, *_: warnings.append(text))
+    wide = [2, 2, WIDTH - 2, 2, WIDTH - 2, 9, 2, 9]  # wider than the photo that is shown
+    root = own(tmp_path, [], dict(image='a.png', mask=wide), dict(image='a.png', mask=CORNERS))
+    (root / 'images').mkdir()
+    save_turned(root / 'images/a.png', 6)
+    sample = read_own(root, pipeline=LOAD)[1]
+    np.testing.assert_array_equal(sample['gt_seg_map'] == 1, sample['img'][..., 0] > 128)
+    assert not warnings
+    own(root, [], dict(image='a.png', mask=CORNERS))
+    read_own(root)
+    assert len(warnings) == 1 and 'the first is a.png' in warnings[0]
+
+
+# Photos inside of the annotations
+
+
+def test_photos_inside_of_parquet(tmp_path):
+    pyarrow = pytest.importorskip('pyarrow')
+    parquet = pytest.importorskip('pyarrow.parquet')
+    rows = []
+    for i, shade in enumerate((0, 0, 200, 100)):
+        file = io.BytesIO()
+        Image.new('RGB', (WIDTH, HEIGHT + shade // 100), (shade,) * 3).save(file, 'PNG')
+        image = dict(bytes=file.getvalue(), path=None)
+        rows.append(
+            dict(image=image, file_name=COUNTED.format(i), answer=[f'dog {i}'], segmentation=[float(x) for x in SQUARE])
+        )
+    parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / 'val-00000-of-00001.parquet')
+    for _ in range(2):  # the second time from the index
+        dataset = read(tmp_path, 'val', ann_folder=None, split_by=None, ann_file='*.parquet', pipeline=LOAD)
+        found = [
+            (s['img'].mean(), s['gt_seg_map'].shape, s['sentences'], dataset.photo_of(i)) for i, s in enumerate(dataset)
+        ]
+        assert found == [
+            (0, (HEIGHT, WIDTH), ['dog 0'], 0),
+            (0, (HEIGHT, WIDTH), ['dog 1'], 0),
+            (200, (HEIGHT + 2, WIDTH), ['dog 2'], 1),
+            (100, (HEIGHT + 1, WIDTH), ['dog 3'], 2),
+        ]
+    kept = dataset.data_list.shared.folder / 'photos'
+    assert len(list(kept.iterdir())) == 3
+    next(kept.iterdir()).unlink()
+    assert len(read(tmp_path, 'val', ann_folder=None, split_by=None, ann_file='*.parquet')) == 4, 'read anew'
+    assert len(list(kept.iterdir())) == 3
+    assert sorted(p.name for p in tmp_path.iterdir()) == ['val-00000-of-00001.parquet']
+
+
+def test_a_folder_that_datasets_saved(tmp_path):
+    """The folder says the split, also where the files in it are the same."""
+    pyarrow = pytest.importorskip('pyarrow')
+    file = io.BytesIO()
+    Image.new('RGB', (WIDTH, HEIGHT)).save(file, 'PNG')
+    row = dict(image=dict(bytes=file.getvalue(), path=None), sentences=['x'], mask=[SQUARE])
+    table = pyarrow.Table.from_pylist([row, dict(row, sentences=['y'])])
+    for split in ('train', 'val'):
+        (tmp_path / 'saved' / split).mkdir(parents=True)
+        path = tmp_path / 'saved' / split / 'data-00000-of-00001.arrow'
+        with pyarrow.OSFile(str(path), 'wb') as sink, pyarrow.ipc.new_stream(sink, table.schema) as stream:
+            stream.write_table(table)
+    own_form = dict(ann_folder=None, split_by=None, pipeline=LOAD)
+    for ann_file, split in (('saved', 'train'), ('saved', 'val'), ('saved/train', 'train'), ('saved/val', 'val')):
+        dataset = read(tmp_path, split, ann_file=ann_file, **own_form)
+        assert [s['sentences'] for s in dataset] == [['x'], ['y']] and dataset[1]['gt_seg_map'].any()

@@ -94,11 +94,11 @@ def samples_of(index: SharedIndex, **options) -> Samples:
 def expected(key: str = 'raw') -> list[dict]:
     return [
         dict(
-            img_name=r.file_name, img_id=r.img_id, ref_id=r.ref_id, height=r.size[0], width=r.size[1],
+            photo=photo, img_name=r.file_name, img_id=r.img_id, ref_id=r.ref_id, height=r.size[0], width=r.size[1],
             segmentation=r.parts, sentences=[getattr(s, key) for s in r.sentences],
             sent_ids=[s.sent_id for s in r.sentences],
         )
-        for r in (records()[i] for i in (0, 2, 4, 1, 3))
+        for photo, r in ((photo, records()[i]) for i, photo in ((0, 0), (2, 0), (4, 0), (1, 1), (3, 2)))
     ]  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..masks import Part, check_parts, is_empty
-from ..readers import is_blank
+from ..records import is_blank
 from .objects import Object
 
 

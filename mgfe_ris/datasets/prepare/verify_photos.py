@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
-from ..referring import photo_size
+from ..photo_files import photo_size
 from .findings import Findings
 
 PHOTOS_PER_PROCESS = 1000  # a process takes seconds to start
