@@ -70,24 +70,35 @@ def _evaluators(cfg: Config) -> list[dict]:
 
 def describe(runner: Runner) -> dict:
     """What was asked of the data and the metrics that changes a result; reads the data sets."""
-    from mmseg.registry import DATASETS
-
+    from mgfe_ris.data_parts import config_parts
     from mgfe_ris.evaluation import SplitsTestLoop
 
     loop, cfg = runner.test_loop, runner.cfg
     loops = loop.loops if isinstance(loop, SplitsTestLoop) else {'test': loop}
     datasets = {name: part.dataloader.dataset for name, part in loops.items()}
-    tested = cfg.test_dataloader.dataset
+    names = ('ann_folder', 'split_by', 'ann_file', 'data_root')
+    tested = [{key: part[key] for key in names if part.get(key)} for part in config_parts(cfg.test_dataloader.dataset)]
     report = dict(
-        data={key: tested[key] for key in ('ann_folder', 'split_by', 'ann_file', 'data_root') if tested.get(key)},
+        data=tested[0] if len(tested) == 1 else dict(parts=tested),
         protocol={name: dataset.metainfo.get('protocol') for name, dataset in datasets.items()},
         input_size=list(next(iter(datasets.values()))[0]['inputs'].shape[1:]),
         evaluator=[{key: value for key, value in metric.items() if key != 'per_sample'} for metric in _evaluators(cfg)],
     )
     if 'train_dataloader' in cfg:
-        train = DATASETS.build({**cfg.train_dataloader.dataset, 'lazy_init': True})
-        report['train_protocol'] = train.metainfo.get('protocol')
+        report['train_protocol'] = _train_protocol(cfg)
     return report
+
+
+def _train_protocol(cfg: Config) -> dict | None:
+    """Read from the config; a mix of data sets reads annotations, too, which need not be here where it is tested."""
+    from mmseg.registry import DATASETS
+
+    from mgfe_ris.data_parts import lazy
+
+    try:
+        return DATASETS.build(lazy(cfg.train_dataloader.dataset)).metainfo.get('protocol')
+    except FileNotFoundError as error:
+        return dict(unknown=str(error))
 
 
 def main() -> None:

@@ -13,6 +13,8 @@ import mmseg.registry
 from mmengine.config import Config, DictAction
 from mmengine.registry import Registry
 
+from ..data_parts import config_parts
+
 CONFIG_ROOT = Path(__file__).parents[1] / '.mim' / 'configs'
 
 CONFIG, WEIGHTS = 'config.json', 'model.safetensors'
@@ -178,12 +180,17 @@ def input_size(cfg: Config) -> tuple[int, int]:
     Raises:
         ValueError: the test pipeline has no ``Resize`` to a size of its own, or several.
     """
-    steps = [step for step in _nodes(cfg.test_dataloader.dataset.pipeline) if step.get('type') == 'Resize']
+    steps = [step for step in _nodes(test_pipeline(cfg)) if step.get('type') == 'Resize']
     scales = [step.get('scale') for step in steps]
     if len(scales) != 1 or not isinstance(scales[0], (list, tuple)):
         raise ValueError(f'expected one Resize with scale=(width, height) in the test pipeline, got scales {scales}')
     width, height = scales[0]
     return height, width
+
+
+def test_pipeline(cfg: Config) -> list[dict]:
+    """What photos go through when the model is tested; where it is on several data sets, on the first."""
+    return config_parts(cfg.test_dataloader.dataset)[0]['pipeline']
 
 
 def without_pretrained(cfg: Config) -> Config:

@@ -1,9 +1,10 @@
-"""How many other objects stand annotated beside each object: what its sentences have to tell it from."""
+"""Categories: how many other objects stand annotated beside each object, which its sentences have to tell it from."""
 
 import json
 import os
 import re
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -42,18 +43,36 @@ def distractors(index: SharedIndex, refs: Path, instances: Path) -> np.ndarray:
 
 def count_distractors(refs: Path, instances: Path) -> np.ndarray:
     """See :func:`distractors`; an object per ref, in their order."""
+    counts = [_count(ref, annotations) for ref, annotations in _annotated(refs, instances)]
+    return np.array(counts, np.int64).reshape(-1, 2)
+
+
+def read_categories(refs: Path, instances: Path) -> list[list[int]]:
+    """The categories of each ref's annotations, each once; none where the file does not say any."""
+    return [
+        sorted({annotations[i] for i in _own(ref, annotations)} - {-1})
+        for ref, annotations in _annotated(refs, instances)
+    ]
+
+
+def _annotated(refs: Path, instances: Path) -> Iterator[tuple[dict, dict[int, int]]]:
+    """Each ref, and the category of each annotation of its photo, by id; -1: not said."""
     with no_garbage():
         objects = load_plain_pickle(refs) if refs.suffix == '.p' else json.loads(refs.read_bytes())
-    categories: dict[int, dict[int, int]] = defaultdict(dict)  # by photo: annotation -> category
+    categories: dict[int, dict[int, int]] = defaultdict(dict)
     for key, text in stream_lists(instances, as_text=('annotations',)):
         if key == 'annotations' and (found := _ids(text)):
             categories[found['image_id']][found['id']] = found.get('category_id', -1)
-    return np.array([_count(ref, categories[ref['image_id']]) for ref in objects], np.int64).reshape(-1, 2)
+    return ((ref, categories[ref['image_id']]) for ref in objects)
+
+
+def _own(ref: dict, annotations: dict[int, int]) -> set[int]:
+    ids = ref['ann_id'] if isinstance(ref['ann_id'], list) else [ref['ann_id']]
+    return set() if ref.get('no_target') else annotations.keys() & set(ids)
 
 
 def _count(ref: dict, annotations: dict[int, int]) -> tuple[int, int]:
-    ids = ref['ann_id'] if isinstance(ref['ann_id'], list) else [ref['ann_id']]
-    own = set() if ref.get('no_target') else annotations.keys() & set(ids)
+    own = _own(ref, annotations)
     wanted = {annotations[i] for i in own}
     counts = Counter(category for i, category in annotations.items() if i not in own)
     return counts.total(), -1 if -1 in wanted else sum(counts[category] for category in wanted)

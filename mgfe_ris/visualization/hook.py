@@ -16,6 +16,7 @@ from mmseg.registry import HOOKS
 from mmseg.structures import SegDataSample
 from PIL import Image
 
+from ..data_parts import locate, split_of
 from .comparison import compare
 from .draw import grid, read_photo, resized
 
@@ -40,7 +41,7 @@ class PictureHook(Hook):
     def after_test_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: Sequence | None = None
     ) -> None:
-        folder = self.folder / runner.test_loop.dataloader.dataset.metainfo['split']
+        folder = self.folder / split_of(runner.test_loop.dataloader.dataset)
         folder.mkdir(parents=True, exist_ok=True)
         for sample in outputs or ():
             name = _name(sample.img_path, sample.sent_id)
@@ -86,7 +87,7 @@ class ValidationPictureHook(Hook):
             return
         by_epoch = runner.log_processor.by_epoch
         unit, step = ('epoch', runner.epoch) if by_epoch else ('iter', runner.iter)
-        split = runner.val_dataloader.dataset.metainfo['split']
+        split = split_of(runner.val_dataloader.dataset)
         picture = grid(self._pictures, columns=2)
         path = Path(runner.work_dir, 'pictures', f'{split}_{unit}_{step}.png')
         path.parent.mkdir(exist_ok=True)
@@ -122,7 +123,8 @@ def _name(img_path: str, sent_id: int) -> str:
 
 def _shared_names(dataset: BaseDataset) -> set[str]:
     """Of more samples than one; some file systems do not tell a from A."""
-    samples = (dataset.get_data_info(i) for i in range(len(dataset)))
+    places = (locate(dataset, i) for i in range(len(dataset)))
+    samples = (part.get_data_info(i) for part, i in places)
     counts = Counter(_name(s['img_path'], sent_id).casefold() for s in samples for sent_id in s['sent_ids'])
     return {name for name, count in counts.items() if count > 1}
 
