@@ -13,7 +13,7 @@ from torch.utils.data import ConcatDataset as TorchConcatDataset
 from ..data_parts import lazy, parts_of
 from .index import SharedIndex
 from .referring import ReferringDataset
-from .selection import select_objects
+from .selection import photos_of, select_objects
 
 _MAY_DIFFER = ('split', 'protocol')
 
@@ -42,7 +42,8 @@ class ConcatDataset(mmengine.dataset.ConcatDataset):
         self.ignore_keys = [ignore_keys] if isinstance(ignore_keys, str) else list(ignore_keys or ())
         self._check_alike()
         for number, part in enumerate(parts_of(self)):
-            part.part = number
+            if isinstance(part, ReferringDataset):
+                part.part = number
         self._fully_initialized = False
         if not lazy_init:
             self.full_init()
@@ -129,37 +130,39 @@ class MixedDataset(ConcatDataset):
 
 def _set_apart(parts: Sequence[ReferringDataset]) -> None:
     """Leave out of each part what any holds out."""
-    log = MMLogger.get_current_instance()
-    names = [photo_names(part.index) for part in parts]
-    trained: dict[Any, set[str]] = {}
+    named = [photo_names(part.index) for part in parts]
+    numbers = np.unique(np.concatenate(named), return_inverse=True)[1]  # a number for each name
+    photos = np.split(numbers, np.cumsum([len(names) for names in named])[:-1])
+    trained: dict[tuple, set[str]] = {}
     for part in parts:
         trained.setdefault(_files(part), set()).update(part.splits)
-    held = []
-    for part, name in zip(parts, names, strict=True):
-        for split in sorted(set(part.index.splits) - trained[_files(part)]):
-            photos = part.index.photo[part.index.split == part.index.splits.index(split)]
-            held.append(({**part.origin, 'split': split}, np.unique(name[photos])))
-    for part, name in zip(parts, names, strict=True):
+    held = [
+        ({**part.origin, 'split': split}, number[photos_of(part.index, split)])
+        for part, number in zip(parts, photos, strict=True)
+        for split in sorted(set(part.index.splits) - trained[_files(part)])
+    ]
+    for part, number in zip(parts, photos, strict=True):
         photo = part.index.photo[select_objects(part.index, part.selection())]
-        out = np.zeros(len(name), bool)
-        counts = []
-        for origin, others in held:
-            hit = np.isin(name, others)
-            if (refs := hit[photo]).any():
-                counts.append({**origin, **_count(photo, refs)})
-            out |= hit
-        total = _count(photo, out[photo])
-        part.leave_out(np.flatnonzero(out), dict(**total, of=counts))
-        splits = ', '.join(f'{" ".join(map(str, count.values()))} refs' for count in counts)
-        log.info(
-            f'{" ".join(part.origin.values())}: {total["refs"]} refs of {total["photos"]} photos are left out, which '
-            f'other splits hold, too' + (f': {splits}' if splits else '')
-        )
+        shared = [(origin, np.isin(number, others)) for origin, others in held]
+        out = np.any([hit for _, hit in shared], axis=0) if shared else np.zeros(len(number), bool)
+        counts = [{**origin, **_count(photo, hit[photo])} for origin, hit in shared if hit[photo].any()]
+        part.leave_out(np.flatnonzero(out), dict(**_count(photo, out[photo]), of=counts))
+        _tell(part)
+
+
+def _tell(part: ReferringDataset) -> None:
+    out = part.protocol['left_out']
+    splits = '; '.join(f'{" ".join(map(str, one.values()))}' for one in out['of']) or 'none'
+    MMLogger.get_current_instance().info(
+        f'{" ".join(part.origin.values())}: {out["photos"]} photos with {out["refs"]} refs are left out, since other '
+        f'splits hold them (photos and refs each): {splits}'
+    )
 
 
 def photo_names(index: SharedIndex) -> np.ndarray:
     """Of each photo of an index, what the same photo is called in every data set; see :class:`MixedDataset`."""
-    names = (index.photo_name(photo) for photo in range(len(index.img_id)))
+    text, ends = index.names.tobytes(), index.name_end.tolist()
+    names = [text[start:end].decode() for start, end in zip([0, *ends], ends, strict=False)]
     return np.array([f'COCO {found[1] or found[2]}' if (found := _COCO.search(name)) else name for name in names])
 
 
