@@ -70,10 +70,12 @@ def _evaluators(cfg: Config) -> list[dict]:
 
 def describe(runner: Runner) -> dict:
     """What was asked of the data and the metrics that changes a result; reads the data sets."""
+    from mgfe_ris.apis import input_pipeline
     from mgfe_ris.data_parts import config_parts
     from mgfe_ris.evaluation import SplitsTestLoop
 
     loop, cfg = runner.test_loop, runner.cfg
+    input_pipeline(cfg)  # one for all, or an error
     loops = loop.loops if isinstance(loop, SplitsTestLoop) else {'test': loop}
     datasets = {name: part.dataloader.dataset for name, part in loops.items()}
     names = ('ann_folder', 'split_by', 'ann_file', 'data_root')

@@ -18,7 +18,7 @@ from torch import nn
 
 from ..models.checkpoints import fingerprint
 from ..structures import SegDataSample
-from .config import test_pipeline
+from .config import input_pipeline
 from .model import load_trained
 from .onnx import OnnxSegmentor
 from .photos import MAX_PIXELS, Photo, open_photo
@@ -172,7 +172,7 @@ class RISInferencer:
         texts = check_sentences(sentences)
         source = open_photo(photo, bgr, self.max_pixels)
         # its own for each photo: what a transform keeps of a file may be out of date when the file comes again
-        pipeline = Compose(test_pipeline(self.model.cfg))
+        pipeline = Compose(input_pipeline(self.model.cfg))
         if isinstance(source, Path):
             info: dict = dict(img_path=str(source))
         else:

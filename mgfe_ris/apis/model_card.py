@@ -46,6 +46,8 @@ SETTINGS = (
 
 CONTROL = '-shuffled'
 """Ends the names of splits with exchanged sentences; no results for a leaderboard."""
+REVIEWED = '-reviewed'
+"""Ends the names of splits without the sentences that a review found wrong."""
 
 MEANINGS = {
     'oIoU': 'sum of all intersections over sum of all unions',
@@ -297,6 +299,8 @@ def _protocol(report: Mapping[str, Any]) -> list[str]:
     lines = [f'{name}: {text}' for name, text in zip(names, alike, strict=True) if text]
     if any(split.endswith(CONTROL) for split in _by_split(report)):
         lines.append(f'`{CONTROL}` is a control: every object has the sentences of another one in its photo')
+    if any(split.endswith(REVIEWED) for split in _by_split(report)):
+        lines.append(f'`{REVIEWED}`: without the sentences that a review found wrong')
     lines += [_metric(metric) for metric in report.get('evaluator', ()) if metric]
     return ['How it was measured:', _list(lines)] if lines else []
 

@@ -1,12 +1,15 @@
 """Every tool on a config whose data sets stand in wrappers, nested: as a user runs them."""
 
 import json
+import runpy
 from pathlib import Path
 
 import pytest
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from PIL import Image
 
+from mgfe_ris.apis import load_config
 from mgfe_ris.datasets.synthetic import write_refshapes
 
 REPO = Path(__file__).parents[2]
@@ -108,6 +111,18 @@ def test_tools_that_look_at_data(run_here, config, two_sets, tmp_path):
     assert f'index: {sum(pair[1][1] for pair in of.values())} samples' in lines[0]
     assert any(line.startswith('ratio: ') for line in lines)
     assert any('64x64' in line for line in run_here('analysis_tools/get_flops.py', config))
+
+
+def test_a_report_says_what_mixed_training_left_out(two_sets, tmp_path):
+    """By what the config says; where its annotations are not here, that they are not."""
+    tool = runpy.run_path(str(REPO / 'tools/test.py'))
+    cfg = load_config('mgfe-ris_tiny_refshapes_mixed', data_root=str(two_sets))
+    init_default_scope('mmseg')
+    assert 'refshapes+: no such folder' in tool['_train_protocol'](cfg)['unknown']
+    del cfg.train_dataloader.dataset.datasets[1]
+    parts = tool['_train_protocol'](cfg)['parts']
+    assert [part['left_out'] for part in parts] == [dict(photos=0, refs=0, of=[])] * 2
+    json.dumps(parts)
 
 
 def test_measures_that_differ_are_not_mixed(run_here, config, model_folder, capfd, tmp_path):
