@@ -222,26 +222,32 @@ class ReferringDataset(BaseDataset):
                 sample.set_metainfo(self.known_of(idx))
         return packed
 
-    def photo_of(self, idx: int) -> int:
-        """A number that the samples of one photo share."""
+    def photo_of(self, idx: int) -> int | str:
+        """A number, or name, that the samples of one photo share."""
         self.full_init()
+        if not isinstance(self.data_list, Samples):  # what the filter_data of a derived class left
+            return self.data_list[idx]['img_name']
         return int(self.data_list.shared.photo[self.data_list.rows[idx, 0]])
 
     def get_cat_ids(self, idx: int) -> list[int]:
         """Categories of the object, for mmengine's ``ClassBalancedDataset``; none in rows, which say none."""
         self.full_init()
-        return self._categories[self.data_list.rows[idx, 0]] if self._categories else []
+        known = isinstance(self.data_list, Samples) and self._categories
+        return self._categories[self.data_list.rows[idx, 0]] if known else []
 
     @cached_property
     def _categories(self) -> list[list[int]]:
         return read_categories(*refer_files(self._source(), self.split_by)) if self.split_by is not None else []
 
-    def _get_unserialized_subset(self, indices: int | Sequence[int]) -> Samples:
-        return self.data_list.subset(indices)
+    def _get_unserialized_subset(self, indices: int | Sequence[int]) -> Sequence[dict]:
+        whole = isinstance(self.data_list, Samples)
+        return self.data_list.subset(indices) if whole else super()._get_unserialized_subset(indices)
 
     def known_of(self, idx: int) -> dict[str, Any]:
         """What metrics want to know of a sample beside; see the class."""
         known = {} if self.part is None else dict(part=self.part)
+        if not isinstance(self.data_list, Samples):
+            return known
         target, _, sentence = self.data_list.rows[idx].tolist()
         if self._distractors is not None:
             others, same = self._distractors[target].tolist()

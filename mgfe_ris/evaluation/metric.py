@@ -104,8 +104,8 @@ class RefSegMetric(BaseMetric):
             lines = [json.dumps(record, ensure_ascii=False) + '\n' for record in results]
             (folder / f'{split}.jsonl').write_text(''.join(lines), encoding='utf-8')
         metrics = self.summarize(results)
-        if any('reviewed_out' in record for record in results):
-            kept = [record for record in results if not record.get('reviewed_out')]
+        kept = [record for record in results if not record.get('reviewed_out')]
+        if kept and any('reviewed_out' in record for record in results):
             metrics |= {f'reviewed/{name}': value for name, value in self.summarize(kept).items()}
         return metrics
 

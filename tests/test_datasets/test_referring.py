@@ -267,6 +267,18 @@ def test_the_other_arguments_of_mmengines_data_sets(root, monkeypatch):
         read(root, data_prefix=dict(img_path='elsewhere'))
 
 
+def test_a_derived_class_may_filter(root):
+    class Filtered(ReferringDataset):
+        def filter_data(self) -> list[dict]:
+            return [s for s in self.data_list if len(s['sentences']) <= self.filter_cfg['most']]
+
+    init_default_scope('mmseg')
+    settings = dict(data_root=str(root), ann_folder='refs', split_by='unc', filter_cfg=dict(most=2))
+    dataset = Filtered(**settings, indices=[1, 0])
+    assert [s['ref_id'] for s in samples(dataset)] == [2, 1] and dataset.photo_of(0) == dataset.photo_of(1) == '1.png'
+    assert dataset[0]['ref_id'] == 2 and dataset.known_of(0) == {} and dataset.get_cat_ids(0) == []
+
+
 @pytest.fixture
 def overlapping(tmp_path) -> Path:
     """Photo 2 is of train and val, photo 3 of train and test."""

@@ -94,7 +94,8 @@ def test_all_metrics_come_again_without_what_a_review_found_wrong():
     found = evaluate(RefSegMetric(), samples)
     kept = evaluate(RefSegMetric(), samples[:2])
     assert kept['reviewed/mIoU'] == pytest.approx(75) and plain['mIoU'] == pytest.approx(50)
-    assert found == {**plain, **{f'reviewed/{name}': kept[name] for name in plain}}
+    assert found == {**plain, **{f'reviewed/{name}': kept[f'reviewed/{name}'] for name in plain}}
+    assert not any('reviewed' in name for name in evaluate(RefSegMetric(), samples[2:])), 'nothing is left'
 
 
 @pytest.mark.parametrize('key', ['score_at', 'sentence_key', 'per_sentence'])
