@@ -129,6 +129,8 @@ class ReferringDataset(BaseDataset):
             no_target=no_target,
             apart_from=list(apart_from),
         )
+        if exclude is not None:
+            self.protocol['exclude'] = dict(file=exclude)  # and counts, when it is read
         if len(self.splits) > 1:
             self.protocol['split'] = list(self.splits)
         if indices is not None:

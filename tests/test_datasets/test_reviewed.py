@@ -44,6 +44,7 @@ def test_training_goes_without(read, excluded, left, counts):
     assert sent_ids(dataset) == left and sent_ids(pickle.loads(pickle.dumps(dataset))) == left
     assert dataset.metainfo['protocol']['exclude'] == dict(file='wrong.json', **counts)
     assert 'reviewed_out' not in dataset[0]['data_samples']
+    assert read(excluded, lazy_init=True).metainfo['protocol']['exclude'] == dict(file='wrong.json')
 
 
 def test_tests_keep_and_mark(read):
