@@ -4,6 +4,7 @@ import json
 import pickle
 
 import pytest
+from mmengine.registry import init_default_scope
 from test_combined import PACKED, write_refs
 
 from mgfe_ris.datasets import ReferringDataset
@@ -18,6 +19,7 @@ def read(tmp_path):
     refs[1]['sentences'].append(dict(sent_id=10, raw='another', sent='another'))
     path.write_bytes(pickle.dumps(refs))
     del config['type']
+    init_default_scope('mmseg')
 
     def build(excluded: object, **settings) -> ReferringDataset:
         text = excluded if isinstance(excluded, str) else json.dumps(excluded)
