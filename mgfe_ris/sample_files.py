@@ -9,6 +9,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from .data_parts import locate, split_of
 from .output_files import whole_file
 from .structures import SegDataSample
 
@@ -45,7 +46,7 @@ class SampleFilesHook(Hook):
     def after_test_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: Sequence | None = None
     ) -> None:
-        folder = self.folder / runner.test_loop.dataloader.dataset.metainfo['split']
+        folder = self.folder / split_of(runner.test_loop.dataloader.dataset)
         for sample in outputs or ():
             if self.error is None:
                 self._write(sample, folder)
@@ -68,7 +69,8 @@ def _name(img_path: str, sent_id: int) -> str:
 
 def _shared_names(dataset: BaseDataset) -> set[str]:
     """Of more samples than one; some file systems do not tell a from A."""
-    samples = (dataset.get_data_info(i) for i in range(len(dataset)))
+    places = (locate(dataset, i) for i in range(len(dataset)))
+    samples = (part.get_data_info(i) for part, i in places)
     counts = Counter(_name(s['img_path'], sent_id).casefold() for s in samples for sent_id in s['sent_ids'])
     return {name for name, count in counts.items() if count > 1}
 

@@ -13,6 +13,12 @@ key                value                                     written by         
 ``sentence``       str                                       ``PickSentence``     all but the loss
 ``ori_shape``      (height, width) of the photo, pixels      ``LoadPhoto``        apis
 ``img_shape``      (height, width) of the input, pixels      ``Resize``           apis
+``part``           int, of which data set the sample is      data set, of         metric
+                   among several                             several
+``others``,        int, how many other objects are           data set, for        metric
+``same_category``  annotated in the photo                    evaluation
+``reviewed_out``   bool, a review found the sentence wrong   data set, with       metric
+                                                             ``exclude``
 ``gt_sem_seg``     PixelData, (1, H, W) int64: 1 on the      ``PackSegInputs``    loss, metric, pictures
                    object, 0 elsewhere, 255 = ignore
 ``seg_logits``     PixelData, (2, H, W) float: background    segmentor            metric, pictures, apis
@@ -25,9 +31,7 @@ key                value                                     written by         
 Strings and numbers are metainfo, tensors are data fields: ``.to(device)`` moves the latter only.
 
 What holds for a whole data set stands in its own ``metainfo``, which metrics get as ``dataset_meta``: ``split`` (str,
-names the file of lines), ``protocol`` (dict, for reports), and ``distractors`` ((img_id, ref_id) -> ``others``,
-``same_category``: how many other objects are annotated in the photo, and ``category``, ``category_id``: what the object
-is, for the lines; the latter two may also be metainfo of a sample).
+names the file of lines) and ``protocol`` (dict, for reports; of several data sets a list of theirs, under ``parts``).
 """
 
 from collections.abc import Sequence

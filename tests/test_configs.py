@@ -11,6 +11,7 @@ from mmseg.registry import DATASETS, MODELS
 from PIL import Image
 
 from mgfe_ris.apis import find_rows, load_config, row_config
+from mgfe_ris.datasets.synthetic import write_refshapes
 
 ROOT = Path(__file__).parents[1] / 'configs'
 CONFIGS = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob('[!_]*/*.py'))
@@ -24,9 +25,10 @@ PUBLISHED = [
 ]
 ROWS = [name for name in CONFIGS if name.startswith('ablations')]
 SMALL = [name for name in CONFIGS if 'ris_tiny' in name or 'lavt_tiny' in name]
+MIXED = 'mgfe_ris/mgfe-ris_swin-base_mixed.py'
 OTHER_ENCODERS = sorted(
     name
-    for name in set(CONFIGS) - set(PUBLISHED) - set(SMALL) - {AUGMENTED, GENERALIZED, OWN}
+    for name in set(CONFIGS) - set(PUBLISHED) - set(SMALL) - {AUGMENTED, GENERALIZED, OWN, MIXED}
     if not name.startswith('ablations')  # rows that inherit from them, see test_apis/test_ablation_rows.py
 )  # see test_encoder_configs.py
 
@@ -98,6 +100,37 @@ def test_grefcoco_is_refcoco_with_several_targets_or_none():
         )
     assert cfg.val_evaluator == cfg.test_evaluator == dict(type='GeneralizedRefSegMetric', min_pixels=50)
     assert cfg.default_hooks.checkpoint.save_best == 'gIoU'
+
+
+def test_mixed_training_is_that_of_refcoco_on_three_data_sets():
+    cfg, plain = load_config(ROOT / MIXED, data_root='elsewhere'), load_config('mgfe-ris_swin-base_refcoco')
+    for key in ('model', 'optim_wrapper', 'param_scheduler', 'train_cfg', 'val_evaluator', 'test_cfg'):
+        assert cfg[key] == plain[key]
+    train = cfg.train_dataloader.dataset
+    assert train.type == 'MixedDataset' and 'published' not in cfg
+    assert [(part.ann_folder, part.split_by, part.split) for part in train.datasets] == [
+        ('refcoco', 'unc', 'train'),
+        ('refcoco+', 'unc', 'train'),
+        ('refcocog', 'umd', 'train'),
+    ]
+    for part in (*train.datasets, cfg.val_dataloader.dataset):
+        assert part.data_root == 'elsewhere'
+    assert all(part.pipeline == plain.train_dataloader.dataset.pipeline for part in train.datasets)
+    assert {key: value for key, value in cfg.train_dataloader.items() if key != 'dataset'} == {
+        key: value for key, value in plain.train_dataloader.items() if key != 'dataset'
+    }
+
+
+def test_the_drawn_mix_reads_all_flavours(tmp_path):
+    for flavour in ('refshapes', 'refshapes+', 'refshapesg'):
+        write_refshapes(tmp_path, flavour, images=10, seed=0, size=64, progress=False)
+    init_default_scope('mmseg')
+    cfg = load_config('mgfe-ris_tiny_refshapes_mixed', data_root=str(tmp_path))
+    mixed = DATASETS.build(cfg.train_dataloader.dataset)
+    sizes = [len(DATASETS.build(load_config(f'mgfe-ris_tiny_{name}', data_root=str(tmp_path)).train_dataloader.dataset))
+             for name in ('refshapes', 'refshapes+', 'refshapesg')]  # fmt: skip
+    assert [len(part) for part in mixed.datasets] == sizes and mixed[len(mixed) - 1]['data_samples'].part == 2
+    assert all(part['left_out']['refs'] == 0 for part in mixed.metainfo['protocol']['parts'])
 
 
 def test_own_data_as_the_readme_lays_them_out(tmp_path):

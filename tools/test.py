@@ -112,20 +112,22 @@ def loops_of(runner: Runner) -> dict[str, TestLoop]:
 
 def describe(runner: Runner) -> dict:
     """What was asked of the data and the metrics that changes a result; reads the data sets."""
-    from mmseg.registry import DATASETS
+    from mgfe_ris.apis import input_pipeline
+    from mgfe_ris.data_parts import config_parts
 
     cfg, loops = runner.cfg, loops_of(runner)
+    input_pipeline(cfg)  # one for all, or an error
     datasets = {name: part.dataloader.dataset for name, part in loops.items()}
-    tested = cfg.test_dataloader.dataset
+    names = ('ann_folder', 'split_by', 'ann_file', 'data_root')
+    tested = [{key: part[key] for key in names if part.get(key)} for part in config_parts(cfg.test_dataloader.dataset)]
     report = dict(
-        data={key: tested[key] for key in ('ann_folder', 'split_by', 'ann_file', 'data_root') if tested.get(key)},
+        data=tested[0] if len(tested) == 1 else dict(parts=tested),
         protocol={name: dataset.metainfo.get('protocol') for name, dataset in datasets.items()},
         input_size=list(next(iter(datasets.values()))[0]['inputs'].shape[1:]),
         evaluator=[_settings(metric) for metric in _evaluators(cfg)],
     )
     if 'train_dataloader' in cfg:
-        train = DATASETS.build({**cfg.train_dataloader.dataset, 'lazy_init': True})
-        report['train_protocol'] = train.metainfo.get('protocol')
+        report['train_protocol'] = _train_protocol(cfg)
     return report
 
 
@@ -138,11 +140,12 @@ def _settings(metric: dict) -> dict:
 
 def check_outputs(args: argparse.Namespace, runner: Runner, input_size: list[int]) -> None:
     """What would be in the way at the end; reads the data sets."""
+    from mgfe_ris.data_parts import split_of
     from mgfe_ris.evaluation import bytes_of_logits, check_metric_names
 
     loops = loops_of(runner)
     check_metric_names(next(iter(loops.values())).evaluator.metrics)
-    names = ['metrics.json', *(f'{loop.dataloader.dataset.metainfo["split"]}.jsonl' for loop in loops.values())]
+    names = ['metrics.json', *(f'{split_of(loop.dataloader.dataset)}.jsonl' for loop in loops.values())]
     for path in (args.out / name for name in names if args.out):
         if path.is_dir():
             raise ValueError(f'{path} is a folder, and would be a file; move it away')
@@ -153,6 +156,18 @@ def check_outputs(args: argparse.Namespace, runner: Runner, input_size: list[int
         runner.logger.info(f'--save-logits: {samples} files, about {needed / 1e6:,.1f} MB')
         if (free := shutil.disk_usage(there).free) < needed:
             raise ValueError(f'--save-logits {args.save_logits}: {needed:,} bytes are needed, {free:,} are free')
+
+
+def _train_protocol(cfg: Config) -> dict | None:
+    """Read from the config; a mix of data sets reads annotations, too, which need not be here where it is tested."""
+    from mmseg.registry import DATASETS
+
+    from mgfe_ris.data_parts import lazy
+
+    try:
+        return DATASETS.build(lazy(cfg.train_dataloader.dataset)).metainfo.get('protocol')
+    except FileNotFoundError as error:
+        return dict(unknown=str(error))
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """What the tools, and users' own scripts, call."""
 
 from .ablation import AblationRun, check_inputs, describe, find_rows, row_config
-from .config import config_in, find_config, input_size, load_config, weights_in, without_pretrained
+from .config import config_in, find_config, input_pipeline, input_size, load_config, weights_in, without_pretrained
 from .cpu import prepare_cpu
 from .errors import report_errors
 from .features import stage_features
@@ -42,6 +42,7 @@ __all__ = [
     'export_torch',
     'find_config',
     'find_rows',
+    'input_pipeline',
     'input_size',
     'load_config',
     'load_model',

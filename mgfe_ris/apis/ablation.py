@@ -16,6 +16,7 @@ from mmengine.model import BaseModule
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS, MODELS
 
+from ..data_parts import with_changed_parts
 from ..evaluation import Run, count_complexity, read_published
 from ..visualization import read_results
 from .config import CONFIG_ROOT, input_size, last_checkpoint_in, load_config, names_pretrained, without_pretrained
@@ -139,7 +140,7 @@ def check_inputs(cfgs: Iterable[Config]) -> None:
 
 
 def _datasets(cfg: Config) -> list[dict]:
-    tested = [{**cfg.test_dataloader.dataset, 'split': split} for split in cfg.test_cfg.splits]
+    tested = [with_changed_parts(cfg.test_dataloader.dataset, split=split) for split in cfg.test_cfg.splits]
     return [cfg.train_dataloader.dataset, cfg.val_dataloader.dataset, *tested]
 
 

@@ -13,6 +13,8 @@ import mmseg.registry
 from mmengine.config import Config, DictAction
 from mmengine.registry import Registry
 
+from ..data_parts import config_parts
+
 CONFIG_ROOT = Path(__file__).parents[1] / '.mim' / 'configs'
 
 CONFIG, WEIGHTS = 'config.json', 'model.safetensors'
@@ -178,12 +180,25 @@ def input_size(cfg: Config) -> tuple[int, int]:
     Raises:
         ValueError: the test pipeline has no ``Resize`` to a size of its own, or several.
     """
-    steps = [step for step in _nodes(cfg.test_dataloader.dataset.pipeline) if step.get('type') == 'Resize']
+    steps = [step for step in _nodes(input_pipeline(cfg)) if step.get('type') == 'Resize']
     scales = [step.get('scale') for step in steps]
     if len(scales) != 1 or not isinstance(scales[0], (list, tuple)):
         raise ValueError(f'expected one Resize with scale=(width, height) in the test pipeline, got scales {scales}')
     width, height = scales[0]
     return height, width
+
+
+def input_pipeline(cfg: Config) -> list[dict]:
+    """What photos go through when the model is tested.
+
+    Raises:
+        ValueError: it is tested on several data sets, whose photos are resized to different sizes.
+    """
+    pipelines = [part.get('pipeline', []) for part in config_parts(cfg.test_dataloader.dataset)]
+    sizes = [[step.get('scale') for step in _nodes(one) if step.get('type') == 'Resize'] for one in pipelines]
+    if any(size != sizes[0] for size in sizes):
+        raise ValueError(f'the data sets of the test resize photos differently, to scales {sizes}; set them alike')
+    return pipelines[0]
 
 
 def without_pretrained(cfg: Config) -> Config:

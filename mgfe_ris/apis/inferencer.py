@@ -19,6 +19,7 @@ from torch import nn
 from ..datasets.records import is_blank
 from ..models.checkpoints import fingerprint
 from ..structures import SegDataSample
+from .config import input_pipeline
 from .model import load_trained
 from .onnx import OnnxSegmentor
 from .photos import MAX_PIXELS, Photo, open_photo
@@ -181,7 +182,7 @@ class RISInferencer:
         understood = [self.understands(text) for text in texts]
         source = open_photo(photo, bgr, self.max_pixels)
         # its own for each photo: what a transform keeps of a file may be out of date when the file comes again
-        pipeline = Compose(self.model.cfg.test_dataloader.dataset.pipeline)
+        pipeline = Compose(input_pipeline(self.model.cfg))
         if isinstance(source, Path):
             info: dict = dict(img_path=str(source))
         else:

@@ -4,13 +4,14 @@ What is not known is left out.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 from mmengine.config import Config
 
+from ..data_parts import config_parts, split_names
 from .config import CONFIG, input_size
 
 DATASETS = {
@@ -45,6 +46,8 @@ SETTINGS = (
 
 CONTROL = '-shuffled'
 """Ends the names of splits with exchanged sentences; no results for a leaderboard."""
+REVIEWED = '-reviewed'
+"""Ends the names of splits without the sentences that a review found wrong."""
 
 OURS = ('RefSegMetric', 'GeneralizedRefSegMetric')
 MEANINGS = {
@@ -147,7 +150,7 @@ def _front_matter(cfg: Config, name: str, report: Mapping[str, Any], exported: b
         library_name='mgfe_ris',
         pipeline_tag='image-segmentation',
         tags=['referring-image-segmentation', *(['onnx'] if exported else [])],
-        language='en' if _train_folder(cfg) in DATASETS else None,
+        language='en' if _trained_on(cfg, DATASETS) else None,
         model_name=name if results else None,
         eval_results=results or None,
     )
@@ -155,7 +158,7 @@ def _front_matter(cfg: Config, name: str, report: Mapping[str, Any], exported: b
 
 
 def _use(cfg: Config, exported: bool) -> list[str]:
-    sentence = 'the red circle' if _train_folder(cfg) in DRAWN else 'the dog on the left'
+    sentence = 'the red circle' if _trained_on(cfg, DRAWN) else 'the dog on the left'
     snippet = f"""```python
 from huggingface_hub import snapshot_download
 from mgfe_ris.apis import RISInferencer
@@ -231,7 +234,9 @@ def _training(cfg: Config) -> list[str]:
     rows = {
         'Starts from': _weights(cfg),
         'Frozen': _frozen(cfg.model.text_encoder),
-        'Data': f'{_dataset_name(dataset)}, split `{dataset.get("split", "train")}`{_apart_from(dataset)}',
+        'Data': '; '.join(
+            f'{_dataset_name(part)}, {_splits(part)}{_apart_from(part)}' for part in _data_parts(dataset)
+        ),
         'Length': ', '.join(length) or None,
         'Batch': f'{loader.batch_size} a process' if 'batch_size' in loader else None,
         'Loss': _part(cfg.model.get('loss')),
@@ -299,6 +304,8 @@ def _protocol(report: Mapping[str, Any]) -> list[str]:
         lines.append(f'`{CONTROL}` is a control: every object has the sentences of another one in its photo')
     if report.get('tta') == 'flip':
         lines.append('test-time augmentation: mean with the mirror image, left and right exchanged in the sentence')
+    if any(split.endswith(REVIEWED) for split in _by_split(report)):
+        lines.append(f'`{REVIEWED}`: without the sentences that a review found wrong')
     lines += [_metric(metric) for metric in report.get('evaluator', ()) if metric]
     return ['How it was measured:', _list(lines)] if lines else []
 
@@ -309,6 +316,8 @@ def _metric(metric: Mapping[str, Any]) -> str:
 
 
 def _in_words(protocol: Mapping[str, Any], size: list[int] | None) -> list[str]:
+    if parts := protocol.get('parts'):
+        return [f'{_dataset_name(part)}, {_splits(part)}: {", ".join(_in_words(part, size))}' for part in parts]
     pixels = f', {_pixels(*size)}' if size else ''
     words: dict[str, dict[Any, str]] = {
         'sentence_key': {'raw': 'sentences as they were written (`raw`)', 'sent': 'cleaned sentences (`sent`)'},
@@ -322,6 +331,8 @@ def _in_words(protocol: Mapping[str, Any], size: list[int] | None) -> list[str]:
     said = [text for key, texts in words.items() if (text := texts.get(protocol.get(key)))]
     if protocol.get('apart_from'):
         said.append(f'without the photos of {", ".join(protocol["apart_from"])}')
+    if 'indices' in protocol:
+        said.append(f'indices {protocol["indices"]} of the samples')
     shared = protocol.get('shared_photos') or {}
     return said + [f'{count} of its photos are also in {split}' for split, count in shared.items()]
 
@@ -332,19 +343,19 @@ def _limits(model: Any, report: Mapping[str, Any]) -> list[str]:
     dataset = (cfg.get('train_dataloader') or {}).get('dataset')
     lines = []
     if 'model' not in origin(cfg).get('weights', ()):  # else it may have learned more before
-        if _train_folder(cfg) in DRAWN:
+        if _trained_on(cfg, DRAWN):
             lines.append('Trained for this task on drawn shapes only: it never saw a sentence about a photo.')
-        if _train_folder(cfg) in DATASETS:
+        if _trained_on(cfg, DATASETS):
             lines.append('Trained for this task on English sentences only.')
-    if dataset is not None and not dataset.get('no_target', False):
+    if dataset is not None and not any(part.get('no_target', False) for part in _data_parts(dataset)):
         lines.append('Trained on sentences that mean one object: what is not in the photo may get a mask all the same.')
     text = f'A longer sentence is cut behind its first {longest} tokens'
     lines.append(f'{text}.' if cut is None else f'{text}; of those tested, {cut} were.')
     if _photos(cfg):
         lines.append('Whatever the size of a photo, the model sees no more than the pixels named above.')
     if best := re.fullmatch(r'best_(.+)_(?:epoch|iter)_\d+', Path(report.get('checkpoint', '')).stem):
-        split = (cfg.get('val_dataloader') or {}).get('dataset', {}).get('split')
-        if split in _by_split(report):
+        split = _data_parts((cfg.get('val_dataloader') or {}).get('dataset', {}))[0].get('split')
+        if isinstance(split, str) and split in _by_split(report):
             lines.append(f'The checkpoint was chosen by its {best[1]} on {split}, which flatters the results there.')
     return ['## Limits', _list(lines)]
 
@@ -381,20 +392,43 @@ def _tested_data(cfg: Config, report: Mapping[str, Any]) -> Mapping[str, Any]:
     return report.get('data') or cfg.test_dataloader.dataset
 
 
-def _train_folder(cfg: Config) -> str | None:
+def _trained_on(cfg: Config, folders: Container[str]) -> bool:
+    """Whether on nothing but these."""
     dataset = (cfg.get('train_dataloader') or {}).get('dataset')
-    return None if dataset is None else _folder(dataset)
+    return dataset is not None and all(_folder(part) in folders for part in _data_parts(dataset))
+
+
+def _data_parts(dataset: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Of a config, or of what a report says of the data."""
+    parts: list[Mapping[str, Any]] = dataset.get('parts') or [*config_parts(dict(dataset))]
+    return parts
 
 
 def _folder(dataset: Mapping[str, Any]) -> str:
-    """What a data set is called on disk: ``refcoco``."""
-    return dataset.get('ann_folder') or Path(dataset.get('data_root') or '').name or dataset.get('type') or 'unknown'
+    """What a data set is called on disk: ``refcoco``; of several, ``refcoco, refcoco+``."""
+    return ', '.join(
+        dict.fromkeys(
+            part.get('ann_folder') or Path(part.get('data_root') or '').name or part.get('type') or 'unknown'
+            for part in _data_parts(dataset)
+        )
+    )
 
 
 def _dataset_name(dataset: Mapping[str, Any]) -> str:
-    folder, split_by = _folder(dataset), dataset.get('split_by')
+    if len(parts := _data_parts(dataset)) > 1:
+        return ', '.join(dict.fromkeys(map(_dataset_name, parts)))
+    folder, split_by = _folder(dataset), parts[0].get('split_by')
     name = DATASETS.get(folder, folder)
     return f'{name} ({split_by})' if split_by and folder not in DRAWN else name
+
+
+def _trained_part(dataset: Mapping[str, Any]) -> str:
+    return f'{_dataset_name(dataset)}, {_splits(dataset)}{_apart_from(dataset)}'
+
+
+def _splits(dataset: Mapping[str, Any]) -> str:
+    names = split_names(dataset.get('split', 'train'))
+    return f'split{"s" if len(names) > 1 else ""} {" and ".join(f"`{name}`" for name in names)}'
 
 
 def _apart_from(dataset: Mapping[str, Any]) -> str:

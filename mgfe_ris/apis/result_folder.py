@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from .config import input_pipeline
 from .folder import require_empty
 from .inferencer import RISInferencer, check_threshold
 from .jobs import RESULTS, SETTINGS, Job
@@ -45,7 +46,7 @@ def segment_jobs(
         weights=inferencer.fingerprint(),
         precision=inferencer.precision,
         threshold=threshold,
-        pipeline=inferencer.model.cfg.test_dataloader.dataset.pipeline,
+        pipeline=input_pipeline(inferencer.model.cfg),
     )
     return _segment_jobs(inferencer, jobs, _ResultFolder(Path(folder), settings), threshold)
 

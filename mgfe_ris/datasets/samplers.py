@@ -1,14 +1,16 @@
 """Batches of the sentences of one photo."""
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 
 from mmseg.registry import DATA_SAMPLERS
 from torch.utils.data import Sampler
 
+from ..data_parts import locate, parts_of
+
 
 @DATA_SAMPLERS.register_module()
 class PhotoBatchSampler(Sampler[list[int]]):
-    """Cuts what ``sampler`` yields into batches whose samples follow one another on one photo.
+    """Cuts what ``sampler`` yields into batches whose samples follow one another on one photo of one data set.
 
     So a photo is decoded once, and a model may compute once what does not depend on the sentence. Once again where a
     photo has more sentences than a batch and another worker gets the rest, and in each process of a distributed test,
@@ -17,6 +19,10 @@ class PhotoBatchSampler(Sampler[list[int]]):
     Args:
         sampler: with the data set as ``sampler.dataset``, as mmengine's have; in the order of the data set.
         batch_size: samples a batch at most.
+
+    Raises:
+        ValueError: batches of nothing; a data set that does not tell the photo of a sample, as ``ReferringDataset`` and
+            wrappers around it do.
     """
 
     def __init__(self, sampler: Sampler, batch_size: int):
@@ -24,19 +30,33 @@ class PhotoBatchSampler(Sampler[list[int]]):
             raise ValueError(f'batch_size must be 1 or more; got {batch_size}')
         self.sampler = sampler
         self.batch_size = batch_size
+        for part in parts_of(self._dataset):
+            if not hasattr(part, 'photo_of'):
+                raise ValueError(
+                    f'PhotoBatchSampler: {type(part).__name__} does not tell the photo of a sample, as '
+                    'ReferringDataset does; set batch_sampler=None in the loader'
+                )
+
+    @property
+    def _dataset(self):
+        return self.sampler.dataset  # type: ignore[attr-defined]
 
     def __iter__(self) -> Iterator[list[int]]:
         batch: list[int] = []
+        last: Hashable = None
         for i in self.sampler:
-            if batch and (len(batch) == self.batch_size or self._photo(i) != self._photo(batch[0])):
+            photo = self._photo(i)
+            if batch and (len(batch) == self.batch_size or photo != last):
                 yield batch
                 batch = []
             batch.append(i)
+            last = photo
         if batch:
             yield batch
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
-    def _photo(self, i: int) -> int:
-        return self.sampler.dataset.photo_of(i)  # type: ignore[attr-defined]
+    def _photo(self, i: int) -> Hashable:
+        part, i = locate(self._dataset, i)
+        return id(part), part.photo_of(i)  # two data sets may count their photos alike

@@ -6,6 +6,8 @@ from copy import deepcopy
 from mmengine.runner import BaseLoop, Runner, TestLoop
 from mmseg.registry import LOOPS
 
+from ..data_parts import config_parts
+
 
 @LOOPS.register_module()
 class SplitsTestLoop(BaseLoop):
@@ -13,7 +15,7 @@ class SplitsTestLoop(BaseLoop):
 
     Args:
         runner: the runner.
-        dataloader: config of the loader; its data set's ``split`` is replaced by each split in turn.
+        dataloader: config of the loader; the ``split`` of its data set, or of those in it, is replaced by each in turn.
         evaluator: config of the metrics.
         splits: names, e.g. ``('val', 'testA', 'testB')``.
         shuffled: splits to test a second time with the sentences of each photo's objects exchanged, as
@@ -50,13 +52,15 @@ class SplitsTestLoop(BaseLoop):
         for name, loop in self.loops.items():
             self._look_at(loop)
             self.runner.logger.info(f'Testing {name}: {len(loop.dataloader.dataset)} sentences')
-            metrics |= {f'{name}/{key}': value for key, value in loop.run().items()}
+            for key, value in loop.run().items():
+                part, _, metric = key.rpartition('/')  # reviewed/oIoU: of a part of the samples
+                metrics[f'{name}-{part}/{metric}' if part else f'{name}/{metric}'] = value
         return metrics
 
 
 def _with_split(dataloader: dict, split: str, exchanged: bool) -> dict:
     dataloader = deepcopy(dataloader)
     name = f'{split}-shuffled' if exchanged else split
-    dataset = dataloader['dataset']
-    dataset.update(split=split, shuffle_sentences=exchanged, metainfo={**dataset.get('metainfo', {}), 'split': name})
+    for part in config_parts(dataloader['dataset']):
+        part.update(split=split, shuffle_sentences=exchanged, metainfo={**part.get('metainfo', {}), 'split': name})
     return {**dataloader, 'persistent_workers': False}  # each split is read once: its workers may go

@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,10 @@ class RefSegMetric(BaseMetric):
 
     Args:
         per_sample: folder for ``<split>.jsonl``, a line per sample: photo, sentence, ids, IoU, intersection, union,
-            and the RLEs of prediction and truth; where the data set counts them in ``metainfo['distractors']``, also
-            ``others``, the photo's annotated objects without the target, and ``same_category``, those of them of the
-            target's category; ``category`` and ``category_id``, of the target, where sample or data set say them. None:
-            no files.
+            and the RLEs of prediction and truth; where the data set says them, also ``others``, the photo's annotated
+            objects without the target, ``same_category``, those of them of the target's category, ``reviewed_out``,
+            whether a review found the sentence wrong, ``part``, the number of the data set among several, and
+            ``category`` and ``category_id`` of the target. None: no files.
         ignore_index: label of pixels that count nowhere.
         collect_device: ``cpu`` or ``gpu``, where several processes meet.
         prefix: stands before the metrics' names, ``<prefix>/oIoU``: for several metrics beside each other.
@@ -48,7 +48,9 @@ class RefSegMetric(BaseMetric):
 
     Raises:
         ValueError: a prediction of another size than the truth, or than the photo with ``coco_json``, without logits;
-            ``coco_json`` without a folder.
+            ``coco_json`` without a folder; data sets of different protocols, which one number would mix.
+
+    Where the data set says ``reviewed_out``, all metrics come a second time without those samples: ``reviewed/oIoU``.
     """
 
     def __init__(
@@ -74,7 +76,18 @@ class RefSegMetric(BaseMetric):
     def names(self) -> tuple[str, ...]:
         """Of all metrics that it may give, prefix included."""
         found = self.summarize([dict.fromkeys(self.counts, pixels) for pixels in (0, 10**6)])
-        return tuple(f'{self.prefix}/{name}' if self.prefix else name for name in found)
+        names = [*found, *(f'{REVIEWED}/{name}' for name in found)]
+        return tuple(f'{self.prefix}/{name}' if self.prefix else name for name in names)
+
+    @property
+    def dataset_meta(self) -> dict | None:
+        """The data set's ``metainfo``."""
+        return self._dataset_meta
+
+    @dataset_meta.setter
+    def dataset_meta(self, meta: dict | None) -> None:
+        check_one_protocol(meta or {})
+        self._dataset_meta = meta
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Record each sample: reads ``pred_sem_seg``, ``gt_sem_seg`` and the metainfo.
@@ -91,11 +104,11 @@ class RefSegMetric(BaseMetric):
         scores, wanted = found[: len(scores)], found[len(scores) :]
         for i, (sample, values) in enumerate(zip(data_samples, counts.tolist(), strict=True)):
             record = dict(zip(self.counts, values, strict=True))
+            record |= {key: sample[key] for key in _KNOWN if key in sample}
             if self.per_sample is not None:
                 record |= {key: sample[key] for key in ('img_path', 'img_id', 'ref_id', 'sent_id', 'sentence')}
                 pred, truth = map(_rle, wanted[2 * i : 2 * i + 2])
                 record |= dict(iou=self.iou(record), pred=pred, truth=truth)
-                record |= {key: sample[key] for key in ('category', 'category_id') if key in sample}
             if self.coco_json:
                 segmentation = _rle(wanted[2 * len(data_samples) + i])
                 record['coco'] = dict(segmentation=segmentation, score=scores[i].item())
@@ -138,12 +151,13 @@ class RefSegMetric(BaseMetric):
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Reduce the records; runs in the main process only."""
         if self.per_sample is not None:
-            meta = self.dataset_meta or {}
-            distractors = meta.get('distractors', {})
-            records = [record | distractors.get((record['img_id'], record['ref_id']), {}) for record in results]
-            self.by_category = self._by_category(records)
-            self._write(records, Path(self.per_sample), meta.get('split', 'results'))
-        return self.summarize(results)
+            self.by_category = self._by_category(results)
+            self._write(results, Path(self.per_sample), (self.dataset_meta or {}).get('split', 'results'))
+        metrics = self.summarize(results)
+        kept = [record for record in results if not record.get('reviewed_out')]
+        if kept and any('reviewed_out' in record for record in results):
+            metrics |= {f'{REVIEWED}/{name}': value for name, value in self.summarize(kept).items()}
+        return metrics
 
     def _write(self, records: Sequence[dict], folder: Path, split: str) -> None:
         """All files that were asked for, or, up to the first that cannot be written, some."""
@@ -179,6 +193,28 @@ class RefSegMetric(BaseMetric):
     def summarize(self, records: list[dict]) -> dict[str, float]:
         """Records of all samples -> percentages."""
         return summarize([r['intersection'] for r in records], [r['union'] for r in records])
+
+
+REVIEWED = 'reviewed'
+"""Stands before the names of metrics without the samples that a review found wrong."""
+_KNOWN = ('part', 'others', 'same_category', 'category', 'category_id', 'reviewed_out')
+
+
+def check_one_protocol(meta: Mapping[str, Any]) -> None:
+    """Look whether one number may be made of the samples of a data set, by its metainfo.
+
+    Raises:
+        ValueError: its parts differ in what is compared, or how.
+    """
+    parts = meta.get('protocol', {}).get('parts', [])
+    for key in ('score_at', 'sentence_key', 'per_sentence'):
+        found = {json.dumps(part.get(key)): part for part in parts}
+        if len(found) > 1:
+            named = ((value, part.get('ann_folder') or part.get('ann_file')) for value, part in found.items())
+            said = ', '.join(f'{value} of {name}' for value, name in named)
+            raise ValueError(
+                f'data sets that differ in {key} would be mixed in one number: {said}. Set it alike, or test each alone'
+            )
 
 
 def _to_cpu(tensors: Sequence[Tensor]) -> list[Tensor]:

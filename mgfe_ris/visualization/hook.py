@@ -13,6 +13,7 @@ from mmseg.registry import HOOKS
 from mmseg.structures import SegDataSample
 from PIL import Image
 
+from ..data_parts import split_of
 from ..sample_files import SampleFilesHook
 from ..structures import resize_logits
 from .comparison import compare
@@ -69,7 +70,7 @@ class ValidationPictureHook(Hook):
             return
         by_epoch = runner.log_processor.by_epoch
         unit, step = ('epoch', runner.epoch) if by_epoch else ('iter', runner.iter)
-        split = runner.val_dataloader.dataset.metainfo['split']
+        split = split_of(runner.val_dataloader.dataset)
         picture = grid(self._pictures, columns=2)
         path = Path(runner.work_dir, 'pictures', f'{split}_{unit}_{step}.png')
         path.parent.mkdir(exist_ok=True)

@@ -191,6 +191,16 @@ def test_data_that_are_missing_or_asked_for_wrongly_are_named(tmp_path, refshape
             check_inputs(rows_on(refshapes, **changes))
 
 
+def test_data_in_wrappers_are_read_with_the_split_of_the_test(refshapes):
+    (cfg, *_) = rows_on(refshapes)
+    one = cfg.test_dataloader.dataset
+    cfg.test_dataloader.dataset = dict(type='ConcatDataset', datasets=[{**one, 'split': 'testA'}])
+    check_inputs([cfg])
+    cfg.test_cfg.splits = ('trian',)
+    with pytest.raises(ValueError, match="no split 'trian'"):
+        check_inputs([cfg])
+
+
 def test_weights_that_are_missing_are_named(tmp_path, refshapes):
     place = str(tmp_path / 'resnet.pth')
     named = {'model.encoder.init_cfg': dict(type='Pretrained', checkpoint=place)}

@@ -106,7 +106,7 @@ def test_a_text_that_is_no_option_is_named(text, reason):
 def test_data_root_reaches_every_data_set(path):
     for cfg in (load_config(path, {'data_root': '/else/where'}), load_config(path, data_root='/else/where')):
         assert cfg.data_root == '/else/where'
-        assert len(datasets(cfg)) == 3
+        assert len(datasets(cfg)) == (5 if 'mixed' in path.stem else 3)
         assert {dataset['data_root'] for dataset in datasets(cfg)} == {'/else/where'}
     assert {dataset['data_root'] for dataset in datasets(load_config(path))} == {load_config(path).data_root}
 
@@ -268,3 +268,14 @@ def test_the_size_of_what_a_model_gets(tmp_path):
     assert input_size(load_config(PAPER, {scale: (640, 320)})) == (320, 640), 'height first'
     with pytest.raises(ValueError, match=r'expected one Resize with scale=\(width, height\).*, got scales \[480\]'):
         input_size(load_config(PAPER, {scale: 480}))
+
+
+def test_several_data_sets_are_tested_at_one_size():
+    cfg = load_config(TINY)
+    one = cfg.test_dataloader.dataset
+    cfg.test_dataloader.dataset = dict(type='ConcatDataset', datasets=[one, dict(type='RepeatDataset', dataset=one)])
+    assert input_size(cfg) == (64, 64)
+    other = load_config(PAPER).test_dataloader.dataset
+    cfg.test_dataloader.dataset = dict(type='ConcatDataset', datasets=[one, other])
+    with pytest.raises(ValueError, match=r'resize photos differently, to scales \[\[\(64, 64\)\], \[\(480, 480\)\]\]'):
+        input_size(cfg)

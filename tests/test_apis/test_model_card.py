@@ -159,6 +159,25 @@ def test_test_time_augmentation_is_told(tiny, report):
         assert ('test-time augmentation: mean with the mirror image' in said) == (tta == 'flip')
 
 
+def test_several_data_sets(small_model, report):
+    """Trained on a mix, tested on two; each part is told, with its own protocol."""
+    model = build_model(load_config('mgfe-ris_tiny_refshapes_mixed', small_model)).eval()
+    parts = [dict(ann_folder=name, split_by='unc', split='val', **PROTOCOL) for name in ('refcoco', 'refcoco+')]
+    parts[1]['no_target'] = True
+    metrics = {'val/oIoU': 60.0, 'val-reviewed/oIoU': 70.0}
+    data = dict(parts=[dict(ann_folder=part['ann_folder'], split_by='unc') for part in parts])
+    text = sections(
+        model_card(model, {**report, 'metrics': metrics, 'data': data, 'protocol': {'val': dict(parts=parts)}})
+    )
+    assert 'on RefCOCO (unc), RefCOCO+ (unc)' in text['Results']
+    first, second = re.findall(r'RefCOCO\+? \(unc\), split `val`: ([^;\n]*)', text['Results'])
+    assert 'sentences that mean nothing' in second and 'sentences that mean nothing' not in first
+    assert '`-reviewed`: without the sentences that a review found wrong' in text['Results']
+    (table, *_) = tables(text['Training'])
+    trained = dict(row[:2] for row in table[2:])['Data']
+    assert trained.count('split `train`') == 3 and 'drawn shapes only' in text['Limits']
+
+
 def test_other_metrics(tiny):
     """Whatever a metric is called, and where a split lacks one."""
     metrics = {'val/gIoU': 50.0, 'val/Pr@0.7': 25.123, 'testA/gIoU': 0, 'gIoU': 100}

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mmengine.registry import init_default_scope
+from mmseg.registry import DATASETS
 
-from mgfe_ris.datasets import ReferringDataset
+from mgfe_ris.apis import load_config
 from mgfe_ris.datasets.cache import open_index
 from mgfe_ris.datasets.distractors import categories, distractors, read_annotated
 from mgfe_ris.datasets.readers import read_refer, refer_files
@@ -91,20 +92,18 @@ def test_counts_are_kept_beside_the_index(refshapes, monkeypatch):
 
 def test_a_data_set_for_evaluation_says_them(refshapes):
     init_default_scope('mmseg')
-    settings = dict(data_root=str(refshapes), ann_folder='refshapes', split_by='unc', split='val')
-    dataset = ReferringDataset(**settings, per_sentence=True)
-    said = dataset.metainfo['distractors']
-    samples = [dataset.get_data_info(i) for i in range(len(dataset))]
-    assert said.keys() == {(sample['img_id'], sample['ref_id']) for sample in samples}
+    cfg = load_config('mgfe-ris_tiny_refshapes', data_root=str(refshapes))
+    train, val = (DATASETS.build(loader.dataset) for loader in (cfg.train_dataloader, cfg.val_dataloader))
+    samples = [val[i]['data_samples'] for i in range(len(val))]
     annotated = Counter(
         item['image_id'] for item in json.loads((refshapes / 'refshapes/instances.json').read_text())['annotations']
     )
-    assert all(counts['others'] == annotated[img_id] - 1 for (img_id, _), counts in said.items())
-    assert all(0 <= counts['same_category'] <= counts['others'] for counts in said.values())
     things = json.loads((refshapes / 'refshapes/instances.json').read_text())
     names = {item['id']: item['name'] for item in things['categories']}
-    assert {(c['category_id'], c['category']) for c in said.values()} <= names.items() and len(names) > 3
-    assert 'distractors' not in ReferringDataset(**settings).metainfo, 'training needs none, and checkpoints keep it'
+    assert {(sample.category_id, sample.category) for sample in samples} <= names.items() and len(names) > 3
+    assert all(sample.others == annotated[sample.img_id] - 1 for sample in samples) and len(samples) > 9
+    assert all(0 <= sample.same_category <= sample.others for sample in samples)
+    assert 'others' not in train[0]['data_samples'], 'training needs none'
 
 
 def test_names_of_categories(tmp_path):

@@ -218,6 +218,69 @@ def test_metainfo(root, tmp_path, monkeypatch):
     assert read(root, 'val', metainfo=dict(split='val-shuffled')).metainfo['split'] == 'val-shuffled'
 
 
+def test_several_splits_at_once(root):
+    dataset = read(root, ['train', 'val'])
+    assert [s['ref_id'] for s in samples(dataset)] == [1, 2, 3, 4, 5, 6]
+    assert dataset.metainfo['split'] == 'train+val' and dataset.metainfo['protocol']['split'] == ['train', 'val']
+    assert read(root, ['val']).metainfo == read(root, 'val').metainfo
+    with pytest.raises(ValueError, match=r"no split 'test'; there are \['train', 'val'\]"):
+        read(root, ['train', 'test'])
+    with pytest.raises(ValueError, match=r"a list of different ones; got \['val', 'val'\]"):
+        read(root, ['val', 'val'])
+
+
+@pytest.mark.parametrize(
+    ('indices', 'ids'), [(2, [1, 2]), (3, [1, 2, 3]), (-1, [3]), ([2, 0], [3, 1]), ((1,), [2]), ([-1, 1, 1], [3, 2, 2])]
+)
+def test_some_of_the_samples_as_mmengine_takes_them(root, indices, ids):
+    dataset = read(root, indices=indices)
+    assert [s['ref_id'] for s in samples(dataset)] == ids
+    assert [dataset.photo_of(i) for i in range(len(dataset))] == [0 if i < 3 else 1 for i in ids]
+    said = dataset.metainfo['protocol']['indices']
+    assert said == (indices if isinstance(indices, int) else list(indices))
+    assert samples(pickle.loads(pickle.dumps(dataset))) == samples(dataset)
+    whole = read(root)
+    assert samples(whole.get_subset(indices)) == samples(dataset) and len(whole) == 3
+    whole.get_subset_(indices)
+    assert samples(whole) == samples(dataset)
+    assert len(whole.get_subset([0]).get_subset(1)) == 1
+
+
+@pytest.mark.parametrize('indices', [0, [], 4, -4, [0, 3], True, [True], ['1'], 'ab', 1.5, [0.5], {}])
+def test_indices_that_are_none(root, indices):
+    with pytest.raises(ValueError, match='indices'):
+        read(root, indices=indices)
+
+
+def test_the_other_arguments_of_mmengines_data_sets(root, monkeypatch):
+    settings = dict(max_refetch=3, test_mode=True, serialize_data=True, data_prefix=dict(img_path='images'))
+    dataset = read(root, pipeline=[lambda sample: None], **settings)
+    assert (dataset.max_refetch, dataset.test_mode, len(dataset)) == (3, True, 3)
+    with pytest.raises(Exception, match='Test time pipline should not get `None`'):
+        dataset[0]
+    warnings = []
+    monkeypatch.setattr('mmengine.logging.MMLogger.warning', lambda self, text, *_: warnings.append(text))
+    assert samples(read(root, filter_cfg=dict(min_size=3))) == samples(read(root))
+    assert warnings == ['filter_cfg does nothing: there is no filter_data to read it']
+    for wrong in (dict(img_path='other'), dict(seg_map_path='x')):
+        with pytest.raises(ValueError, match='names the folder of photos, and nothing else'):
+            read(root, img_folder='images', data_prefix=wrong)
+    with pytest.raises(FileNotFoundError, match=r'elsewhere/1\.png'):
+        read(root, data_prefix=dict(img_path='elsewhere'))
+
+
+def test_a_derived_class_may_filter(root):
+    class Filtered(ReferringDataset):
+        def filter_data(self) -> list[dict]:
+            return [s for s in self.data_list if len(s['sentences']) <= self.filter_cfg['most']]
+
+    init_default_scope('mmseg')
+    settings = dict(data_root=str(root), ann_folder='refs', split_by='unc', filter_cfg=dict(most=2))
+    dataset = Filtered(**settings, indices=[1, 0])
+    assert [s['ref_id'] for s in samples(dataset)] == [2, 1] and dataset.photo_of(0) == dataset.photo_of(1) == '1.png'
+    assert dataset[0]['ref_id'] == 2 and dataset.known_of(0) == {} and dataset.get_cat_ids(0) == []
+
+
 @pytest.fixture
 def overlapping(tmp_path) -> Path:
     """Photo 2 is of train and val, photo 3 of train and test."""

@@ -11,6 +11,7 @@ from mgfe_ris.datasets.readers import Record, Sentence
 from mgfe_ris.datasets.selection import (
     Samples,
     Selection,
+    count_excluded,
     empty_sentences,
     select_objects,
     select_rows,
@@ -34,7 +35,7 @@ def drawn(seed: int) -> list[Record]:
 def by_hand(items: list[Record], selection: Selection) -> list[tuple]:
     """(ref_id, ref_id of the speaker, sentences) of each sample."""
     barred = {r.file_name for r in items if r.split in selection.apart_from}
-    mine = [r for r in items if r.split == selection.split and r.file_name not in barred]
+    mine = [r for r in items if r.split in selection.splits and r.file_name not in barred]
     photos: dict[str, list[Record]] = {}
     for record in mine:
         photos.setdefault(record.file_name, []).append(record)
@@ -56,6 +57,30 @@ def told(index: SharedIndex, rows: np.ndarray, key: str) -> list[tuple]:
         numbers = index.sentences(speaker, key) if sentence < 0 else [sentence]
         result.append((int(index.ref_id[target]), int(index.ref_id[speaker]), index.sent_id[numbers].tolist()))
     return result
+
+
+@pytest.mark.parametrize('seed', range(4))
+@pytest.mark.parametrize('per_sentence', [False, True])
+def test_several_splits_without_photos_and_sentences(seed, per_sentence):
+    items = drawn(seed)
+    index = write(items)
+    excluded = np.random.default_rng(seed).random(len(index.sent_id)) < 0.3
+    wrong = set(index.sent_id[excluded].tolist())
+    selection = Selection(
+        ['val', 'test'], 'raw', per_sentence=per_sentence, left_out=np.array([0, 3]), excluded=excluded
+    )
+    barred = {index.photo_name(photo) for photo in (0, 3)}
+    right = [r for r in items if r.file_name not in barred]
+    if not per_sentence:
+        right = [r._replace(sentences=[s for s in r.sentences if s.sent_id not in wrong]) for r in right]
+    expected = by_hand(right, selection)
+    samples = Samples(index, selection)
+    assert [(s['ref_id'], s['sent_ids']) for s in samples] == [(ref_id, ids) for ref_id, _, ids in expected]
+    assert samples.marked().tolist() == [per_sentence and ids[0] in wrong for _, _, ids in expected]
+    counted = [
+        s for r in items if r.split != 'train' and r.file_name not in barred for s in r.sentences if s.raw.strip()
+    ]
+    assert count_excluded(index, selection)['sentences'] == sum(s.sent_id in wrong for s in counted) > 0
 
 
 @pytest.mark.parametrize('seed', range(4))

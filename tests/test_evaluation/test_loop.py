@@ -90,6 +90,34 @@ def test_each_split_has_its_own_samples_and_numbers(run_once, split):
     assert {name: metrics[f'{split}/{name}'] for name in expected} == pytest.approx(expected, abs=1e-9, rel=0)
 
 
+def test_a_reviewed_test_says_both_numbers_of_each_split(refshapes, tmp_path):
+    """From one pass: all samples, and those that the review left."""
+    rows = {split: expectation(refshapes, split) for split in ('val', 'testB')}
+    wrong = [sent_id for split in rows for sent_id, _, _ in rows[split][::3]]
+    (tmp_path / 'wrong.json').write_text(json.dumps(dict(sent_id=wrong)))
+    cfg = load_config(TINY, data_root=str(refshapes))
+    cfg.test_dataloader.update(num_workers=0, persistent_workers=False)
+    cfg.test_dataloader.dataset.exclude = str(tmp_path / 'wrong.json')
+    runner = Runner(
+        model=ByLength(),
+        work_dir=str(tmp_path),
+        test_dataloader=cfg.test_dataloader,
+        test_evaluator=dict(type='RefSegMetric', per_sample=str(tmp_path)),
+        test_cfg=dict(type='SplitsTestLoop', splits=tuple(rows)),
+        default_scope='mmseg',
+        experiment_name='test_loop_reviewed',
+    )
+    metrics = runner.test()
+    for split, found in rows.items():
+        left = [row for row in found if row[0] not in wrong]
+        assert len(left) < len(found)
+        for name, part in ((split, found), (f'{split}-reviewed', left)):
+            expected = summarize([i for _, i, _ in part], [u for _, _, u in part])
+            assert {key: metrics[f'{name}/{key}'] for key in expected} == pytest.approx(expected, abs=1e-9, rel=0)
+        lines = [json.loads(line) for line in (tmp_path / f'{split}.jsonl').read_text().splitlines()]
+        assert [r['reviewed_out'] for r in lines] == [sent_id in wrong for sent_id, _, _ in found]
+
+
 def test_an_unknown_split_is_refused_before_testing(refshapes, tmp_path):
     init_default_scope('mmseg')
     cfg = load_config(TINY, data_root=str(refshapes))

@@ -72,24 +72,50 @@ def test_a_line_per_sample(tmp_path):
     assert records[5]['iou'] == records[5]['union'] == 0
 
 
-def test_lines_say_what_the_data_set_counts(tmp_path):
-    samples = [sample(torch.ones(2, 2), torch.ones(2, 2), n) for n in range(4)]  # two photos; ref_id 5 to 8
-    counts = {(0, 5): dict(others=3, same_category=1), (1, 7): dict(others=0)}
-    evaluate(RefSegMetric(per_sample=str(tmp_path)), samples, split='val', distractors=counts)
+def test_lines_say_what_the_data_set_says_of_a_sample(tmp_path):
+    said = [dict(others=3, same_category=1, part=0), {}, dict(others=0, reviewed_out=True), {}]
+    samples = [sample(torch.ones(2, 2), torch.ones(2, 2), n) for n in range(4)]
+    for one, known in zip(samples, said, strict=True):
+        one.set_metainfo(known)
+    evaluate(RefSegMetric(per_sample=str(tmp_path)), samples, split='val')
     records = [json.loads(line) for line in (tmp_path / 'val.jsonl').read_text().splitlines()]
-    said = [{key: r[key] for key in ('others', 'same_category') if key in r} for r in records]
-    assert said == [dict(others=3, same_category=1), {}, dict(others=0), {}]
+    keys = ('others', 'same_category', 'part', 'reviewed_out')
+    assert [{key: r[key] for key in keys if key in r} for r in records] == said
+
+
+def test_all_metrics_come_again_without_what_a_review_found_wrong():
+    """IoU 1, 0.5 and 0; the last is wrong."""
+    pairs = [([1, 1], [1, 1]), ([1, 0], [1, 1]), ([1, 0], [0, 1])]
+    samples = [sample(torch.tensor([pred]), torch.tensor([truth]), n) for n, (pred, truth) in enumerate(pairs)]
+    plain = evaluate(RefSegMetric(), samples)
+    assert not any('reviewed' in name for name in plain)
+    for n, one in enumerate(samples):
+        one.set_metainfo(dict(reviewed_out=n == 2))
+    found = evaluate(RefSegMetric(), samples)
+    kept = evaluate(RefSegMetric(), samples[:2])
+    assert kept['reviewed/mIoU'] == pytest.approx(75) and plain['mIoU'] == pytest.approx(50)
+    assert found == {**plain, **{f'reviewed/{name}': kept[f'reviewed/{name}'] for name in plain}}
+    assert not any('reviewed' in name for name in evaluate(RefSegMetric(), samples[2:])), 'nothing is left'
+
+
+@pytest.mark.parametrize('key', ['score_at', 'sentence_key', 'per_sentence'])
+def test_data_sets_of_two_protocols_make_no_number(key):
+    part = dict(ann_folder='a', score_at='input', sentence_key='raw', per_sentence=True, shared_photos={})
+    other = {**part, 'ann_folder': 'b', 'shared_photos': dict(val=1)}
+    evaluate(RefSegMetric(), [sample(torch.ones(2, 2), torch.ones(2, 2))], protocol=dict(parts=[part, other]))
+    with pytest.raises(ValueError, match=f'differ in {key} would be mixed in one number: .* of a, .* of b'):
+        Evaluator(RefSegMetric()).dataset_meta = dict(protocol=dict(parts=[part, {**other, key: 'else'}]))
 
 
 def test_metrics_per_category(tmp_path):
-    """Of the samples that say theirs, themselves or by the data set; the most frequent first."""
+    """Of the samples that say theirs; the most frequent first."""
     full, half = torch.ones(2, 2), torch.tensor([[1, 0], [1, 0]])
     samples = [sample(full if n % 2 else half, full, n) for n in range(6)]
     for n, name in ((0, 'cup'), (1, 'cup'), (3, 'cup'), (4, 'dog')):
         samples[n].set_metainfo(dict(category=name))
-    by_data_set = {(1, 7): dict(category='cup', category_id=47)}
+    samples[2].set_metainfo(dict(category='cup', category_id=47))
     metric = RefSegMetric(per_sample=str(tmp_path))
-    evaluate(metric, samples, distractors=by_data_set)
+    evaluate(metric, samples)
     assert list(metric.by_category.items()) == [
         ('cup', dict(count=4, oIoU=75.0, mIoU=75.0)),
         ('dog', dict(count=1, oIoU=50.0, mIoU=50.0)),
@@ -117,7 +143,8 @@ def test_results_as_coco_has_them(tmp_path):
 
     metric = RefSegMetric(per_sample=str(tmp_path), coco_json=True)
     samples = [in_photo([[3.0, -1.0]], (1, 8)), in_photo([[-1.0, -2.0]], (2, 4), 2)]
-    evaluate(metric, samples, split='val', distractors={(0, 5): dict(category='cup', category_id=47)})
+    samples[0].set_metainfo(dict(category='cup', category_id=47))
+    evaluate(metric, samples, split='val')
     assert metric.written == ['val.jsonl', 'val.coco.json'] and metric.error is None
     found = json.loads((tmp_path / 'val.coco.json').read_text(encoding='utf-8'))
     # 3 falls to -1 between the centres 1.5 and 5.5: 3, 3, 2.5, 1.5, 0.5 are above 0

@@ -43,7 +43,8 @@ def test_the_names_known_ahead_are_those_that_come(prefix):
             ValueError, match=r"save_best='nothing': no metric of the validation has .*; there are "
         ) as e:
             check_metric_names([metric], [CheckpointHook(save_best='nothing', rule='greater')])
-        assert str(sorted(names)) == str(sorted(eval(str(e.value).partition('there are ')[2])))
+        told = eval(str(e.value).partition('there are ')[2])
+        assert sorted(names) == sorted(name for name in told if 'reviewed/' not in name)
 
 
 def test_a_name_that_is_there_twice():

@@ -9,10 +9,12 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pycocotools.mask as coco
 import pytest
 from PIL import Image
 
 from mgfe_ris.apis import load_config
+from mgfe_ris.datasets.masks import decode_segmentation
 from mgfe_ris.visualization import caption, overlay
 from mgfe_ris.visualization.draw import TRUTH
 
@@ -214,6 +216,37 @@ def test_counts_of_real_photos(run, coco_ref, tmp_path):
     for split, report in reports.items():
         check_report(report, count_refs(coco_ref, 'refcoco', split))
     assert (tmp_path / 'stats.png').is_file()
+
+
+# Speed
+
+
+RLE = dict(size=[30, 40], counts=[100, 50, 1050])
+PACKED = coco.frPyObjects(RLE, 30, 40)
+PARTS = {
+    'polygons that overlap': [[1, 1, 20, 1, 20, 20, 1, 20], [10, 10, 28, 10, 28, 15, 10, 15]],
+    'an uncompressed RLE': [RLE],
+    'a compressed one': [PACKED],
+    'its text': [dict(PACKED, counts=PACKED['counts'].decode())],
+    'all': [[1, 1, 20, 1, 20, 20], dict(size=[30, 40], counts=[0, 5, 1195]), {'png': 'mask.png'}],
+    'nothing': [],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('form', PARTS)
+def test_the_plain_loader_reads_every_form_of_a_mask(form, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(np.eye(30, 40, dtype=np.uint8)).save('mask.png')
+    plain_mask = runpy.run_path(str(TOOLS / 'benchmark_loader.py'))['plain_mask']
+    found = plain_mask(PARTS[form], 30, 40)
+    np.testing.assert_array_equal(found, decode_segmentation(PARTS[form], 30, 40))
+    assert found.any() == (form != 'nothing')
+
+
+def test_speed_of_drawn_data(run, refshapes):
+    """Masks of things that hide others are compressed RLEs."""
+    printed = run('benchmark_loader.py', SHAPES, '--split', 'val', '--repeats', 1, *at(refshapes))
+    assert re.search(r'ratio: \d', printed) and 'share of decoding' in printed
 
 
 # Bad input

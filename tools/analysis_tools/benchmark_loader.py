@@ -44,11 +44,12 @@ def build_loader(args: argparse.Namespace) -> DataLoader:
     from mmseg.registry import DATASETS
 
     from mgfe_ris.apis import load_config
+    from mgfe_ris.data_parts import with_changed_parts
 
     cfg = load_config(args.config, args.cfg_options)
     init_default_scope(cfg.default_scope)
     loader = cfg[f'{args.loader}_dataloader']
-    loader.dataset.split = args.split
+    loader.dataset = with_changed_parts(loader.dataset, split=args.split)
     loader.update(num_workers=args.workers, persistent_workers=False)
     start = time.perf_counter()
     dataset = DATASETS.build(loader.dataset)
@@ -64,17 +65,31 @@ def run_plain(dataset: ReferringDataset, size: tuple[int, int]) -> int:
     """size: (width, height) of the input."""
     import torch
 
+    from mgfe_ris.data_parts import locate
+
     for i in range(len(dataset)):
-        sample = dataset.get_data_info(i)
+        part, place = locate(dataset, i)
+        sample = part.get_data_info(place)
         with Image.open(sample['img_path']) as file:
             photo = file.convert('RGB').resize(size, Image.Resampling.BILINEAR)
         torch.from_numpy(np.asarray(photo).transpose(2, 0, 1).copy())
-        mask = np.zeros((sample['height'], sample['width']), np.uint8)
-        for part in sample['segmentation']:
-            rle = coco.frPyObjects([part] if isinstance(part, list) else part, *mask.shape)
-            mask |= coco.decode(coco.merge(rle) if isinstance(rle, list) else rle)
+        mask = plain_mask(sample['segmentation'], sample['height'], sample['width'])
         torch.from_numpy(np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST)).copy())
     return len(dataset)
+
+
+def plain_mask(parts: list, height: int, width: int) -> np.ndarray:
+    """Polygons, RLEs, compressed or not, or PNGs -> (height, width) uint8, 1 inside."""
+    mask = np.zeros((height, width), np.uint8)
+    for part in parts:
+        if isinstance(part, dict) and 'png' in part:
+            with Image.open(part['png']) as file:
+                mask |= np.asarray(file.convert('L')) > 0
+            continue
+        polygon, counts = isinstance(part, list), isinstance(part, dict) and isinstance(part['counts'], list)
+        rle = coco.frPyObjects([part] if polygon else part, height, width) if polygon or counts else part
+        mask |= coco.decode(coco.merge(rle) if isinstance(rle, list) else rle)
+    return mask
 
 
 @contextmanager

@@ -27,7 +27,7 @@ FONT = 14  # pixels
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file, or the name of one of ours')
-    parser.add_argument('--split', default='train', help='default: train')
+    parser.add_argument('--split', help="default: the training's data as they are")
     parser.add_argument('--samples', type=int, default=12, help='drawn at random; default: 12')
     parser.add_argument('--seed', type=int, default=0, help='of the choice and of the augmentations')
     parser.add_argument(
@@ -43,18 +43,23 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def build_dataset(cfg: Config, split: str) -> BaseDataset:
+def build_dataset(cfg: Config, split: str | None) -> BaseDataset:
     """With the training's pipeline for the split of the training, the test's for others."""
     from mmengine.registry import init_default_scope
     from mmseg.registry import DATASETS
 
+    from mgfe_ris.data_parts import config_parts, with_changed_parts
+
     init_default_scope(cfg.default_scope)
     train, test = cfg.train_dataloader.dataset, cfg.test_dataloader.dataset
-    return DATASETS.build({**(train if split == train.split else test), 'split': split})
+    if split is None or all(part.get('split', 'train') == split for part in config_parts(train)):
+        return DATASETS.build(train)
+    return DATASETS.build(with_changed_parts(test, split=split))
 
 
 def draw(dataset: BaseDataset, i: int, bgr: bool) -> np.ndarray:
     """Sample ``i``: the photo without, as colours are named, and with the mask; the sentence, and what it was."""
+    from mgfe_ris.data_parts import locate
     from mgfe_ris.visualization import caption, overlay
     from mgfe_ris.visualization.draw import TRUTH
 
@@ -65,7 +70,8 @@ def draw(dataset: BaseDataset, i: int, bgr: bool) -> np.ndarray:
     size = (WIDTH, round(photo.shape[0] * WIDTH / photo.shape[1]))
     picture = cv2.resize(photo, size, interpolation=cv2.INTER_CUBIC if enlarges else cv2.INTER_AREA)
     mask = sample.gt_sem_seg.data[0].numpy() == 1
-    info = dataset.get_data_info(i)
+    part, place = locate(dataset, i)
+    info = part.get_data_info(place)
     written = info['sentences'][info['sent_ids'].index(sample.sent_id)]
     text = sample.sentence if sample.sentence == written else f'{sample.sentence}\n(in the file: {written})'
     pair = np.concatenate([picture, overlay(picture, mask, TRUTH)], axis=1)
@@ -75,6 +81,7 @@ def draw(dataset: BaseDataset, i: int, bgr: bool) -> np.ndarray:
 def main() -> None:
     args = parse_args()
     from mgfe_ris.apis import load_config, report_errors
+    from mgfe_ris.data_parts import split_of
     from mgfe_ris.visualization import grid
 
     with report_errors():
@@ -88,7 +95,7 @@ def main() -> None:
         (args.out.parent if single else args.out).mkdir(parents=True, exist_ok=True)
         page = len(pictures) if single else COLUMNS * ROWS
         for start in range(0, len(pictures), page):
-            path = args.out if single else args.out / f'{args.split}_{start // page + 1}.png'
+            path = args.out if single else args.out / f'{split_of(dataset)}_{start // page + 1}.png'
             shown = pictures[start : start + page]
             Image.fromarray(grid(shown, min(COLUMNS, len(shown)), gap=12)).save(path)
             print(f'wrote {path}')

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,13 +35,27 @@ def build_datasets(cfg: Config, splits: list[str] | None) -> dict[str, BaseDatas
     from mmengine.registry import init_default_scope
     from mmseg.registry import DATASETS
 
+    from mgfe_ris.data_parts import config_parts, split_names, split_of, with_changed_parts
+
     init_default_scope(cfg.default_scope)
-    train, test = cfg.train_dataloader.dataset, cfg.test_dataloader.dataset
     changes = dict(per_sentence=False, pipeline=[dict(type='LoadReferringMask')])
-    return {
-        split: DATASETS.build({**(train if split == train.split else test), 'split': split, **changes})
-        for split in splits or dict.fromkeys((train.split, *cfg.test_cfg.splits))
-    }
+    train, test = (with_changed_parts(cfg[f'{name}_dataloader'].dataset, **changes) for name in ('train', 'test'))
+    trained = {split for part in config_parts(train) for split in split_names(part.get('split', 'train'))}
+    if splits is None:
+        tested = [split for split in cfg.test_cfg.get('splits', ()) if {split} != trained]
+        chosen = [train, *(with_changed_parts(test, split=split) for split in tested)]
+        chosen += [] if 'splits' in cfg.test_cfg else [test]
+    else:
+        chosen = [train if {split} == trained else with_changed_parts(test, split=split) for split in splits]
+    datasets = map(DATASETS.build, chosen)
+    return {split_of(dataset): dataset for dataset in datasets}
+
+
+def samples_of(dataset: BaseDataset) -> Iterator[dict]:
+    """Each once, however often a wrapper repeats it."""
+    from mgfe_ris.data_parts import parts_of
+
+    return (part[i] for part in parts_of(dataset) for i in range(len(part)))
 
 
 def main() -> None:
@@ -50,7 +65,7 @@ def main() -> None:
 
     with report_errors():
         datasets = build_datasets(load_config(args.config, args.cfg_options), args.splits)
-        counted = {split: count_samples(dataset[i] for i in range(len(dataset))) for split, dataset in datasets.items()}
+        counted = {split: count_samples(samples_of(dataset)) for split, dataset in datasets.items()}
         print(statistics_table(counted))
         plot_statistics(counted, args.out, title=f'{Path(args.config).stem}: the data set by split')
         print(f'wrote {args.out}')
