@@ -5,7 +5,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -150,22 +150,39 @@ def weights_in(path: str | Path) -> str | Path:
 
 
 def last_checkpoint_in(folder: str | Path) -> Path:
-    """The last checkpoint that training left in a folder, which may have been moved since.
+    """The last checkpoint that training left in a folder, which may have been moved or copied since.
+
+    The one that ``last_checkpoint`` names, by its name alone; where that is not there, the newest ``epoch_N.pth`` or
+    ``iter_N.pth``.
 
     Raises:
         FileNotFoundError: there is none.
     """
-    # training writes the whole path; the folder's part of it is where the folder was then
-    path = Path(folder, Path((Path(folder) / LAST).read_text(encoding='utf-8').strip()).name)
+    folder = Path(folder)
+    # training writes the whole path; the folder's part of it is where the folder was then, on Windows for all we know
+    named = (folder / LAST).read_text(encoding='utf-8').strip() if (folder / LAST).is_file() else ''
+    path = folder / PureWindowsPath(named).name
     if not path.is_file():
-        raise FileNotFoundError(f'{path}: no such file, though {LAST} names it')
+        numbered = [(int(n[1]), file) for file in folder.glob('*.pth') if (n := _NUMBERED.fullmatch(file.name))]
+        if not numbered:
+            reason = f', though {LAST} names it' if named else ', and no epoch_N.pth or iter_N.pth'
+            raise FileNotFoundError(f'{path if named else folder / LAST}: no such file{reason}')
+        path = max(numbered)[1]
     return path
+
+
+_NUMBERED = re.compile(r'(?:epoch|iter)_(\d+)\.pth')
 
 
 def _only_file(folder: Path, exported: str, trained: str | None) -> Path:
     if (folder / exported).is_file():
         return folder / exported
     found = sorted(folder.glob(trained)) if trained else []
+    if len(found) > 1 and exported == WEIGHTS:
+        raise FileNotFoundError(
+            f'{folder}: expected one file {trained}, found {[path.name for path in found]}: this folder was copied or '
+            'moved, and trained on, by a version that left the best model of before. Keep the one you want, or name it'
+        )
     if len(found) != 1:
         files = f'one file {trained}, found {[path.name for path in found]}, and no {exported}' if trained else exported
         raise FileNotFoundError(f'{folder}: expected {files}; name the one you mean')

@@ -66,10 +66,8 @@ def run_here(monkeypatch, request, one_thread):
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory, options) -> tuple[Path, str]:
     """The work dir of two epochs, and what was printed."""
-    folder = tmp_path_factory.mktemp('runs')
-    printed = run('train.py', TINY, '--work-dir', folder / 'first', *options, 'train_cfg.max_epochs=2')
-    # a copy, since a resumed training, whose best checkpoint is a new one, deletes the former in the first folder
-    return shutil.copytree(folder / 'first', folder / 'kept'), printed
+    folder = tmp_path_factory.mktemp('runs') / 'first'
+    return folder, run('train.py', TINY, '--work-dir', folder, *options, 'train_cfg.max_epochs=2')
 
 
 @pytest.fixture(scope='module')
@@ -133,8 +131,20 @@ def test_training_starts_from_the_weights_that_load_from_names(best, options, tm
         assert not torch.equal(ended['decode_head.classify.weight'], read_weights(best)['decode_head.classify.weight'])
 
 
-def test_resuming_goes_on_where_training_stopped(trained, options, refshapes, tmp_path, run_here, capfd):
-    work_dir = trained[0].with_name('first')
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob('*') if path.is_file()}
+
+
+def test_resuming_goes_on_where_training_stopped(trained, options, refshapes, tmp_path, run_here, monkeypatch):
+    """In a copy of the folder, from which nothing leads back: the first one is left as it was."""
+    work_dir = shutil.copytree(trained[0], tmp_path / 'copy')
+    before = contents(trained[0])
+    state = torch.load(work_dir / 'epoch_2.pth', weights_only=False)
+    info = state['message_hub']['runtime_info']
+    assert Path(info['best_ckpt']).parent == trained[0], 'the checkpoint names the first folder, and the test is a dud'
+    info['best_score'] = 0.0  # the next one is better: it takes the place of the former best
+    torch.save(state, work_dir / 'epoch_2.pth')
+    monkeypatch.setattr('mmengine.runner.runner._load_checkpoint', lambda *_, **__: pytest.fail('read unsafely'))
     run_here('train.py', TINY, '--work-dir', work_dir, '--resume', *options, 'train_cfg.max_epochs=3')
     printed = ''.join(path.read_text() for path in sorted(work_dir.glob('*/*.log'))[1:])
     assert 'epoch 3/3' in printed and 'epoch 1/3' not in printed and 'epoch 2/3' not in printed
@@ -144,7 +154,9 @@ def test_resuming_goes_on_where_training_stopped(trained, options, refshapes, tm
     assert [row['step'] for row in rows if 'oIoU' in row] == [1, 2, 3]
     rates = [row['lr'] for row in rows if 'loss' in row]
     assert rates[0] < rates[1] < rates[2], 'the warm-up goes on'
-    assert (work_dir / 'epoch_3.pth').is_file() and len(list(work_dir.glob('best_*.pth'))) == 1
+    assert [path.name for path in work_dir.glob('*.pth') if 'best' not in path.name] == ['epoch_3.pth']
+    assert [path.name for path in work_dir.glob('best_*.pth')] == ['best_oIoU_epoch_3.pth']
+    assert contents(trained[0]) == before
     run_here('analysis_tools/plot_curves.py', work_dir, '--out', tmp_path / 'curves.png')
     assert Image.open(tmp_path / 'curves.png').format == 'PNG'
 

@@ -1,0 +1,119 @@
+"""Training that goes on: a checkpoint is read safely, and nothing outside of the work dir is touched."""
+
+from collections.abc import Callable
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+from mmengine.hooks import CheckpointHook
+from mmengine.logging import HistoryBuffer
+from mmengine.runner import Runner
+
+from ..checkpoint_files import LoggedNumbers, read_checkpoint
+from ..models.checkpoints import state_dict_of
+from .config import LAST, last_checkpoint_in
+from .model import check_weights, unwrap
+
+
+class RISRunner(Runner):
+    """mmengine's runner, whose checkpoints are read by ``read_checkpoint``: mmengine's reader runs what they hold.
+
+    A folder that was copied or moved goes on by itself: of the paths that a checkpoint names, only the names count.
+    """
+
+    def choose_resumed(self) -> None:
+        """Find the checkpoint to resume from, if there is one: ``load_from`` of the config, else the last one.
+
+        Raises:
+            FileNotFoundError: the one that ``load_from`` names is not there, or none that ``last_checkpoint`` may mean.
+            ValueError: it is no checkpoint of a training, or of another model.
+        """
+        folder = self.checkpoint_folder
+        if self._load_from is None:
+            if not (folder / LAST).is_file() and not any(folder.glob('*.pth')):
+                return
+            self._load_from = str(last_checkpoint_in(folder))
+        checkpoint = self._read(self._load_from)
+        check_weights(self.model, state_dict_of(checkpoint), self._load_from)
+
+    @property
+    def checkpoint_folder(self) -> Path:
+        """Where checkpoints are written: the work dir, or the folder of its name in the ``out_dir`` of the hook."""
+        for hook in self.hooks:
+            if isinstance(hook, CheckpointHook) and hook.out_dir not in (None, self.work_dir):
+                return Path(hook.out_dir, Path(self.work_dir).name)
+        return Path(self.work_dir)
+
+    def load_checkpoint(
+        self,
+        filename: str,
+        map_location: str | Callable = 'cpu',
+        strict: bool = True,
+        revise_keys: list | None = None,
+    ) -> dict:
+        """Read a training's checkpoint and load its weights; ``resume`` loads the rest.
+
+        ``map_location`` and ``revise_keys`` are mmengine's and not needed: everything is copied to where it belongs.
+
+        Raises:
+            FileNotFoundError, ValueError: see :meth:`choose_resumed`.
+        """
+        checkpoint = self._read(filename)
+        self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
+        unwrap(self.model).load_state_dict(state_dict_of(checkpoint), strict=strict)
+        self._has_loaded = True
+        self.logger.info(f'Load checkpoint from {filename}')
+        return checkpoint
+
+    def _read(self, filename: str) -> dict:
+        return training_state(read_checkpoint(filename), filename, self.checkpoint_folder)
+
+
+def training_state(checkpoint: Any, source: str | Path, folder: Path) -> dict:
+    """What a training goes on from, out of a checkpoint of mmengine's runner.
+
+    Args:
+        checkpoint: as ``read_checkpoint`` gives it.
+        source: what errors name.
+        folder: of the training that goes on: paths in the checkpoint are taken as names in it, and left out where no
+            such file is there.
+
+    Raises:
+        ValueError: weights alone, or a checkpoint of other code.
+    """
+    parts = {'meta', 'state_dict', 'message_hub', 'optimizer'}
+    if not isinstance(checkpoint, dict) or not parts <= checkpoint.keys():
+        raise ValueError(f'{source} holds weights only, and nothing to resume; start from it, without resume')
+    meta, hub = checkpoint['meta'], checkpoint['message_hub']
+    try:
+        meta = dict(meta, epoch=int(meta['epoch']), iter=int(meta['iter']))
+        scalars, info, resumed = (dict(hub[name]) for name in ('log_scalars', 'runtime_info', 'resumed_keys'))
+        info = _names_in(folder, info)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f'{source}: no checkpoint of a training of ours ({error!r})') from error
+    scalars = {k: HistoryBuffer(v.values, v.counts) for k, v in scalars.items() if isinstance(v, LoggedNumbers)}
+    known = scalars.keys() | info.keys()
+    return {
+        **checkpoint,
+        # no config, which mmengine would run, and nothing else that it might read one day
+        'meta': {key: meta[key] for key in ('epoch', 'iter', 'seed', 'dataset_meta') if key in meta},
+        'message_hub': dict(
+            log_scalars=scalars,
+            runtime_info=info,
+            resumed_keys={key: value for key, value in resumed.items() if key in known},
+        ),
+    }
+
+
+def _names_in(folder: Path, info: dict) -> dict:
+    """mmengine deletes the best checkpoint of before, and old ones by their numbers: those in the folder, only."""
+    found = {}
+    for key, value in info.items():
+        if key == 'last_ckpt' or key.startswith('best_ckpt'):
+            path = folder / PureWindowsPath(str(value)).name
+            if path.is_file():
+                found[key] = str(path)
+        elif key == 'keep_ckpt_ids':
+            found[key] = [number for number in value if isinstance(number, int)]
+        else:
+            found[key] = value
+    return found
