@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,12 +58,15 @@ def prepare(args: argparse.Namespace) -> RISRunner:
     """Read and check everything, so that what is wrong with the input shows before the training starts."""
     from mgfe_ris.apis import RISRunner, check_checkpoint, unwrap
     from mgfe_ris.hooks import StartFromHook
+    from mgfe_ris.non_finite import NonFiniteHook
 
     cfg = build_config(args)
     start = None if cfg.resume else cfg.get('load_from')
     if start:
         cfg.load_from = None  # loaded below: mmengine would pass over what does not fit, and run what the file holds
     runner = RISRunner.from_cfg(cfg)
+    if not any(isinstance(hook, NonFiniteHook) for hook in runner.hooks):  # a config that inherits nothing of ours
+        runner.register_hook(NonFiniteHook())
     if start:
         state = check_checkpoint(runner.model, start, whole=False)
         common = state.keys() & unwrap(runner.model).state_dict().keys()
@@ -81,12 +86,21 @@ def main() -> None:
     import torch
 
     from mgfe_ris.apis import report_errors
+    from mgfe_ris.non_finite import NonFiniteError
 
     # numbers too small for a normal float make a CPU's arithmetic several times slower, and serve nothing here
     torch.set_flush_denormal(True)
     with report_errors():
         runner = prepare(args)
-    runner.train()
+    try:
+        runner.train()
+    except NonFiniteError as error:
+        print(f'error: {error}', file=sys.stderr)
+        raise SystemExit(1) from error
+    except KeyboardInterrupt as error:
+        done = f'{runner.epoch} epochs and {runner.iter} steps'
+        print(f'stopped after {done}; go on with the same command and --resume', file=sys.stderr)
+        raise SystemExit(128 + signal.SIGINT) from error
 
 
 if __name__ == '__main__':
