@@ -114,9 +114,9 @@ class NonFiniteHook(Hook):
         if self.skipped >= self.max_skipped:
             before = f', and {self.skipped} such steps were left out before' if self.skipped else ''
             raise NonFiniteError(
-                f'{said}. This step changed no weight{before}, and the last checkpoint is whole. Look at these samples, or '
-                'lower the learning rate, and go on with --resume; default_hooks.non_finite.max_skipped=N leaves out N '
-                'such steps'
+                f'{said}. This step changed no weight{before}, and the last checkpoint is whole. Look at these '
+                'samples, or lower the learning rate, and go on with --resume; '
+                'default_hooks.non_finite.max_skipped=N leaves out N such steps'
             )
         self.skipped += 1
         runner.logger.warning(f'left out {said}. {self.skipped} of the {self.max_skipped} steps that may be')
@@ -133,8 +133,8 @@ class NonFiniteHook(Hook):
             _has_scaler(wrapper) and wrapper.loss_scaler.get_scale() < _LEAST_SCALE for wrapper in _wrappers(runner)
         ):
             raise NonFiniteError(
-                f'epoch {runner.epoch + 1}, step {runner.iter}: the loss scaler passed over all steps of late, as their '
-                'gradients are NaN or infinite at any scale; nothing was saved. Train without --amp to see where'
+                f'epoch {runner.epoch + 1}, step {runner.iter}: the loss scaler passed over all steps of late, as '
+                'their gradients are NaN or infinite at any scale; nothing was saved. Train without --amp to see where'
             )
 
     def after_train(self, runner: Runner) -> None:

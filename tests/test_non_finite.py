@@ -110,7 +110,7 @@ def test_on_a_gpu_it_shows_when_losses_are_logged(tmp_path):
             super().before_train(runner)
             self._at_once, self._interval = False, 100
 
-    with pytest.raises(NonFiniteError, match='^step 2, epoch 1: .*This step changed no weight') as error:
+    with pytest.raises(NonFiniteError, match=r'^step 2, epoch 1: .*This step changed no weight') as error:
         train(tmp_path / 'bad', [0.1, 0.2, 0.3, NAN, 0.5, 0.6], OnGPU())
     found = error.traceback[-1].frame.f_locals['runner'].model
     good = train(tmp_path / 'good', [0.1, 0.2, 0.5, 0.6], NonFiniteHook()).model

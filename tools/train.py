@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 # What takes seconds is imported inside the functions: --help and wrong options need not wait for it
 if TYPE_CHECKING:
     from mmengine.config import Config
+
     from mgfe_ris.apis import RISRunner
 
 

@@ -10,8 +10,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import mmseg.registry
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.registry import Registry
+
+from .option_keys import fit_options
+from .option_texts import parse_options
 
 CONFIG_ROOT = Path(__file__).parents[1] / '.mim' / 'configs'
 
@@ -43,10 +46,12 @@ def load_config(
 
     Raises:
         FileNotFoundError: no such file or name; the message lists the names there are.
-        ValueError: a text that is no ``key=value``; a config that imports what is not there; a JSON config that is
-            broken, or that names anything but our parts; ``base`` of a file that does not inherit from one.
+        ValueError: an option that is no ``key=value``, that nothing reads or that is of another kind; a config that
+            imports what is not there; a JSON config that is broken, or that names anything but our parts; ``base`` of
+            a file that does not inherit from one.
     """
-    options = dict(options) if isinstance(options, dict) else _parse_options(options or ())
+    parsed = {} if isinstance(options, dict) else parse_options(options or ())
+    options = dict(options) if isinstance(options, dict) else {key: value for key, (value, _) in parsed.items()}
     path = find_config(config)
     try:
         cfg = _read(path) if base is None else _read_on_base(path, find_config(base))
@@ -56,10 +61,34 @@ def load_config(
         ) from error
     if data_root is not None:
         options['data_root'] = data_root
-    cfg.merge_from_dict(options)
+    options = fit_options(cfg._cfg_dict, options, {key: text for key, (_, text) in parsed.items()})
+    _merge(cfg, options)
     if 'data_root' in options:
         set_everywhere(cfg._cfg_dict, 'data_root', options['data_root'])
+    _agree(cfg)
     return without_pretrained(cfg) if from_scratch else cfg
+
+
+def _merge(cfg: Config, options: dict) -> None:
+    for key, value in options.items():
+        try:
+            cfg.merge_from_dict({key: value})
+        except (KeyError, TypeError) as error:  # settings below what has none
+            raise ValueError(f'--cfg-options {key}: {error.args[0]}') from error
+
+
+def _agree(cfg: Config) -> None:
+    """Settings that follow from others: what only workers have without workers, and one name where a list is read."""
+    for name in ('train', 'val', 'test'):
+        loader = cfg.get(f'{name}_dataloader') or {}
+        if loader.get('num_workers') == 0:
+            loader.pop('prefetch_factor', None)
+            if loader.get('persistent_workers'):
+                loader['persistent_workers'] = False
+    for key in ('splits', 'shuffled'):
+        tested = cfg.get('test_cfg') or {}
+        if isinstance(tested.get(key), str):
+            tested[key] = (tested[key],)
 
 
 def _read(path: Path) -> Config:
@@ -87,20 +116,6 @@ def _copy_on_base(path: Path, base: Path, folder: Path) -> Path:
     copy = folder / path.name
     copy.write_text(_BASE.sub(lambda _: f'_base_ = {str(end)!r}', text), encoding='utf-8')
     return copy
-
-
-def _parse_options(texts: Sequence[str]) -> dict:
-    """``key=value`` texts with mmengine's rules: 1, 0.5, True, None, words; 1,2 and [1,2] are lists, (1,2) a tuple."""
-    options = {}
-    for text in texts:
-        key, equals, value = text.partition('=')
-        if not key or not equals:
-            raise ValueError(f'--cfg-options {text}: expected key=value')
-        try:
-            options[key] = DictAction._parse_iterable(value)
-        except AssertionError as error:  # brackets without their other half
-            raise ValueError(f'--cfg-options {text}: {error}') from error
-    return options
 
 
 def find_config(name: str | Path) -> Path:

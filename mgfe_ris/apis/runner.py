@@ -20,6 +20,8 @@ class RISRunner(Runner):
     A folder that was copied or moved goes on by itself: of the paths that a checkpoint names, only the names count.
     """
 
+    _load_from: str | None
+
     def choose_resumed(self) -> None:
         """Find the checkpoint to resume from, if there is one: ``load_from`` of the config, else the last one.
 
@@ -106,7 +108,7 @@ def training_state(checkpoint: Any, source: str | Path, folder: Path) -> dict:
 
 def _names_in(folder: Path, info: dict) -> dict:
     """mmengine deletes the best checkpoint of before, and old ones by their numbers: those in the folder, only."""
-    found = {}
+    found: dict[str, Any] = {}
     for key, value in info.items():
         if key == 'last_ckpt' or key.startswith('best_ckpt'):
             path = folder / PureWindowsPath(str(value)).name

@@ -271,10 +271,16 @@ def test_flags_of_training(tmp_path, monkeypatch):
 
 def test_cfg_options_may_be_given_more_than_once(monkeypatch):
     tool = runpy.run_path(str(REPO / 'tools/train.py'), run_name='train')
-    options = ['--cfg-options', 'a=1', 'train_cfg.max_epochs=2', '--cfg-options', 'train_cfg.max_epochs=3']
+    options = [
+        '--cfg-options',
+        'randomness.seed=1',
+        'train_cfg.max_epochs=2',
+        '--cfg-options',
+        'train_cfg.max_epochs=3',
+    ]
     monkeypatch.setattr(sys, 'argv', ['train.py', str(TINY), *options])
     cfg = tool['build_config'](tool['parse_args']())
-    assert cfg.a == 1 and cfg.train_cfg.max_epochs == 3
+    assert cfg.randomness.seed == 1 and cfg.train_cfg.max_epochs == 3
 
 
 # What they say of bad input
@@ -310,6 +316,14 @@ def test_training_on_data_that_is_not_there(refused, options, tmp_path):
 
 def test_an_option_without_a_value(refused):
     assert refused('train.py', TINY, '--cfg-options', 'data_root').endswith('data_root: expected key=value')
+
+
+@pytest.mark.parametrize('tool', ['train.py', 'analysis_tools/get_flops.py', 'analysis_tools/browse_dataset.py'])
+def test_an_option_that_nothing_reads(refused, tool):
+    line = refused(tool, TINY, '--cfg-options', 'batch_size=2')
+    assert 'nothing reads this key; did you mean train_dataloader.batch_size or' in line
+    line = refused(tool, TINY, '--cfg-options', 'train_cfg.max_epochs=abc')
+    assert line.endswith('train_cfg.max_epochs=abc: expected a whole number, not a text')
 
 
 def test_resuming_from_weights_alone(refused, best, options, tmp_path):
