@@ -1,6 +1,6 @@
 """MGFE-RIS: referring image segmentation on OpenMMLab. Importing it registers everything."""
 
-from . import datasets, evaluation, hooks, models, non_finite, registry, schedulers, visualization
+from . import datasets, evaluation, hooks, models, non_finite, packaged, registry, schedulers, visualization
 from .version import __version__
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     'hooks',
     'models',
     'non_finite',
+    'packaged',
     'registry',
     'schedulers',
     'visualization',

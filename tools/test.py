@@ -35,9 +35,7 @@ def parse_args() -> argparse.Namespace:
 
 def prepare(args: argparse.Namespace) -> Runner:
     """Read and check everything, so that what is wrong with the input shows before the test starts."""
-    from mmengine.runner import Runner
-
-    from mgfe_ris.apis import check_checkpoint, load_config, unwrap
+    from mgfe_ris.apis import RISRunner, check_checkpoint, load_config, unwrap
     from mgfe_ris.visualization import PictureHook
 
     cfg = load_config(args.config, args.cfg_options, args.from_scratch)
@@ -48,7 +46,7 @@ def prepare(args: argparse.Namespace) -> Runner:
     cfg.load_from, cfg.resume = None, False
     for metric in _metrics_of(cfg) if args.out else ():
         metric.per_sample = str(args.out)
-    runner = Runner.from_cfg(cfg)
+    runner = RISRunner.from_cfg(cfg)
     if args.show_dir:
         runner.register_hook(PictureHook(args.show_dir))
     unwrap(runner.model).load_state_dict(check_checkpoint(runner.model, args.checkpoint))
@@ -57,11 +55,11 @@ def prepare(args: argparse.Namespace) -> Runner:
 
 def _metrics_of(cfg: Config) -> list[dict]:
     """Ours: those that write a line per sample."""
-    from mmseg.registry import METRICS
-
+    from mgfe_ris.apis.option_keys import registered_part
     from mgfe_ris.evaluation import RefSegMetric
 
-    return [metric for metric in _evaluators(cfg) if issubclass(METRICS.get(metric.type), RefSegMetric)]
+    kinds = [(metric, registered_part(metric.get('type'))) for metric in _evaluators(cfg)]
+    return [metric for metric, kind in kinds if isinstance(kind, type) and issubclass(kind, RefSegMetric)]
 
 
 def _evaluators(cfg: Config) -> list[dict]:

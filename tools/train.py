@@ -75,10 +75,7 @@ def prepare(args: argparse.Namespace) -> RISRunner:
         runner.register_hook(StartFromHook({name: state[name] for name in common}))
     elif cfg.resume:
         runner.choose_resumed()
-    for loop in filter(None, (runner.train_loop, runner.val_loop)):  # reads the data sets
-        runner.logger.info(f'{type(loop).__name__}: {len(loop.dataloader.dataset)} samples')
-        if len(loop.dataloader) == 0:
-            raise ValueError(f'fewer samples ({len(loop.dataloader.dataset)}) than one batch; lower batch_size')
+    runner.prepare_training()
     return runner
 
 

@@ -17,6 +17,7 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS, MODELS
 
 from ..evaluation import Run, count_complexity, read_published
+from ..packaged import packaged
 from ..visualization import read_results
 from .config import CONFIG_ROOT, input_size, last_checkpoint_in, load_config, names_pretrained, without_pretrained
 
@@ -31,7 +32,7 @@ BASES = {
 """What a row inherits from, by data set."""
 MIRRORED = {'refshapes': 'refcoco', 'refshapes+': 'refcoco+', 'refshapesg': 'gref-umd'}
 """Drawn data sets, and the ones that they mirror, on which the paper has numbers."""
-TOOLS = CONFIG_ROOT.parent / 'tools'
+TOOLS = packaged('tools')
 
 
 def find_rows(table: str) -> dict[str, Path]:

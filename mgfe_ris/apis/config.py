@@ -12,11 +12,13 @@ from typing import Any
 import mmseg.registry
 from mmengine.config import Config
 from mmengine.registry import Registry
+from mmengine.utils import get_object_from_string
 
-from .option_keys import fit_options
+from ..packaged import packaged
+from .option_keys import fit_options, registered_part
 from .option_texts import parse_options
 
-CONFIG_ROOT = Path(__file__).parents[1] / '.mim' / 'configs'
+CONFIG_ROOT = packaged('configs')
 
 CONFIG, WEIGHTS = 'config.json', 'model.safetensors'
 """The files of a model's folder, see ``save_folder``."""
@@ -78,7 +80,11 @@ def _merge(cfg: Config, options: dict) -> None:
 
 
 def _agree(cfg: Config) -> None:
-    """Settings that follow from others: what only workers have without workers, and one name where a list is read."""
+    """Settings that follow from others: what only workers have without workers, and one name where a list is read.
+
+    Names of parts are mmseg's, unless the config says another scope.
+    """
+    cfg.setdefault('default_scope', 'mmseg')
     for name in ('train', 'val', 'test'):
         loader = cfg.get(f'{name}_dataloader') or {}
         if loader.get('num_workers') == 0:
@@ -92,7 +98,22 @@ def _agree(cfg: Config) -> None:
 
 
 def _read(path: Path) -> Config:
-    return _read_json(path) if path.suffix == '.json' else Config.fromfile(path)
+    return _read_json(path) if path.suffix == '.json' else _with_names(Config.fromfile(path))
+
+
+def _with_names(cfg: Config) -> Config:
+    """Parts by their registered names, where a config in pure Python names classes, or one that was dumped
+    ``module.Class``: one form for all that reads configs, and one that JSON can hold.
+
+    A class whose name alone means another one is named with its module.
+    """
+    for node in _nodes(cfg._cfg_dict):
+        kind = node.get('type')
+        part = get_object_from_string(kind) if isinstance(kind, str) and '.' in kind else kind
+        name = getattr(part, '__name__', None)
+        if name and registered_part(name) is part:
+            node['type'] = name
+    return Config(cfg.to_dict(), filename=cfg.filename)
 
 
 def _read_on_base(path: Path, base: Path) -> Config:
@@ -127,6 +148,11 @@ def find_config(name: str | Path) -> Path:
     if str(name) and Path(name).is_dir():
         return config_in(name)
     ours = {path.stem: path for path in sorted(CONFIG_ROOT.glob('[!_]*/*.py'))}
+    if not ours:
+        raise FileNotFoundError(
+            f'{name}: no such config file or folder, and ours are not in {CONFIG_ROOT}, where they belong; name a '
+            'file, or install the package anew'
+        )
     try:
         return ours[str(name).removesuffix('.py')]
     except KeyError:
@@ -210,8 +236,9 @@ def input_size(cfg: Config) -> tuple[int, int]:
     Raises:
         ValueError: the test pipeline has no ``Resize`` to a size of its own, or several.
     """
-    steps = [step for step in _nodes(cfg.test_dataloader.dataset.pipeline) if step.get('type') == 'Resize']
-    scales = [step.get('scale') for step in steps]
+    nodes = _nodes(cfg.test_dataloader.dataset)
+    scales = [step.get('scale') for step in nodes if str(step.get('type')).split('.')[-1] == 'Resize']
+    scales = [scale for i, scale in enumerate(scales) if scale not in scales[:i]]  # of several data sets, one
     if len(scales) != 1 or not isinstance(scales[0], (list, tuple)):
         raise ValueError(f'expected one Resize with scale=(width, height) in the test pipeline, got scales {scales}')
     width, height = scales[0]
@@ -261,7 +288,7 @@ _STOCK = {
     *('AdamW', 'BN', 'CheckpointHook', 'Constant', 'CosineAnnealingLR', 'DefaultSampler', 'DistSamplerSeedHook'),
     *('EpochBasedTrainLoop', 'GN', 'IterTimerHook', 'Kaiming', 'LN', 'LinearLR', 'LocalVisBackend', 'LoggerHook'),
     *('OptimWrapper', 'PackSegInputs', 'ParamSchedulerHook', 'Resize', 'SyncBN', 'TensorboardVisBackend', 'ValLoop'),
-    'Visualizer',
+    *('Visualizer', 'mmcv.transforms.Resize'),  # mmseg has a Resize of its own, which the name alone means
 }
 """Of mmengine, mmcv and mmseg: what our configs use, none of which runs or unpickles what its arguments name."""
 

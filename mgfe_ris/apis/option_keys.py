@@ -91,7 +91,7 @@ def _reader(path: list[str], node: Mapping, types: Mapping[str, Any]) -> Callabl
     """What gets the settings of a node as arguments; None: not known, or nothing does."""
     kind = types.get('.'.join(path), node.get('type'))
     if kind is not None:
-        return _part(kind)
+        return registered_part(kind)
     names = {
         '': Runner,
         'env_cfg.mp_cfg': set_multi_processing,
@@ -163,8 +163,8 @@ def _is_in_architecture(node: Mapping, part: str) -> bool:
         return True  # the model says what is wrong
 
 
-def _part(kind: Any) -> Callable | None:
-    """A class or a function by its registered name."""
+def registered_part(kind: Any) -> Callable | None:
+    """A class or a function by its registered name, or as it stands in a config of pure Python; None: not known."""
     if not isinstance(kind, str):
         return kind if callable(kind) else None
     name = kind.split('.')[-1]

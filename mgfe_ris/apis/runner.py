@@ -4,9 +4,13 @@ from collections.abc import Callable
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
+import torch
+from mmengine.dist import is_distributed
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import HistoryBuffer
-from mmengine.runner import Runner
+from mmengine.model import MMDistributedDataParallel, revert_sync_batchnorm
+from mmengine.runner import EpochBasedTrainLoop, Runner
+from torch import nn
 
 from ..checkpoint_files import LoggedNumbers, read_checkpoint
 from ..models.checkpoints import state_dict_of
@@ -21,6 +25,57 @@ class RISRunner(Runner):
     """
 
     _load_from: str | None
+    optim_wrapper: Any
+    param_schedulers: Any
+
+    def setup_env(self, env_cfg: dict) -> None:
+        """mmengine's, which sets a CUDA device: without one, processes of torchrun speak through gloo."""
+        if self.launcher == 'pytorch' and not torch.cuda.is_available() and not is_distributed():
+            torch.distributed.init_process_group('gloo')
+        super().setup_env(env_cfg)
+
+    def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
+        """mmengine's, which puts each process's model on a GPU: without one, several processes share the cores."""
+        if not self.distributed or torch.cuda.is_available() or model_wrapper_cfg is not None:
+            return super().wrap_model(model_wrapper_cfg, model)
+        self.logger.info(f'no CUDA: {self.world_size} processes on the CPU, through gloo; norms are not synchronised')
+        return MMDistributedDataParallel(
+            revert_sync_batchnorm(model),
+            broadcast_buffers=False,
+            find_unused_parameters=self.cfg.get('find_unused_parameters', False),
+        )
+
+    def prepare_training(self) -> None:
+        """Build what trains ahead of the training, so that what is wrong with the input shows before it starts.
+
+        Raises:
+            ValueError: fewer samples than one batch.
+        """
+        for loop in filter(None, (self.train_loop, self.val_loop)):  # reads the data sets
+            samples = len(loop.dataloader.dataset)
+            self.logger.info(f'{type(loop).__name__}: {samples} samples')
+            if len(loop.dataloader) == 0:
+                raise ValueError(f'fewer samples ({samples}) than one batch; lower batch_size')
+        self.optim_wrapper = self.build_optim_wrapper(self.optim_wrapper)
+        if self.param_schedulers is not None:
+            self._compare_ends()
+            if not (self.auto_scale_lr or {}).get('enable'):  # else they are built behind the rate's scaling
+                self.param_schedulers = self.build_param_scheduler(self.param_schedulers)
+
+    def _compare_ends(self) -> None:
+        """Say where the learning rate's schedule ends before the training, or behind it."""
+        by_epoch = isinstance(self.train_loop, EpochBasedTrainLoop)
+        unit, total = ('epoch', self.max_epochs) if by_epoch else ('step', self.max_iters)
+        schedulers = self.param_schedulers if isinstance(self.param_schedulers, list) else [self.param_schedulers]
+        same = [s for s in schedulers if isinstance(s, dict) and s.get('by_epoch', True) == by_epoch]
+        ends = [s['end'] for s in same if s.get('end')]
+        if not ends or max(ends) == total:
+            return
+        effect = 'stays as it is from there on' if max(ends) < total else 'does not come down to its end'
+        self.logger.warning(
+            f'param_scheduler ends at {unit} {max(ends)}, the training at {total}: the learning rate {effect}. Set end '
+            f'of the scheduler to {total}'
+        )
 
     def choose_resumed(self) -> None:
         """Find the checkpoint to resume from, if there is one: ``load_from`` of the config, else the last one.
