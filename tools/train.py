@@ -88,16 +88,17 @@ def main() -> None:
 
     # numbers too small for a normal float make a CPU's arithmetic several times slower, and serve nothing here
     torch.set_flush_denormal(True)
-    with report_errors():
-        runner = prepare(args)
+    runner = None
     try:
+        with report_errors():
+            runner = prepare(args)
         runner.train()
     except NonFiniteError as error:
         print(f'error: {error}', file=sys.stderr)
         raise SystemExit(1) from error
     except KeyboardInterrupt as error:
-        done = f'{runner.epoch} epochs and {runner.iter} steps'
-        print(f'stopped after {done}; go on with the same command and --resume', file=sys.stderr)
+        where = f'in epoch {runner.epoch + 1}, behind step {runner.iter}' if runner else 'before the training began'
+        print(f'stopped {where}; the same command with --resume goes on from the last checkpoint', file=sys.stderr)
         raise SystemExit(128 + signal.SIGINT) from error
 
 

@@ -242,6 +242,38 @@ def test_weights_that_are_not_there_are_named(tmp_path):
         weights_in(work_dir(tmp_path / 'two', 'best_a.pth', 'best_b.pth', last='epoch_2.pth'))
 
 
+def pure_python(folder: Path) -> Path:
+    """A config as mmengine's pure Python style has it: classes in the place of names, nothing inherited."""
+    path = folder / 'pure.py'
+    path.write_text(
+        'from mmcv.transforms import Resize\n'
+        'from mmengine.optim import OptimWrapper\n'
+        'from mmseg.datasets.transforms import PackSegInputs\n'
+        'from torch.optim import AdamW\n'
+        'from mgfe_ris.datasets import ReferringDataset\n'
+        'from mgfe_ris.datasets.transforms import LoadPhoto, OncePerPhoto\n'
+        'photo = [dict(type=LoadPhoto), dict(type=Resize, scale=(64, 32))]\n'
+        'steps = [dict(type=OncePerPhoto, transforms=photo), dict(type=PackSegInputs)]\n'
+        "test_dataloader = dict(dataset=dict(type=ReferringDataset, data_root='data/x', pipeline=steps))\n"
+        'optim_wrapper = dict(type=OptimWrapper, optimizer=dict(type=AdamW, lr=1e-3))\n'
+    )
+    return path
+
+
+def test_a_config_in_pure_python_reads_as_one_with_names(tmp_path):
+    cfg = load_config(pure_python(tmp_path), ['data_root=/else where', 'optim_wrapper.optimizer.lr=0.5'])
+    dataset = cfg.test_dataloader.dataset
+    assert (dataset.type, dataset.data_root) == ('ReferringDataset', '/else where')
+    assert dataset.pipeline[0].transforms[0].type == 'LoadPhoto' and dataset.pipeline[1].type == 'PackSegInputs'
+    assert cfg.optim_wrapper == dict(type='OptimWrapper', optimizer=dict(type='AdamW', lr=0.5))
+    assert input_size(cfg) == (32, 64) and cfg.default_scope == 'mmseg'
+    (tmp_path / 'dumped.py').write_text(cfg.pretty_text)
+    assert load_config(tmp_path / 'dumped.py').to_dict() == cfg.to_dict()
+    assert json.dumps(cfg.to_dict())
+    with pytest.raises(ValueError, match=r'did you mean optim_wrapper\.optimizer\.lr'):
+        load_config(pure_python(tmp_path), ['optim_wrapper.optimizer.l=0.5'])
+
+
 def test_no_workers_need_no_second_option():
     texts = [f'{name}_dataloader.num_workers=0' for name in ('train', 'val', 'test')]
     cfg = load_config(TINY, [*texts, 'train_dataloader.prefetch_factor=4'])
