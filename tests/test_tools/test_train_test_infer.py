@@ -405,11 +405,12 @@ def test_weights_that_are_no_numbers(refused, best, options, tmp_path):
     path = tmp_path / 'best_oIoU_epoch_1.pth'
     torch.save(checkpoint, path)
     shutil.copy(best.parent / TINY.name, tmp_path)
+    Image.new('RGB', (64, 64)).save(tmp_path / 'x.png')
     settings = ['--work-dir', tmp_path / 'work', *options]
     for tool, *args in (
         ('train.py', TINY, *settings, f'load_from={path}'),
         ('test.py', TINY, path, *settings),
-        ('infer.py', tmp_path / 'x.jpg', '--text', 'ring', '--model', tmp_path, '--out', tmp_path / 'out'),
+        ('infer.py', tmp_path / 'x.png', '--text', 'ring', '--model', tmp_path, '--out', tmp_path / 'out'),
         ('model_converters/mgfe2folder.py', tmp_path, '--out', tmp_path / 'out'),
     ):
         line = refused(tool, *args)
