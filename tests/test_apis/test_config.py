@@ -238,7 +238,7 @@ def test_weights_that_are_not_there_are_named(tmp_path):
         weights_in(lost)
     with pytest.raises(FileNotFoundError, match=r'expected one file best_\*\.pth, found \[\]'):
         weights_in(work_dir(tmp_path / 'unknown', 'epoch_1.pth'))
-    with pytest.raises(FileNotFoundError, match=r'found \[.best_a\.pth., .best_b\.pth.\]: .* Keep the one you want'):
+    with pytest.raises(FileNotFoundError, match=r'found \[.best_a\.pth., .best_b\.pth.\]: .* Keep one of them'):
         weights_in(work_dir(tmp_path / 'two', 'best_a.pth', 'best_b.pth', last='epoch_2.pth'))
 
 
