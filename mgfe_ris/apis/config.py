@@ -222,7 +222,8 @@ def _only_file(folder: Path, exported: str, trained: str | None) -> Path:
     if len(found) > 1 and exported == WEIGHTS:
         raise FileNotFoundError(
             f'{folder}: expected one file {trained}, found {[path.name for path in found]}: this folder was copied or '
-            'moved, and trained on, by a version that left the best model of before. Keep one of them, or name the one you mean'
+            'moved, and trained on, by a version that left the best model of before. Keep one of them, or name the '
+            'one you mean'
         )
     if len(found) != 1:
         files = f'one file {trained}, found {[path.name for path in found]}, and no {exported}' if trained else exported
