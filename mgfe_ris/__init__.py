@@ -1,6 +1,17 @@
 """MGFE-RIS: referring image segmentation on OpenMMLab. Importing it registers everything."""
 
-from . import datasets, evaluation, hooks, models, registry, schedulers, visualization
+from . import datasets, evaluation, hooks, models, non_finite, packaged, registry, schedulers, visualization
 from .version import __version__
 
-__all__ = ['__version__', 'datasets', 'evaluation', 'hooks', 'models', 'registry', 'schedulers', 'visualization']
+__all__ = [
+    '__version__',
+    'datasets',
+    'evaluation',
+    'hooks',
+    'models',
+    'non_finite',
+    'packaged',
+    'registry',
+    'schedulers',
+    'visualization',
+]

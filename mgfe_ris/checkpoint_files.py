@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
+import numpy as np
 import torch
 from mmengine.dist import barrier, is_main_process
 from safetensors.torch import load_file, save_file
@@ -38,17 +39,36 @@ def read_checkpoint(source: str | Path) -> Any:
         raise ValueError(f'{path}: not a checkpoint that can be read safely: {reason}') from error
 
 
-def convert_checkpoint(source: str | Path, convert: Callable[[Any], Any]) -> Any:
-    """Read a checkpoint and convert it by one of :mod:`mgfe_ris.models.checkpoints`.
+def convert_checkpoint(source: str | Path, convert: Callable[[Any], Mapping[str, Any]]) -> Any:
+    """Read a checkpoint and convert it to weights by one of :mod:`mgfe_ris.models.checkpoints`.
 
     Raises:
         FileNotFoundError, ValueError: as :func:`read_checkpoint` and ``convert`` do; the file is named.
+        ValueError: weights that are not finite, see :func:`require_finite`.
     """
     checkpoint = read_checkpoint(source)
     try:
-        return convert(checkpoint)
+        converted = convert(checkpoint)
     except ValueError as error:
         raise ValueError(f'{source}: {error}') from error
+    require_finite(converted, source)
+    return converted
+
+
+def require_finite(state: Mapping[str, Any], source: str | Path) -> None:
+    """Refuse weights that are not numbers: a training that diverged wrote them, and every mask of theirs is empty.
+
+    Raises:
+        ValueError: a tensor holds NaN or infinity; the first one is named.
+    """
+    for name, value in state.items():
+        # the sum needs no memory; it is not finite either where finite numbers are very large
+        if torch.is_floating_point(value) and not value.sum().isfinite() and not value.isfinite().all():
+            bad = int((~value.isfinite()).sum())
+            raise ValueError(
+                f'{source}: {bad} of the {value.numel()} numbers of {name} are NaN or infinite: the training diverged '
+                'before it wrote them. Take a checkpoint of before'
+            )
 
 
 def write_checkpoint(state: Mapping[str, Any], path: str | Path) -> Path:
@@ -96,7 +116,7 @@ def _download(url: str) -> Path:
 
 
 class _Ignored:
-    """Stands in for what is written beside the weights, logged numbers and command lines: none of it is built."""
+    """Stands in for what is written beside the weights, such as command lines: none of it is built."""
 
     def __init__(self, *args: object):
         pass
@@ -105,18 +125,68 @@ class _Ignored:
         pass
 
 
+class LoggedNumbers:
+    """The numbers of a ``HistoryBuffer`` of mmengine, which training logged.
+
+    Attributes:
+        values, counts: of one length.
+    """
+
+    values: np.ndarray = np.zeros(0)
+    counts: np.ndarray = np.zeros(0)
+
+    def __setstate__(self, state: dict) -> None:
+        arrays = [state.get(name) for name in ('_log_history', '_count_history')]
+        numbers = [array.numbers for array in arrays if isinstance(array, _Array)]
+        if len(numbers) == 2 and numbers[0].shape == numbers[1].shape:
+            self.values, self.counts = numbers
+
+
 def _statistic(owner: object, name: str) -> None:
     """In place of getattr, with which any file could run code: HistoryBuffer's pickles use it for these four."""
-    if owner is not _Ignored or name not in ('current', 'max', 'mean', 'min'):
+    if owner is not LoggedNumbers or name not in ('current', 'max', 'mean', 'min'):
         raise ValueError(f'GLOBAL getattr of {name}')
+
+
+class _Dtype:
+    """numpy's type of plain numbers, by its name; the order of the bytes follows in the state."""
+
+    def __init__(self, name: str = '', *args: object):
+        self.name = name if re.fullmatch('[biuf][1248]', str(name)) else None
+
+    def __setstate__(self, state: tuple) -> None:
+        if self.name and state[1] in ('<', '>'):
+            self.name = state[1] + self.name
+
+
+class _Array:
+    """In place of a numpy array: its numbers, row by row; none, where it holds anything else."""
+
+    numbers = np.zeros(0)
+
+    def __init__(self, *args: object):
+        pass
+
+    def __setstate__(self, state: tuple) -> None:
+        _, _, dtype, _, data = state
+        if isinstance(dtype, _Dtype) and dtype.name and isinstance(data, bytes):
+            self.numbers = np.frombuffer(data, dtype.name)
+
+
+def _scalar(dtype: object, data: object = b'') -> object:
+    """In place of a numpy number, Python's."""
+    if isinstance(dtype, _Dtype) and dtype.name and isinstance(data, bytes):
+        return np.frombuffer(data, dtype.name)[0].item()
+    return _Ignored()
 
 
 # numpy 1 and 2 name the functions differently
 _STAND_INS: list[Callable | tuple[Callable, str]] = [
     (_Ignored, 'argparse.Namespace'),  # the official LAVT's
     (_statistic, 'builtins.getattr'),
-    (_Ignored, 'mmengine.logging.history_buffer.HistoryBuffer'),
+    (LoggedNumbers, 'mmengine.logging.history_buffer.HistoryBuffer'),
     (_Ignored, 'numpy.ndarray'),
-    (_Ignored, 'numpy.dtype'),
-    *((_Ignored, f'numpy.{core}.multiarray.{f}') for core in ('core', '_core') for f in ('_reconstruct', 'scalar')),
+    (_Dtype, 'numpy.dtype'),
+    *((_Array, f'numpy.{core}.multiarray._reconstruct') for core in ('core', '_core')),
+    *((_scalar, f'numpy.{core}.multiarray.scalar') for core in ('core', '_core')),
 ]

@@ -8,13 +8,15 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from mmengine.logging import HistoryBuffer
 from safetensors import safe_open
 from safetensors.torch import save_file
 
 from mgfe_ris import checkpoint_files
-from mgfe_ris.checkpoint_files import read_checkpoint, write_checkpoint
+from mgfe_ris.checkpoint_files import LoggedNumbers, read_checkpoint, write_checkpoint
 
 STATE = {
     'a.weight': torch.arange(24.0).reshape(2, 3, 2, 2) / 7,
@@ -58,6 +60,20 @@ def test_what_lies_beside_the_weights_is_not_built(tmp_path):
     checkpoint = read_checkpoint(path)
     assert_same_bits(STATE, checkpoint['model'])
     assert checkpoint['epoch'] == 39 and not isinstance(checkpoint['args'], argparse.Namespace)
+
+
+def test_numbers_of_numpy_and_of_the_log(tmp_path):
+    """As mmengine saves them: scores, and what was logged of each step."""
+    log = HistoryBuffer([1.5, 2.5], [1, 3])
+    mixed = np.array([1, 'x', None], dtype=object)
+    scores = [np.float64(0.25), np.float32(-0.5), np.int64(2**40), np.bool_(True), np.uint8(7), np.float64('nan')]
+    torch.save(dict(log=log, scores=scores, swapped=np.float64(0.25).astype('>f8'), mixed=mixed), tmp_path / 'x.pth')
+    found = read_checkpoint(tmp_path / 'x.pth')
+    assert found['scores'][:5] == [0.25, -0.5, 2**40, True, 7] and found['swapped'] == 0.25
+    assert [type(score) for score in found['scores']] == [float, float, int, bool, int, float]
+    assert isinstance(found['log'], LoggedNumbers)
+    assert found['log'].values.tolist() == [1.5, 2.5] and found['log'].counts.tolist() == [1, 3]
+    assert not found['mixed'].numbers.size
 
 
 @pytest.mark.parametrize('name', ['gone.pth', 'gone.safetensors', 'folder.pth'])

@@ -47,9 +47,7 @@ def parse_args() -> argparse.Namespace:
 
 def prepare(args: argparse.Namespace) -> Runner:
     """Read and check everything, so that what is wrong with the input shows before the test starts."""
-    from mmengine.runner import Runner
-
-    from mgfe_ris.apis import FlipTTA, check_checkpoint, load_config, unwrap
+    from mgfe_ris.apis import FlipTTA, RISRunner, check_checkpoint, load_config, unwrap
     from mgfe_ris.evaluation import LogitsHook
     from mgfe_ris.output_files import require_folder
     from mgfe_ris.visualization import PictureHook
@@ -68,7 +66,7 @@ def prepare(args: argparse.Namespace) -> Runner:
     cfg.load_from, cfg.resume = None, False
     if args.out:
         write_lines(cfg, args.out, args.coco_json)
-    runner = Runner.from_cfg(cfg)
+    runner = RISRunner.from_cfg(cfg)
     for hook, folder in ((PictureHook, args.show_dir), (LogitsHook, args.save_logits)):
         if folder:
             runner.register_hook(hook(folder))
@@ -80,13 +78,12 @@ def prepare(args: argparse.Namespace) -> Runner:
 
 def write_lines(cfg: Config, out: Path, coco_json: bool) -> None:
     """Have our metrics write what they know of each sample: the first to ``out``, others to a folder of their own."""
-    from mmseg.registry import METRICS
-
+    from mgfe_ris.apis.option_keys import registered_part
     from mgfe_ris.evaluation import RefSegMetric
 
     folders: dict[Path, dict] = {}
     for metric in _evaluators(cfg):
-        kind = METRICS.get(metric.type) if isinstance(metric.type, str) else metric.type
+        kind = registered_part(metric.get('type'))
         if isinstance(kind, type) and issubclass(kind, RefSegMetric):
             folder = out / (metric.get('prefix') or kind.__name__) if folders else out
             folders[folder] = metric

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 # What takes seconds is imported inside the functions: --help and wrong options need not wait for it
 if TYPE_CHECKING:
     from mmengine.config import Config
-    from mmengine.runner import Runner
+
+    from mgfe_ris.apis import RISRunner
 
 
 def parse_args() -> argparse.Namespace:
@@ -52,35 +55,28 @@ def build_config(args: argparse.Namespace) -> Config:
     return cfg
 
 
-def prepare(args: argparse.Namespace) -> Runner:
+def prepare(args: argparse.Namespace) -> RISRunner:
     """Read and check everything, so that what is wrong with the input shows before the training starts."""
-    from mmengine.runner import Runner, find_latest_checkpoint
-
-    from mgfe_ris.apis import check_checkpoint, check_weights, unwrap
-    from mgfe_ris.checkpoint_files import convert_checkpoint
+    from mgfe_ris.apis import RISRunner, check_checkpoint, unwrap
     from mgfe_ris.evaluation import check_metric_names
     from mgfe_ris.hooks import StartFromHook
-    from mgfe_ris.models.checkpoints import state_dict_of
+    from mgfe_ris.non_finite import NonFiniteHook
 
     cfg = build_config(args)
-    start = None if cfg.resume else cfg.load_from
+    start = None if cfg.resume else cfg.get('load_from')
     if start:
         cfg.load_from = None  # loaded below: mmengine would pass over what does not fit, and run what the file holds
-    runner = Runner.from_cfg(cfg)
+    runner = RISRunner.from_cfg(cfg)
+    if not any(isinstance(hook, NonFiniteHook) for hook in runner.hooks):  # a config that inherits nothing of ours
+        runner.register_hook(NonFiniteHook())
     if start:
         state = check_checkpoint(runner.model, start, whole=False)
         common = state.keys() & unwrap(runner.model).state_dict().keys()
         runner.logger.info(f'{start}: {len(common)} weights to start from, {len(state) - len(common)} left out')
         runner.register_hook(StartFromHook({name: state[name] for name in common}))
-    elif cfg.resume and (newest := cfg.load_from or find_latest_checkpoint(runner.work_dir)):
-        state, parts = convert_checkpoint(newest, lambda checkpoint: (state_dict_of(checkpoint), set(checkpoint)))
-        check_weights(runner.model, state, newest)
-        if not {'meta', 'optimizer'} <= parts:
-            raise ValueError(f'{newest} holds weights only, and nothing to resume; start from it, without resume')
-    for loop in filter(None, (runner.train_loop, runner.val_loop)):  # reads the data sets
-        runner.logger.info(f'{type(loop).__name__}: {len(loop.dataloader.dataset)} samples')
-        if len(loop.dataloader) == 0:
-            raise ValueError(f'fewer samples ({len(loop.dataloader.dataset)}) than one batch; lower batch_size')
+    elif cfg.resume:
+        runner.choose_resumed()
+    runner.prepare_training()
     if runner.val_loop is not None:
         check_metric_names(runner.val_loop.evaluator.metrics, runner.hooks)
     return runner
@@ -89,11 +85,21 @@ def prepare(args: argparse.Namespace) -> Runner:
 def main() -> None:
     args = parse_args()
     from mgfe_ris.apis import prepare_cpu, report_errors
+    from mgfe_ris.non_finite import NonFiniteError
 
     prepare_cpu()
-    with report_errors():
-        runner = prepare(args)
-    runner.train()
+    runner = None
+    try:
+        with report_errors():
+            runner = prepare(args)
+        runner.train()
+    except NonFiniteError as error:
+        print(f'error: {error}', file=sys.stderr)
+        raise SystemExit(1) from error
+    except KeyboardInterrupt as error:
+        where = f'in epoch {runner.epoch + 1}, behind step {runner.iter}' if runner else 'before the training began'
+        print(f'stopped {where}; the same command with --resume goes on from the last checkpoint', file=sys.stderr)
+        raise SystemExit(128 + signal.SIGINT) from error
 
 
 if __name__ == '__main__':

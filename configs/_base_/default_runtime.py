@@ -21,6 +21,7 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     epoch_summary=dict(type='EpochSummaryHook'),
     slow_steps=dict(type='SlowStepsHook'),  # says when other programs slow a CPU down
+    non_finite=dict(type='NonFiniteHook', max_skipped=0),  # a loss that is no number stops the training
     pictures=dict(type='ValidationPictureHook', count=8),  # pictures/val_epoch_1.png in the work dir
 )
 custom_hooks = []  # dict(type='EMAHook'): validate, test and save the moving average of the weights

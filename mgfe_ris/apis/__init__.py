@@ -23,6 +23,7 @@ from .photos import open_photo
 from .precision import use_mixed_precision
 from .result import RISResult
 from .result_folder import segment_jobs
+from .runner import RISRunner
 from .traced import export_torch
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     'OnnxSegmentor',
     'RISInferencer',
     'RISResult',
+    'RISRunner',
     'build_model',
     'check_checkpoint',
     'check_inputs',

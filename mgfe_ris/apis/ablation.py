@@ -18,6 +18,7 @@ from mmseg.registry import DATASETS, MODELS
 
 from ..data_parts import with_changed_parts
 from ..evaluation import Run, count_complexity, read_published
+from ..packaged import packaged
 from ..visualization import read_results
 from .config import CONFIG_ROOT, input_size, last_checkpoint_in, load_config, names_pretrained, without_pretrained
 
@@ -32,7 +33,7 @@ BASES = {
 """What a row inherits from, by data set."""
 MIRRORED = {'refshapes': 'refcoco', 'refshapes+': 'refcoco+', 'refshapesg': 'gref-umd'}
 """Drawn data sets, and the ones that they mirror, on which the paper has numbers."""
-TOOLS = CONFIG_ROOT.parent / 'tools'
+TOOLS = packaged('tools')
 
 
 def find_rows(table: str) -> dict[str, Path]:

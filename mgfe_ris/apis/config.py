@@ -5,17 +5,21 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import mmseg.registry
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.registry import Registry
+from mmengine.utils import get_object_from_string
 
 from ..data_parts import config_parts
+from ..packaged import packaged
+from .option_keys import fit_options, registered_part
+from .option_texts import parse_options
 
-CONFIG_ROOT = Path(__file__).parents[1] / '.mim' / 'configs'
+CONFIG_ROOT = packaged('configs')
 
 CONFIG, WEIGHTS = 'config.json', 'model.safetensors'
 """The files of a model's folder, see ``save_folder``."""
@@ -45,10 +49,12 @@ def load_config(
 
     Raises:
         FileNotFoundError: no such file or name; the message lists the names there are.
-        ValueError: a text that is no ``key=value``; a config that imports what is not there; a JSON config that is
-            broken, or that names anything but our parts; ``base`` of a file that does not inherit from one.
+        ValueError: an option that is no ``key=value``, that nothing reads or that is of another kind; a config that
+            imports what is not there; a JSON config that is broken, or that names anything but our parts; ``base`` of
+            a file that does not inherit from one.
     """
-    options = dict(options) if isinstance(options, dict) else _parse_options(options or ())
+    parsed = {} if isinstance(options, dict) else parse_options(options or ())
+    options = dict(options) if isinstance(options, dict) else {key: value for key, (value, _) in parsed.items()}
     path = find_config(config)
     try:
         cfg = _read(path) if base is None else _read_on_base(path, find_config(base))
@@ -58,14 +64,57 @@ def load_config(
         ) from error
     if data_root is not None:
         options['data_root'] = data_root
-    cfg.merge_from_dict(options)
+    options = fit_options(cfg._cfg_dict, options, {key: text for key, (_, text) in parsed.items()})
+    _merge(cfg, options)
     if 'data_root' in options:
         set_everywhere(cfg._cfg_dict, 'data_root', options['data_root'])
+    _agree(cfg)
     return without_pretrained(cfg) if from_scratch else cfg
 
 
+def _merge(cfg: Config, options: dict) -> None:
+    for key, value in options.items():
+        try:
+            cfg.merge_from_dict({key: value})
+        except (KeyError, TypeError) as error:  # settings below what has none
+            raise ValueError(f'--cfg-options {key}: {error.args[0]}') from error
+
+
+def _agree(cfg: Config) -> None:
+    """Settings that follow from others: what only workers have without workers, and one name where a list is read.
+
+    Names of parts are mmseg's, unless the config says another scope.
+    """
+    cfg.setdefault('default_scope', 'mmseg')
+    for name in ('train', 'val', 'test'):
+        loader = cfg.get(f'{name}_dataloader') or {}
+        if loader.get('num_workers') == 0:
+            loader.pop('prefetch_factor', None)
+            if loader.get('persistent_workers'):
+                loader['persistent_workers'] = False
+    for key in ('splits', 'shuffled'):
+        tested = cfg.get('test_cfg') or {}
+        if isinstance(tested.get(key), str):
+            tested[key] = (tested[key],)
+
+
 def _read(path: Path) -> Config:
-    return _read_json(path) if path.suffix == '.json' else Config.fromfile(path)
+    return _read_json(path) if path.suffix == '.json' else _with_names(Config.fromfile(path))
+
+
+def _with_names(cfg: Config) -> Config:
+    """Parts by their registered names, where a config in pure Python names classes, or one that was dumped
+    ``module.Class``: one form for all that reads configs, and one that JSON can hold.
+
+    A class whose name alone means another one is named with its module.
+    """
+    for node in _nodes(cfg._cfg_dict):
+        kind = node.get('type')
+        part = get_object_from_string(kind) if isinstance(kind, str) and '.' in kind else kind
+        name = getattr(part, '__name__', None)
+        if name and registered_part(name) is part:
+            node['type'] = name
+    return Config(cfg.to_dict(), filename=cfg.filename)
 
 
 def _read_on_base(path: Path, base: Path) -> Config:
@@ -91,20 +140,6 @@ def _copy_on_base(path: Path, base: Path, folder: Path) -> Path:
     return copy
 
 
-def _parse_options(texts: Sequence[str]) -> dict:
-    """``key=value`` texts with mmengine's rules: 1, 0.5, True, None, words; 1,2 and [1,2] are lists, (1,2) a tuple."""
-    options = {}
-    for text in texts:
-        key, equals, value = text.partition('=')
-        if not key or not equals:
-            raise ValueError(f'--cfg-options {text}: expected key=value')
-        try:
-            options[key] = DictAction._parse_iterable(value)
-        except AssertionError as error:  # brackets without their other half
-            raise ValueError(f'--cfg-options {text}: {error}') from error
-    return options
-
-
 def find_config(name: str | Path) -> Path:
     """The path of a config given by path or by the name of one of ours; see :func:`load_config`."""
     if Path(name).is_file():
@@ -114,6 +149,11 @@ def find_config(name: str | Path) -> Path:
     if str(name) and Path(name).is_dir():
         return config_in(name)
     ours = {path.stem: path for path in sorted(CONFIG_ROOT.glob('[!_]*/*.py'))}
+    if not ours:
+        raise FileNotFoundError(
+            f'{name}: no such config file or folder, and ours are not in {CONFIG_ROOT}, where they belong; name a '
+            'file, or install the package anew'
+        )
     try:
         return ours[str(name).removesuffix('.py')]
     except KeyError:
@@ -152,22 +192,40 @@ def weights_in(path: str | Path) -> str | Path:
 
 
 def last_checkpoint_in(folder: str | Path) -> Path:
-    """The last checkpoint that training left in a folder, which may have been moved since.
+    """The last checkpoint that training left in a folder, which may have been moved or copied since.
+
+    The one that ``last_checkpoint`` names, by its name alone; where that is not there, the newest ``epoch_N.pth`` or
+    ``iter_N.pth``.
 
     Raises:
         FileNotFoundError: there is none.
     """
-    # training writes the whole path; the folder's part of it is where the folder was then
-    path = Path(folder, Path((Path(folder) / LAST).read_text(encoding='utf-8').strip()).name)
+    folder = Path(folder)
+    # training writes the whole path; the folder's part of it is where the folder was then, on Windows for all we know
+    named = (folder / LAST).read_text(encoding='utf-8').strip() if (folder / LAST).is_file() else ''
+    path = folder / PureWindowsPath(named).name
     if not path.is_file():
-        raise FileNotFoundError(f'{path}: no such file, though {LAST} names it')
+        numbered = [(int(n[1]), file) for file in folder.glob('*.pth') if (n := _NUMBERED.fullmatch(file.name))]
+        if not numbered:
+            reason = f', though {LAST} names it' if named else ', and no epoch_N.pth or iter_N.pth'
+            raise FileNotFoundError(f'{path if named else folder / LAST}: no such file{reason}')
+        path = max(numbered)[1]
     return path
+
+
+_NUMBERED = re.compile(r'(?:epoch|iter)_(\d+)\.pth')
 
 
 def _only_file(folder: Path, exported: str, trained: str | None) -> Path:
     if (folder / exported).is_file():
         return folder / exported
     found = sorted(folder.glob(trained)) if trained else []
+    if len(found) > 1 and exported == WEIGHTS:
+        raise FileNotFoundError(
+            f'{folder}: expected one file {trained}, found {[path.name for path in found]}: this folder was copied or '
+            'moved, and trained on, by a version that left the best model of before. Keep one of them, or name the '
+            'one you mean'
+        )
     if len(found) != 1:
         files = f'one file {trained}, found {[path.name for path in found]}, and no {exported}' if trained else exported
         raise FileNotFoundError(f'{folder}: expected {files}; name the one you mean')
@@ -180,8 +238,7 @@ def input_size(cfg: Config) -> tuple[int, int]:
     Raises:
         ValueError: the test pipeline has no ``Resize`` to a size of its own, or several.
     """
-    steps = [step for step in _nodes(input_pipeline(cfg)) if step.get('type') == 'Resize']
-    scales = [step.get('scale') for step in steps]
+    scales = _scales(input_pipeline(cfg))
     if len(scales) != 1 or not isinstance(scales[0], (list, tuple)):
         raise ValueError(f'expected one Resize with scale=(width, height) in the test pipeline, got scales {scales}')
     width, height = scales[0]
@@ -195,10 +252,15 @@ def input_pipeline(cfg: Config) -> list[dict]:
         ValueError: it is tested on several data sets, whose photos are resized to different sizes.
     """
     pipelines = [part.get('pipeline', []) for part in config_parts(cfg.test_dataloader.dataset)]
-    sizes = [[step.get('scale') for step in _nodes(one) if step.get('type') == 'Resize'] for one in pipelines]
+    sizes = [_scales(one) for one in pipelines]
     if any(size != sizes[0] for size in sizes):
         raise ValueError(f'the data sets of the test resize photos differently, to scales {sizes}; set them alike')
     return pipelines[0]
+
+
+def _scales(pipeline: Sequence[dict]) -> list:
+    """Of its ``Resize`` steps, also those inside of others; by name or, in a config of pure Python, by module."""
+    return [step.get('scale') for step in _nodes(pipeline) if str(step.get('type')).split('.')[-1] == 'Resize']
 
 
 def without_pretrained(cfg: Config) -> Config:
@@ -247,7 +309,7 @@ _STOCK = {
     *('AdamW', 'BN', 'CheckpointHook', 'Constant', 'CosineAnnealingLR', 'DefaultSampler', 'DistSamplerSeedHook'),
     *('EpochBasedTrainLoop', 'GN', 'IterTimerHook', 'Kaiming', 'LN', 'LinearLR', 'LocalVisBackend', 'LoggerHook'),
     *('OptimWrapper', 'PackSegInputs', 'ParamSchedulerHook', 'Resize', 'SyncBN', 'TensorboardVisBackend', 'ValLoop'),
-    'Visualizer',
+    *('Visualizer', 'mmcv.transforms.Resize'),  # mmseg has a Resize of its own, which the name alone means
 }
 """Of mmengine, mmcv and mmseg: what our configs use, none of which runs or unpickles what its arguments name."""
 

@@ -1,8 +1,14 @@
 """Bad input on the command line."""
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from traceback import walk_tb
+from types import FrameType
+
+import mmengine
 
 
 @contextmanager
@@ -10,10 +16,48 @@ def report_errors() -> Iterator[None]:
     """Print what is wrong with the input in one line and exit with status 2, instead of a traceback.
 
     For the part of a tool that checks its input, and that what it needs is installed; what fails later keeps its
-    traceback.
+    traceback. A part that a config names wrongly, or gives arguments that it does not know, is wrong input, too.
     """
     try:
         yield
     except (ImportError, OSError, ValueError) as error:
         print(f'error: {error}', file=sys.stderr)
         raise SystemExit(2) from error
+    except (AssertionError, AttributeError, KeyError, TypeError) as error:
+        wrong = wrong_setting(error)
+        if wrong is None:
+            raise
+        print(f'error: {wrong}', file=sys.stderr)
+        raise SystemExit(2) from error
+
+
+def wrong_setting(error: Exception) -> str | None:
+    """What is wrong in a config of which mmengine could not build a part; None, where the error is another one.
+
+    mmengine raises whatever its parts raise. Its own checks of a config's settings count, and arguments that a part
+    does not take; what fails inside of a part is a fault of that part.
+    """
+    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
+    building = [frame for frame in frames if _is_mmengine(frame) and 'build' in frame.f_code.co_name]
+    text = str(error.args[0] if error.args else '')
+    argument = isinstance(error, TypeError) and re.search(_ARGUMENTS, text)
+    if not building or not (_is_mmengine(frames[-1]) or argument):
+        return None
+    settings: dict = next(
+        (f.f_locals['cfg'] for f in reversed(building) if isinstance(f.f_locals.get('cfg'), dict)), {}
+    )
+    kind = settings.get('type', '')
+    named = getattr(kind, '__name__', kind)
+    # what mmengine says of a type that nobody registered ends in advice for authors of parts
+    text = text.split(' Please check whether')[0].strip() or f'{type(error).__name__} in {frames[-1].f_code.co_name}'
+    return f'the config: {" ".join(text.split())}' + (f' (type {named})' if named and str(named) not in text else '')
+
+
+_ARGUMENTS = r'\w\(\) (got (an unexpected|multiple values)|missing \d+ required|takes )'
+
+
+def _is_mmengine(frame: FrameType) -> bool:
+    return _MMENGINE in Path(frame.f_code.co_filename).parents
+
+
+_MMENGINE = Path(mmengine.__file__).parent

@@ -10,7 +10,7 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 from torch import nn
 
-from ..checkpoint_files import convert_checkpoint
+from ..checkpoint_files import convert_checkpoint, require_finite
 from ..models.checkpoints import State, differences, state_dict_of
 from .config import find_config, load_config, weights_in
 from .onnx import ONNX, OnnxSegmentor
@@ -113,8 +113,8 @@ def check_checkpoint(model: nn.Module, path: str | Path, whole: bool = True) -> 
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not a checkpoint, one of another model (the first differences are listed), or one that was
-            trained with another tokenizer.
+        ValueError: not a checkpoint, one of another model (the first differences are listed), one that was trained
+            with another tokenizer, or one that holds NaN or infinity.
     """
     path = weights_in(path)
     return check_weights(model, read_weights(path), path, whole)
@@ -141,6 +141,7 @@ def check_weights(model: nn.Module, state: State, path: str | Path, whole: bool 
             f'{path} does not fit the model of the config: {len(wrong)} differences, first '
             f'{"; ".join(wrong[:3])}. Use the config that the checkpoint was trained with'
         )
+    require_finite(state, path)
     return state
 
 

@@ -21,7 +21,8 @@ def open_index(source: Path, files: Sequence[Path], read: Callable[[], Iterable[
     """The index of these files: as it was kept when the same bytes were read before, or read and kept now.
 
     It is kept in ``$MGFE_RIS_CACHE``, else in ``mgfe_ris`` of ``$XDG_CACHE_HOME`` or ``~/.cache``, for as long as it is
-    used every two months. Where nothing can be written there, it lies in a temporary folder and goes with the index.
+    used every two months. Where nothing can be written there, or there is no home, it lies in a temporary folder and
+    goes with the index.
 
     Args:
         source: what errors name.
@@ -31,17 +32,24 @@ def open_index(source: Path, files: Sequence[Path], read: Callable[[], Iterable[
     Raises:
         ValueError, OSError: what ``read`` and :func:`mgfe_ris.datasets.index.write_index` raise; nothing is kept then.
     """
-    folder = cache_folder()
     with suppress(OSError):  # no such folder can be made, or it is full: what the files lack shows again below
+        folder = cache_folder()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return _kept_index(folder / _key(files), source, files, read)
     return SharedIndex(_written(Path(tempfile.gettempdir()), source, read), owner=True)
 
 
 def cache_folder() -> Path:
-    """Where indexes are kept."""
+    """Where indexes are kept.
+
+    Raises:
+        FileNotFoundError: in the home, and the user has none: a container's often do not.
+    """
     caches = os.environ.get('XDG_CACHE_HOME') or '~/.cache'
-    return Path(os.environ.get('MGFE_RIS_CACHE') or f'{caches}/mgfe_ris').expanduser() / 'indexes'
+    try:
+        return Path(os.environ.get('MGFE_RIS_CACHE') or f'{caches}/mgfe_ris').expanduser() / 'indexes'
+    except RuntimeError as error:
+        raise FileNotFoundError(f'{caches}: {error}') from error
 
 
 def _kept_index(place: Path, source: Path, files: Sequence[Path], read: Callable) -> SharedIndex:

@@ -17,7 +17,7 @@ class SplitsTestLoop(BaseLoop):
         runner: the runner.
         dataloader: config of the loader; the ``split`` of its data set, or of those in it, is replaced by each in turn.
         evaluator: config of the metrics.
-        splits: names, e.g. ``('val', 'testA', 'testB')``.
+        splits: names, e.g. ``('val', 'testA', 'testB')``, or a single one.
         shuffled: splits to test a second time with the sentences of each photo's objects exchanged, as
             ``<split>-shuffled``: what the model scores without listening.
         fp16: autocast the forward.
@@ -33,6 +33,7 @@ class SplitsTestLoop(BaseLoop):
         fp16: bool = False,
     ):
         self._runner = runner
+        splits, shuffled = ([names] if isinstance(names, str) else names for names in (splits, shuffled))
         tests = [(split, False) for split in splits] + [(split, True) for split in shuffled]
         self.loops = {
             f'{split}-shuffled' if exchanged else split: TestLoop(

@@ -1,6 +1,5 @@
 """Configs as tools read them."""
 
-import argparse
 import json
 import sys
 import types
@@ -8,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from mmengine.config import DictAction
 
 from mgfe_ris.apis import find_config, input_size, load_config, weights_in
 from mgfe_ris.apis.config import CONFIG_ROOT, last_checkpoint_in
@@ -72,34 +70,6 @@ def test_options_are_left_as_they_are():
     options = {'train_cfg.max_epochs': 3}
     load_config(TINY, options, data_root='x')
     assert options == {'train_cfg.max_epochs': 3}
-
-
-def test_options_as_texts_are_read_as_mmengine_reads_them():
-    texts = [
-        'model.loss.dice_weight=0.5',
-        'a=1',
-        'b=1,2',
-        'c=[(1, x), None]',
-        'd=(true,)',
-        'e=x=y',
-        'f=',
-        'g="h"',
-        'a=2',
-    ]
-    parser = argparse.ArgumentParser()
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
-    expected = parser.parse_args(['--cfg-options', *texts]).cfg_options
-    assert expected['a'] == 2 and expected['d'] == (True,)
-    assert load_config(TINY, texts).to_dict() == load_config(TINY, expected).to_dict()
-
-
-@pytest.mark.parametrize(
-    ('text', 'reason'), [('data_root', 'expected key=value'), ('=1', 'expected key=value'), ('a=[1,2', 'Imbalanced')]
-)
-def test_a_text_that_is_no_option_is_named(text, reason):
-    with pytest.raises(ValueError) as error:
-        load_config(TINY, ['x=1', text])
-    assert str(error.value).startswith(f'--cfg-options {text}: {reason}')
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
@@ -251,14 +221,72 @@ def test_weights_of_a_training_are_the_best_else_the_last(tmp_path):
     assert weights_in('a.pth') == 'a.pth'
 
 
+@pytest.mark.parametrize('last', [None, 'gone.pth', r'C:\runs\gone.pth', '../other/epoch_2.pth', ''])
+def test_the_newest_where_the_last_one_is_not_there(tmp_path, last):
+    folder = work_dir(tmp_path / 'moved', 'epoch_9.pth', 'epoch_10.pth', 'other_11.pth', 'epoch_12.pth.part')
+    work_dir(tmp_path / 'other', 'epoch_2.pth')
+    if last is not None:
+        (folder / 'last_checkpoint').write_text(last)
+    assert last_checkpoint_in(folder) == folder / 'epoch_10.pth'
+    (folder / 'last_checkpoint').write_text(r'C:\runs\epoch_9.pth')
+    assert last_checkpoint_in(folder) == folder / 'epoch_9.pth', 'written on Windows'
+
+
 def test_weights_that_are_not_there_are_named(tmp_path):
-    lost = work_dir(tmp_path / 'lost', 'epoch_1.pth', last='epoch_2.pth')
+    lost = work_dir(tmp_path / 'lost', last='epoch_2.pth')
     with pytest.raises(FileNotFoundError, match=r'lost/epoch_2\.pth: no such file, though last_checkpoint names it'):
         weights_in(lost)
     with pytest.raises(FileNotFoundError, match=r'expected one file best_\*\.pth, found \[\]'):
         weights_in(work_dir(tmp_path / 'unknown', 'epoch_1.pth'))
-    with pytest.raises(FileNotFoundError, match=r'found \[.best_a\.pth., .best_b\.pth.\]'):
+    with pytest.raises(FileNotFoundError, match=r'found \[.best_a\.pth., .best_b\.pth.\]: .* Keep one of them'):
         weights_in(work_dir(tmp_path / 'two', 'best_a.pth', 'best_b.pth', last='epoch_2.pth'))
+
+
+def pure_python(folder: Path) -> Path:
+    """A config as mmengine's pure Python style has it: classes in the place of names, nothing inherited."""
+    path = folder / 'pure.py'
+    path.write_text(
+        'from mmcv.transforms import Resize\n'
+        'from mmengine.optim import OptimWrapper\n'
+        'from mmseg.datasets.transforms import PackSegInputs\n'
+        'from torch.optim import AdamW\n'
+        'from mgfe_ris.datasets import ReferringDataset\n'
+        'from mgfe_ris.datasets.transforms import LoadPhoto, OncePerPhoto\n'
+        'photo = [dict(type=LoadPhoto), dict(type=Resize, scale=(64, 32))]\n'
+        'steps = [dict(type=OncePerPhoto, transforms=photo), dict(type=PackSegInputs)]\n'
+        "test_dataloader = dict(dataset=dict(type=ReferringDataset, data_root='data/x', pipeline=steps))\n"
+        'optim_wrapper = dict(type=OptimWrapper, optimizer=dict(type=AdamW, lr=1e-3))\n'
+    )
+    return path
+
+
+def test_a_config_in_pure_python_reads_as_one_with_names(tmp_path):
+    cfg = load_config(pure_python(tmp_path), ['data_root=/else where', 'optim_wrapper.optimizer.lr=0.5'])
+    dataset = cfg.test_dataloader.dataset
+    assert (dataset.type, dataset.data_root) == ('ReferringDataset', '/else where')
+    assert dataset.pipeline[0].transforms[0].type == 'LoadPhoto' and dataset.pipeline[1].type == 'PackSegInputs'
+    assert cfg.optim_wrapper == dict(type='OptimWrapper', optimizer=dict(type='AdamW', lr=0.5))
+    assert input_size(cfg) == (32, 64) and cfg.default_scope == 'mmseg'
+    (tmp_path / 'dumped.py').write_text(cfg.pretty_text)
+    assert load_config(tmp_path / 'dumped.py').to_dict() == cfg.to_dict()
+    assert json.dumps(cfg.to_dict())
+    with pytest.raises(ValueError, match=r'did you mean optim_wrapper\.optimizer\.lr'):
+        load_config(pure_python(tmp_path), ['optim_wrapper.optimizer.l=0.5'])
+
+
+def test_no_workers_need_no_second_option():
+    texts = [f'{name}_dataloader.num_workers=0' for name in ('train', 'val', 'test')]
+    cfg = load_config(TINY, [*texts, 'train_dataloader.prefetch_factor=4'])
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        assert loader.num_workers == 0 and not loader.persistent_workers and 'prefetch_factor' not in loader
+    assert load_config(TINY).train_dataloader.persistent_workers
+
+
+def test_one_split_as_a_word_in_a_config(tmp_path):
+    own = tmp_path / 'own.py'
+    own.write_text(f"_base_ = {str(TINY)!r}\ntest_cfg = dict(splits='val', shuffled='val')\n")
+    cfg = load_config(own)
+    assert cfg.test_cfg.splits == ('val',) and cfg.test_cfg.shuffled == ('val',)
 
 
 def test_the_size_of_what_a_model_gets(tmp_path):

@@ -308,3 +308,17 @@ def test_what_was_loaded_at_that_size(large, place):
         told = [(index.sent_id[s], index.text(s, 'sent')) for s in index.sentences(i, 'sent')]
         assert told == [(s['sent_id'], s['sent']) for s in ref['sentences']]
         assert index.photo_name(index.photo[i]) == instances['images'][ref['image_id']]['file_name']
+
+
+def test_a_user_without_a_home(file, monkeypatch):
+    """As in containers: the index lies in a temporary folder, and goes with it."""
+
+    def no_home(self):
+        raise RuntimeError('Could not determine home directory.')
+
+    monkeypatch.setattr(Path, 'expanduser', no_home)
+    index = open_index(file, [file], Reader())
+    folder = index.folder
+    assert index.ref_id.tolist() == IDS and folder.is_dir()
+    del index
+    assert not folder.exists()

@@ -56,7 +56,7 @@ def run_here(monkeypatch, request, one_thread):
     name = f'experiment_name={request.node.name}'  # mmengine shares what has the same name and second
 
     def run_tool(tool: str, *args: object) -> None:
-        named = [*args, name] if '--cfg-options' in args else args
+        named = [*args, name] if '--cfg-options' in args and '--work-dir' in args else args
         monkeypatch.setattr(sys, 'argv', [tool, *map(str, named)])
         runpy.run_path(str(REPO / 'tools' / tool), run_name='__main__')
 
@@ -66,10 +66,8 @@ def run_here(monkeypatch, request, one_thread):
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory, options) -> tuple[Path, str]:
     """The work dir of two epochs, and what was printed."""
-    folder = tmp_path_factory.mktemp('runs')
-    printed = run('train.py', TINY, '--work-dir', folder / 'first', *options, 'train_cfg.max_epochs=2')
-    # a copy, since a resumed training, whose best checkpoint is a new one, deletes the former in the first folder
-    return shutil.copytree(folder / 'first', folder / 'kept'), printed
+    folder = tmp_path_factory.mktemp('runs') / 'first'
+    return folder, run('train.py', TINY, '--work-dir', folder, *options, 'train_cfg.max_epochs=2')
 
 
 @pytest.fixture(scope='module')
@@ -133,8 +131,20 @@ def test_training_starts_from_the_weights_that_load_from_names(best, options, tm
         assert not torch.equal(ended['decode_head.classify.weight'], read_weights(best)['decode_head.classify.weight'])
 
 
-def test_resuming_goes_on_where_training_stopped(trained, options, refshapes, tmp_path, run_here, capfd):
-    work_dir = trained[0].with_name('first')
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob('*') if path.is_file()}
+
+
+def test_resuming_goes_on_where_training_stopped(trained, options, refshapes, tmp_path, run_here, monkeypatch):
+    """In a copy of the folder, from which nothing leads back: the first one is left as it was."""
+    work_dir = shutil.copytree(trained[0], tmp_path / 'copy')
+    before = contents(trained[0])
+    state = torch.load(work_dir / 'epoch_2.pth', weights_only=False)
+    info = state['message_hub']['runtime_info']
+    assert Path(info['best_ckpt']).parent == trained[0], 'the checkpoint names the first folder, and the test is a dud'
+    info['best_score'] = 0.0  # the next one is better: it takes the place of the former best
+    torch.save(state, work_dir / 'epoch_2.pth')
+    monkeypatch.setattr('mmengine.runner.runner._load_checkpoint', lambda *_, **__: pytest.fail('read unsafely'))
     run_here('train.py', TINY, '--work-dir', work_dir, '--resume', *options, 'train_cfg.max_epochs=3')
     printed = ''.join(path.read_text() for path in sorted(work_dir.glob('*/*.log'))[1:])
     assert 'epoch 3/3' in printed and 'epoch 1/3' not in printed and 'epoch 2/3' not in printed
@@ -144,9 +154,62 @@ def test_resuming_goes_on_where_training_stopped(trained, options, refshapes, tm
     assert [row['step'] for row in rows if 'oIoU' in row] == [1, 2, 3]
     rates = [row['lr'] for row in rows if 'loss' in row]
     assert rates[0] < rates[1] < rates[2], 'the warm-up goes on'
-    assert (work_dir / 'epoch_3.pth').is_file() and len(list(work_dir.glob('best_*.pth'))) == 1
+    assert [path.name for path in work_dir.glob('*.pth') if 'best' not in path.name] == ['epoch_3.pth']
+    assert [path.name for path in work_dir.glob('best_*.pth')] == ['best_oIoU_epoch_3.pth']
+    assert contents(trained[0]) == before
     run_here('analysis_tools/plot_curves.py', work_dir, '--out', tmp_path / 'curves.png')
     assert Image.open(tmp_path / 'curves.png').format == 'PNG'
+
+
+def test_a_copied_folder_whose_last_checkpoint_is_gone(trained, options, tmp_path, run_here):
+    """The newest in the folder is taken; the best of before, which is not there, is looked for nowhere else."""
+    work_dir = shutil.copytree(trained[0], tmp_path / 'copy')
+    before = contents(trained[0])
+    (work_dir / 'last_checkpoint').write_text(str(trained[0] / 'epoch_7.pth'))
+    for path in work_dir.glob('best_*.pth'):
+        path.unlink()
+    run_here('train.py', TINY, '--work-dir', work_dir, '--resume', *options, 'train_cfg.max_epochs=2')
+    (log,) = [path.read_text() for path in sorted(work_dir.glob('*/*.log'))[1:]]
+    assert f'Load checkpoint from {work_dir}/epoch_2.pth' in log and 'Epoch(train)' not in log
+    assert contents(trained[0]) == before
+
+
+def test_a_training_that_is_stopped_says_how_to_go_on(options, tmp_path, run_here, monkeypatch, capsys):
+    def stop(self, *_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr('mgfe_ris.models.segmentor.ReferringSegmentor.train_step', stop)
+    with pytest.raises(SystemExit) as ended:
+        run_here('train.py', TINY, '--work-dir', tmp_path, *options, 'train_cfg.max_epochs=1')
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert ended.value.code == 130
+    assert said == (
+        'stopped in epoch 1, behind step 0; the same command with --resume goes on from the last checkpoint'
+    )
+
+
+def test_a_training_that_diverges_stops_and_says_where(options, tmp_path, run_here, capsys):
+    much = ['optim_wrapper.optimizer.lr=1e30', 'param_scheduler.0.end=1', 'train_cfg.max_epochs=1']
+    with pytest.raises(SystemExit) as ended:
+        run_here('train.py', TINY, '--work-dir', tmp_path, *options, *much)
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert ended.value.code == 1 and said.startswith('error: step 2, epoch 1: the loss is NaN or infinite (loss nan, ')
+    assert '/images/refshapes/' in said and not list(tmp_path.glob('*.pth'))
+
+
+def test_a_schedule_that_ends_elsewhere_than_the_training(options, tmp_path, monkeypatch):
+    tool = runpy.run_path(str(REPO / 'tools/train.py'), run_name='train')
+    for end, effect in ((1, 'stays as it is from there on'), (2, None), (9, 'does not come down to its end')):
+        more = ['train_cfg.max_epochs=2', f'param_scheduler.1.end={end}', f'experiment_name=ends_at_{end}']
+        monkeypatch.setattr(
+            sys, 'argv', ['train.py', str(TINY), '--work-dir', str(tmp_path / str(end)), *options, *more]
+        )
+        tool['prepare'](tool['parse_args']())
+        (log,) = tmp_path.glob(f'{end}/*/*.log')
+        said = [line for line in log.read_text().splitlines() if 'param_scheduler ends' in line]
+        assert bool(said) == bool(effect)
+        if effect:
+            assert f'ends at epoch {end}, the training at 2: the learning rate {effect}. Set end' in said[0]
 
 
 def test_mixed_precision_on_this_machine(options, tmp_path, run_here, capfd):
@@ -260,10 +323,16 @@ def test_flags_of_training(tmp_path, monkeypatch):
 
 def test_cfg_options_may_be_given_more_than_once(monkeypatch):
     tool = runpy.run_path(str(REPO / 'tools/train.py'), run_name='train')
-    options = ['--cfg-options', 'a=1', 'train_cfg.max_epochs=2', '--cfg-options', 'train_cfg.max_epochs=3']
+    options = [
+        '--cfg-options',
+        'randomness.seed=1',
+        'train_cfg.max_epochs=2',
+        '--cfg-options',
+        'train_cfg.max_epochs=3',
+    ]
     monkeypatch.setattr(sys, 'argv', ['train.py', str(TINY), *options])
     cfg = tool['build_config'](tool['parse_args']())
-    assert cfg.a == 1 and cfg.train_cfg.max_epochs == 3
+    assert cfg.randomness.seed == 1 and cfg.train_cfg.max_epochs == 3
 
 
 # What they say of bad input
@@ -301,6 +370,14 @@ def test_an_option_without_a_value(refused):
     assert refused('train.py', TINY, '--cfg-options', 'data_root').endswith('data_root: expected key=value')
 
 
+@pytest.mark.parametrize('tool', ['train.py', 'analysis_tools/get_flops.py', 'analysis_tools/browse_dataset.py'])
+def test_an_option_that_nothing_reads(refused, tool):
+    line = refused(tool, TINY, '--cfg-options', 'batch_size=2')
+    assert 'nothing reads this key; did you mean train_dataloader.batch_size or' in line
+    line = refused(tool, TINY, '--cfg-options', 'train_cfg.max_epochs=abc')
+    assert line.endswith('train_cfg.max_epochs=abc: expected a whole number, not a text')
+
+
 def test_resuming_from_weights_alone(refused, best, options, tmp_path):
     path = write_checkpoint(read_weights(best), tmp_path / 'x.safetensors')
     line = refused('train.py', TINY, '--work-dir', tmp_path / 'work', *options, f'load_from={path}', 'resume=True')
@@ -320,6 +397,26 @@ def test_a_checkpoint_of_another_tokenizer(refused, best, options, tmp_path):
     torch.save(dict(state_dict=checkpoint['state_dict']), tmp_path / 'other.pth')
     line = refused('test.py', TINY, tmp_path / 'other.pth', '--work-dir', tmp_path, *options)
     assert 'other.pth was trained with another tokenizer' in line
+
+
+def test_weights_that_are_no_numbers(refused, best, options, tmp_path):
+    """Training, testing, segmenting and handing on refuse them, and name the first."""
+    checkpoint = torch.load(best, weights_only=False)
+    checkpoint['state_dict']['decode_head.classify.bias'][1] = float('nan')
+    path = tmp_path / 'best_oIoU_epoch_1.pth'
+    torch.save(checkpoint, path)
+    shutil.copy(best.parent / TINY.name, tmp_path)
+    Image.new('RGB', (64, 64)).save(tmp_path / 'x.png')
+    settings = ['--work-dir', tmp_path / 'work', *options]
+    for tool, *args in (
+        ('train.py', TINY, *settings, f'load_from={path}'),
+        ('test.py', TINY, path, *settings),
+        ('infer.py', tmp_path / 'x.png', '--text', 'ring', '--model', tmp_path, '--out', tmp_path / 'out'),
+        ('model_converters/mgfe2folder.py', tmp_path, '--out', tmp_path / 'out'),
+    ):
+        line = refused(tool, *args)
+        assert f'{path}: 1 of the 2 numbers of decode_head.classify.bias are NaN or infinite' in line
+    assert not (tmp_path / 'out').exists()
 
 
 def test_training_on_broken_data(refused, options, refshapes, tmp_path):

@@ -1,0 +1,176 @@
+"""Training that goes on: a checkpoint is read safely, and nothing outside of the work dir is touched."""
+
+from collections.abc import Callable
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+import torch
+from mmengine.dist import is_distributed
+from mmengine.hooks import CheckpointHook
+from mmengine.logging import HistoryBuffer
+from mmengine.model import MMDistributedDataParallel, revert_sync_batchnorm
+from mmengine.runner import EpochBasedTrainLoop, Runner
+from torch import nn
+
+from ..checkpoint_files import LoggedNumbers, read_checkpoint
+from ..models.checkpoints import state_dict_of
+from .config import LAST, last_checkpoint_in
+from .model import check_weights, unwrap
+
+
+class RISRunner(Runner):
+    """mmengine's runner, whose checkpoints are read by ``read_checkpoint``: mmengine's reader runs what they hold.
+
+    A folder that was copied or moved goes on by itself: of the paths that a checkpoint names, only the names count.
+    """
+
+    _load_from: str | None
+    optim_wrapper: Any
+    param_schedulers: Any
+
+    def setup_env(self, env_cfg: dict) -> None:
+        """mmengine's, which sets a CUDA device: without one, processes of torchrun speak through gloo."""
+        if self.launcher == 'pytorch' and not torch.cuda.is_available() and not is_distributed():
+            torch.distributed.init_process_group('gloo')
+        super().setup_env(env_cfg)
+
+    def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
+        """mmengine's, which puts each process's model on a GPU: without one, several processes share the cores."""
+        if not self.distributed or torch.cuda.is_available() or model_wrapper_cfg is not None:
+            return super().wrap_model(model_wrapper_cfg, model)
+        self.logger.info(f'no CUDA: {self.world_size} processes on the CPU, through gloo; norms are not synchronised')
+        return MMDistributedDataParallel(
+            revert_sync_batchnorm(model),
+            broadcast_buffers=False,
+            find_unused_parameters=self.cfg.get('find_unused_parameters', False),
+        )
+
+    def prepare_training(self) -> None:
+        """Build what trains ahead of the training, so that what is wrong with the input shows before it starts.
+
+        Raises:
+            ValueError: fewer samples than one batch.
+        """
+        for loop in filter(None, (self.train_loop, self.val_loop)):  # reads the data sets
+            samples = len(loop.dataloader.dataset)
+            self.logger.info(f'{type(loop).__name__}: {samples} samples')
+            if len(loop.dataloader) == 0:
+                raise ValueError(f'fewer samples ({samples}) than one batch; lower batch_size')
+        self.optim_wrapper = self.build_optim_wrapper(self.optim_wrapper)
+        if self.param_schedulers is not None:
+            self._compare_ends()
+            if not (self.auto_scale_lr or {}).get('enable'):  # else they are built behind the rate's scaling
+                self.param_schedulers = self.build_param_scheduler(self.param_schedulers)
+
+    def _compare_ends(self) -> None:
+        """Say where the learning rate's schedule ends before the training, or behind it."""
+        by_epoch = isinstance(self.train_loop, EpochBasedTrainLoop)
+        unit, total = ('epoch', self.max_epochs) if by_epoch else ('step', self.max_iters)
+        schedulers = self.param_schedulers if isinstance(self.param_schedulers, list) else [self.param_schedulers]
+        same = [s for s in schedulers if isinstance(s, dict) and s.get('by_epoch', True) == by_epoch]
+        ends = [s['end'] for s in same if s.get('end')]
+        if not ends or max(ends) == total:
+            return
+        effect = 'stays as it is from there on' if max(ends) < total else 'does not come down to its end'
+        self.logger.warning(
+            f'param_scheduler ends at {unit} {max(ends)}, the training at {total}: the learning rate {effect}. Set end '
+            f'of the scheduler to {total}'
+        )
+
+    def choose_resumed(self) -> None:
+        """Find the checkpoint to resume from, if there is one: ``load_from`` of the config, else the last one.
+
+        Raises:
+            FileNotFoundError: the one that ``load_from`` names is not there, or none that ``last_checkpoint`` may mean.
+            ValueError: it is no checkpoint of a training, or of another model.
+        """
+        folder = self.checkpoint_folder
+        if self._load_from is None:
+            if not (folder / LAST).is_file() and not any(folder.glob('*.pth')):
+                return
+            self._load_from = str(last_checkpoint_in(folder))
+        checkpoint = self._read(self._load_from)
+        check_weights(self.model, state_dict_of(checkpoint), self._load_from)
+
+    @property
+    def checkpoint_folder(self) -> Path:
+        """Where checkpoints are written: the work dir, or the folder of its name in the ``out_dir`` of the hook."""
+        for hook in self.hooks:
+            if isinstance(hook, CheckpointHook) and hook.out_dir not in (None, self.work_dir):
+                return Path(hook.out_dir, Path(self.work_dir).name)
+        return Path(self.work_dir)
+
+    def load_checkpoint(
+        self,
+        filename: str,
+        map_location: str | Callable = 'cpu',
+        strict: bool = True,
+        revise_keys: list | None = None,
+    ) -> dict:
+        """Read a training's checkpoint and load its weights; ``resume`` loads the rest.
+
+        ``map_location`` and ``revise_keys`` are mmengine's and not needed: everything is copied to where it belongs.
+
+        Raises:
+            FileNotFoundError, ValueError: see :meth:`choose_resumed`.
+        """
+        checkpoint = self._read(filename)
+        self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
+        unwrap(self.model).load_state_dict(state_dict_of(checkpoint), strict=strict)
+        self._has_loaded = True
+        self.logger.info(f'Load checkpoint from {filename}')
+        return checkpoint
+
+    def _read(self, filename: str) -> dict:
+        return training_state(read_checkpoint(filename), filename, self.checkpoint_folder)
+
+
+def training_state(checkpoint: Any, source: str | Path, folder: Path) -> dict:
+    """What a training goes on from, out of a checkpoint of mmengine's runner.
+
+    Args:
+        checkpoint: as ``read_checkpoint`` gives it.
+        source: what errors name.
+        folder: of the training that goes on: paths in the checkpoint are taken as names in it, and left out where no
+            such file is there.
+
+    Raises:
+        ValueError: weights alone, or a checkpoint of other code.
+    """
+    parts = {'meta', 'state_dict', 'message_hub', 'optimizer'}
+    if not isinstance(checkpoint, dict) or not parts <= checkpoint.keys():
+        raise ValueError(f'{source} holds weights only, and nothing to resume; start from it, without resume')
+    meta, hub = checkpoint['meta'], checkpoint['message_hub']
+    try:
+        meta = dict(meta, epoch=int(meta['epoch']), iter=int(meta['iter']))
+        scalars, info, resumed = (dict(hub[name]) for name in ('log_scalars', 'runtime_info', 'resumed_keys'))
+        info = _names_in(folder, info)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f'{source}: no checkpoint of a training of ours ({error!r})') from error
+    scalars = {k: HistoryBuffer(v.values, v.counts) for k, v in scalars.items() if isinstance(v, LoggedNumbers)}
+    known = scalars.keys() | info.keys()
+    return {
+        **checkpoint,
+        # no config, which mmengine would run, and nothing else that it might read one day
+        'meta': {key: meta[key] for key in ('epoch', 'iter', 'seed', 'dataset_meta') if key in meta},
+        'message_hub': dict(
+            log_scalars=scalars,
+            runtime_info=info,
+            resumed_keys={key: value for key, value in resumed.items() if key in known},
+        ),
+    }
+
+
+def _names_in(folder: Path, info: dict) -> dict:
+    """mmengine deletes the best checkpoint of before, and old ones by their numbers: those in the folder, only."""
+    found: dict[str, Any] = {}
+    for key, value in info.items():
+        if key == 'last_ckpt' or key.startswith('best_ckpt'):
+            path = folder / PureWindowsPath(str(value)).name
+            if path.is_file():
+                found[key] = str(path)
+        elif key == 'keep_ckpt_ids':
+            found[key] = [number for number in value if isinstance(number, int)]
+        else:
+            found[key] = value
+    return found
