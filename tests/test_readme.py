@@ -169,7 +169,10 @@ def test_to_hand_on(here, monkeypatch, refshapes):
 # Everything else
 
 
-TOOLS = [words for words in commands(README) if words[0] == 'python' and words[1].startswith(('tools/', 'projects/'))]
+DATA = (REPO / 'docs/data.md').read_text(encoding='utf-8')
+TOOLS = [
+    words for words in commands(README + DATA) if words[0] == 'python' and words[1].startswith(('tools/', 'projects/'))
+]
 
 
 @pytest.mark.parametrize('words', TOOLS, ids=lambda words: Path(words[1]).stem)
