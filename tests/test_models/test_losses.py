@@ -223,6 +223,15 @@ def test_the_combined_loss_takes_terms_from_the_config():
     assert_is(losses['loss_focal'], 3 * focal(logits, target, gamma=0))
 
 
+def test_a_ratio_of_earlier_configs_has_the_weights_that_it_had():
+    logits, target = torch.randn(2, 2, 5, 6), torch.randint(0, 2, (2, 5, 6))
+    today, earlier = CombineLoss(1, 3)(logits, target), CombineLoss(ratio=1 / 3)(logits, target)
+    assert all(torch.allclose(earlier[name], value / 4) for name, value in today.items())
+    for ratio in (0, -1, -0.5):
+        with pytest.raises(ValueError, match='or their ratio, must be positive; got 1, 3, ratio '):
+            CombineLoss(ratio=ratio)
+
+
 def test_gradients_of_the_combined_loss_agree_with_finite_differences():
     logits, target = data(ignored=2)
     loss = CombineLoss()

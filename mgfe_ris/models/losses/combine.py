@@ -16,18 +16,28 @@ class CombineLoss(nn.Module):
         focal_weight: beta_F.
         dice: config of the Dice term.
         focal: config of the focal term.
+        ratio: alpha_D / beta_F, of weights that add up to 1: how configs and folders of models had it before both were
+            arguments.
 
     Raises:
         ValueError: if a weight is not positive.
     """
 
     def __init__(
-        self, dice_weight: float = 1, focal_weight: float = 3, dice: dict | None = None, focal: dict | None = None
+        self,
+        dice_weight: float = 1,
+        focal_weight: float = 3,
+        dice: dict | None = None,
+        focal: dict | None = None,
+        ratio: float | None = None,
     ):
         super().__init__()
-        if not (dice_weight > 0 and focal_weight > 0):
+        if ratio is not None and ratio > 0:
+            dice_weight, focal_weight = ratio / (1 + ratio), 1 / (1 + ratio)
+        if not (dice_weight > 0 and focal_weight > 0 and (ratio is None or ratio > 0)):
             raise ValueError(
-                f'dice_weight (alpha_D) and focal_weight (beta_F) must be positive; got {dice_weight}, {focal_weight}'
+                'dice_weight (alpha_D) and focal_weight (beta_F), or their ratio, must be positive; got '
+                f'{dice_weight}, {focal_weight}' + (f', ratio {ratio}' if ratio is not None else '')
             )
         self.dice_weight = dice_weight
         self.focal_weight = focal_weight
