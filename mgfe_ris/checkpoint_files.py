@@ -62,8 +62,11 @@ def require_finite(state: Mapping[str, Any], source: str | Path) -> None:
         ValueError: a tensor holds NaN or infinity; the first one is named.
     """
     for name, value in state.items():
+        if isinstance(value, Mapping):  # two models in one file
+            require_finite(value, source)
+            continue
         # the sum needs no memory; it is not finite either where finite numbers are very large
-        if torch.is_floating_point(value) and not value.sum().isfinite() and not value.isfinite().all():
+        if value.is_floating_point() and not value.sum().isfinite() and not value.isfinite().all():
             bad = int((~value.isfinite()).sum())
             raise ValueError(
                 f'{source}: {bad} of the {value.numel()} numbers of {name} are NaN or infinite: the training diverged '

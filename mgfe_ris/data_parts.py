@@ -8,8 +8,6 @@ from bisect import bisect_right
 from copy import deepcopy
 from typing import Any
 
-from torch.utils.data import ConcatDataset, Subset
-
 
 def config_parts(dataset: dict) -> list[dict]:
     """The configs inside of all wrappers."""
@@ -67,6 +65,8 @@ def locate(dataset: Any, i: int) -> tuple[Any, int]:
     Raises:
         TypeError: a wrapper that is neither torch's nor tells this as mmengine's do.
     """
+    from torch.utils.data import ConcatDataset, Subset  # reading annotations, which names splits, needs no torch
+
     if isinstance(dataset, Subset):
         return locate(dataset.dataset, int(dataset.indices[i]))
     if hasattr(dataset, '_get_ori_dataset_idx'):

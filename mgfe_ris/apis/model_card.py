@@ -381,7 +381,7 @@ def _by_split(report: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     for key, value in report.get('metrics', {}).items():
         first, _, rest = key.partition('/')
         # what stands before a metric's name may be its prefix, too
-        known = first in report['protocol'] if report.get('protocol') else rest
+        known = first.removesuffix(REVIEWED) in report['protocol'] if report.get('protocol') else rest
         split, name = (first, rest) if known else ('test', key)
         found.setdefault(split, {})[name] = float(value)  # YAML has no numpy numbers
     return found

@@ -207,6 +207,8 @@ def _hints(part: Callable | None) -> dict[str, Any]:
 # Values
 
 
+_PER_STAGE = re.compile(r'model\.neck\.(attention|refine|weigh)\.')
+"""Where a list gives each stage a value of its own."""
 _PATH = re.compile(r'(?:.*_)?(?:root|folder|file|dir|path|prefix|checkpoint|pretrained|from|name|split|split_by)')
 
 
@@ -214,6 +216,8 @@ def _fit(key: str, value: Any, current: Any, hint: Any, text: str | None) -> Any
     """The value, as it is expected; see :func:`fit_options`."""
     kinds = _kinds(hint)
     name = key.split('.')[-1]
+    if isinstance(value, (list, tuple)) and _PER_STAGE.match(key):
+        return type(value)(_fit(key, one, current, hint, None) for one in value)
     if value is None:
         if kinds and kinds <= {int, float, bool, str} and current is not None:
             raise ValueError(f'expected {_words(kinds)}, not None')

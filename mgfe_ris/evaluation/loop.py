@@ -7,6 +7,7 @@ from mmengine.runner import BaseLoop, Runner, TestLoop
 from mmseg.registry import LOOPS
 
 from ..data_parts import config_parts
+from .metric import REVIEWED
 
 
 @LOOPS.register_module()
@@ -54,8 +55,8 @@ class SplitsTestLoop(BaseLoop):
             self._look_at(loop)
             self.runner.logger.info(f'Testing {name}: {len(loop.dataloader.dataset)} sentences')
             for key, value in loop.run().items():
-                part, _, metric = key.rpartition('/')  # reviewed/oIoU: of a part of the samples
-                metrics[f'{name}-{part}/{metric}' if part else f'{name}/{metric}'] = value
+                of_part, found, metric = key.rpartition(f'{REVIEWED}/')  # of a part of the samples, behind a prefix
+                metrics[f'{name}-{REVIEWED}/{of_part}{metric}' if found else f'{name}/{key}'] = value
         return metrics
 
 

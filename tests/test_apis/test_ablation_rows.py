@@ -157,7 +157,10 @@ def test_settings_that_no_part_knows_are_an_error_of_the_input(small_model):
     for options, said in (
         ({'model.neck.refine.widht': 3}, 'model.neck.refine.widht: nothing reads this key'),
         ({'model.loss.type': 'Nothing'}, 'with these settings: Nothing is not in the'),
-        ({**small_model, 'model.decode_head.channels': (8, 16, 32, 8)}, 'with these settings: '),
+        (
+            {**small_model, 'model.decode_head.channels': (8, 16, 32, 8)},
+            'the stages of ResNetEncoder are .* wide, decode_head.channels ',
+        ),
     ):
         with pytest.raises(ValueError, match=said):
             describe(row_config(path, 'refshapes', options=options), 'refshapes')
@@ -185,7 +188,10 @@ def test_data_that_are_missing_or_asked_for_wrongly_are_named(tmp_path, refshape
         check_inputs(rows_on(tmp_path / 'nowhere'))
     for changes, said in (
         ({'train_dataloader.dataset.split': 'trian'}, "no split 'trian'"),
-        ({'test_dataloader.dataset.splitby': 'unc'}, "with these settings: .*argument 'splitby'"),
+        (
+            {'test_dataloader.dataset.splitby': 'unc'},
+            'test_dataloader.dataset.splitby: nothing reads this key; did you mean .*split_by',
+        ),
     ):
         with pytest.raises(ValueError, match=said):
             check_inputs(rows_on(refshapes, **changes))

@@ -9,6 +9,12 @@ import pytest
 TOOLS = Path(__file__).parents[2] / 'tools'
 
 
+@pytest.fixture(autouse=True)
+def settings_of_the_process(monkeypatch) -> None:
+    """What training sets for its process would stay for the tests after it."""
+    monkeypatch.setattr('mgfe_ris.apis.prepare_cpu', lambda: None)
+
+
 @pytest.fixture
 def run_here(monkeypatch, request, one_thread, capfd):
     """Runs a tool in this process; returns the lines that it printed."""

@@ -129,7 +129,7 @@ def test_other_settings_in_the_same_folder_are_refused(whole, command):
     [
         ('data_root=nowhere', 'nowhere/refshapes'),
         ('train_dataloader.dataset.split=nowhere', "no split 'nowhere'"),
-        ('model.neck.refine.widht=3', "unexpected keyword argument 'widht'"),
+        ('model.neck.refine.widht=3', 'model.neck.refine.widht: nothing reads this key'),
         ('model.text_encoder.pretrained=no-such/model', "'no-such/model' is neither a local folder nor to be had"),
     ],
 )

@@ -21,22 +21,23 @@ def main() -> None:
     from mgfe_ris.apis import build_model, check_weights, load_config, report_errors, require_empty, save_folder
     from mgfe_ris.checkpoint_files import convert_checkpoint
     from mgfe_ris.models.checkpoints import from_lavt
+    from mgfe_ris.models.encoders.text import HFTokenizer
 
     with report_errors():
         require_empty(args.out)
         cfg = load_config(args.config, args.cfg_options)
         state = convert_checkpoint(args.checkpoint, from_lavt)
-        model = build_model(cfg)
-        words = model.data_preprocessor
         # official files do not say which tokenizer they were trained with: it is bert-base-uncased
-        state['data_preprocessor.vocabulary'] = words.vocabulary
-        model.load_state_dict(check_weights(model, state, args.checkpoint))
         rows = len(state['text_encoder.model.embeddings.word_embeddings.weight'])
-        if len(words.tokenizer.tokenizer) != rows:
+        words = HFTokenizer(**cfg.model.data_preprocessor.tokenizer)
+        if len(words.tokenizer) != rows:
             raise ValueError(
-                f'the tokenizer has {len(words.tokenizer.tokenizer)} words, the BERT in {args.checkpoint} has {rows}: '
+                f'the tokenizer has {len(words.tokenizer)} words, the BERT in {args.checkpoint} has {rows}: '
                 'give its own with --cfg-options model.data_preprocessor.tokenizer.pretrained=DIR'
             )
+        model = build_model(cfg)
+        state['data_preprocessor.vocabulary'] = model.data_preprocessor.vocabulary
+        model.load_state_dict(check_weights(model, state, args.checkpoint))
         print(f'wrote {save_folder(model, args.out)}')
 
 
