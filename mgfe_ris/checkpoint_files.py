@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -36,7 +37,7 @@ def read_checkpoint(source: str | Path) -> Any:
             path.unlink(missing_ok=True)  # half a download, or a page in its place: the next try starts anew
         asked = re.search(r'GLOBAL (\S+)', str(error))  # torch's text is a page long, and advises to load unsafely
         reason = f'it asks for {asked[1]}' if asked else 'it is no whole file of torch.save or safetensors'
-        raise ValueError(f'{path}: not a checkpoint that can be read safely: {reason}') from error
+        raise ValueError(f'{source}: not a checkpoint that can be read safely: {reason}') from error
 
 
 def convert_checkpoint(source: str | Path, convert: Callable[[Any], Mapping[str, Any]]) -> Any:
@@ -105,11 +106,17 @@ def require_new(path: str | Path) -> Path:
 
 
 def _download(url: str) -> Path:
-    """Into torch's cache, by one process; a hash in the file's name is checked, as torch does."""
-    path = Path(torch.hub.get_dir(), 'checkpoints', Path(urlparse(url).path).name)
+    """Into torch's cache, by one process.
+
+    A hash of the content in the file's name is checked, as torch does; names without one get one of the address, since
+    another site may have a file of the same name.
+    """
+    name = Path(urlparse(url).path)
+    hash_prefix = re.search(r'-([0-9a-f]{8,})\.', name.name)
+    kept = name.name if hash_prefix else f'{name.stem}.{sha256(url.encode()).hexdigest()[:8]}{name.suffix}'
+    path = Path(torch.hub.get_dir(), 'checkpoints', kept)
     if is_main_process() and not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
-        hash_prefix = re.search(r'-([0-9a-f]{8,})\.', path.name)
         try:
             torch.hub.download_url_to_file(url, str(path), hash_prefix[1] if hash_prefix else None)
         except (OSError, RuntimeError) as error:

@@ -38,11 +38,13 @@ def split_names(split: Any) -> tuple[str, ...]:
     """The names in a config's ``split``, which is one or a list.
 
     Raises:
-        ValueError: it is neither, or empty, or a name comes twice.
+        ValueError: it is neither, or empty, or a name comes twice, or is none of a file, which tests write by it.
     """
     names = (split,) if isinstance(split, str) else tuple(split) if isinstance(split, (list, tuple)) else ()
     if not names or not all(isinstance(name, str) and name for name in names) or len(set(names)) < len(names):
         raise ValueError(f'split must be the name of a split, or a list of different ones; got {split!r}')
+    if wrong := [name for name in names if not name.strip('.') or set('/\\:\0') & set(name)]:
+        raise ValueError(f'split {wrong[0]!r}: tests write files of this name; take out slashes and colons')
     return names
 
 

@@ -174,9 +174,20 @@ def test_a_file_is_downloaded_once(server, cache, tmp_path, name):
     server.files[f'/some/where/{name}'] = write(tmp_path / name, STATE).read_bytes()
     url = f'{server.url}/some/where/{name}?download=true'
     assert_same_bits(STATE, read_checkpoint(url))
-    assert server.asked == [f'/some/where/{name}?download=true'] and os.listdir(cache) == [name]
+    assert server.asked == [f'/some/where/{name}?download=true'] and len(os.listdir(cache)) == 1
     server.stop()
     assert_same_bits(STATE, read_checkpoint(url))
+
+
+@pytest.mark.parametrize('name', FORMS)
+def test_files_of_one_name_of_two_places(server, cache, tmp_path, name):
+    other = {key: value + 1 for key, value in STATE.items()}
+    (tmp_path / 'other').mkdir()
+    server.files[f'/a/{name}'] = write(tmp_path / name, STATE).read_bytes()
+    server.files[f'/b/{name}'] = write(tmp_path / 'other' / name, other).read_bytes()
+    for place, state in (('a', STATE), ('b', other), ('a', STATE)):
+        assert_same_bits(state, read_checkpoint(f'{server.url}/{place}/{name}'))
+    assert len(server.asked) == len(os.listdir(cache)) == 2
 
 
 @pytest.mark.parametrize('right', [True, False])
@@ -227,7 +238,8 @@ def test_only_the_main_process_downloads(server, cache, tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match=r'x\.pth: no such checkpoint'):
         read_checkpoint(f'{server.url}/x.pth')
     assert not server.asked
-    monkeypatch.setattr(checkpoint_files, 'barrier', lambda: write(cache / 'x.pth', STATE))
+    name = f'x.{hashlib.sha256(f"{server.url}/x.pth".encode()).hexdigest()[:8]}.pth'
+    monkeypatch.setattr(checkpoint_files, 'barrier', lambda: write(cache / name, STATE))
     cache.mkdir(parents=True)
     assert_same_bits(STATE, read_checkpoint(f'{server.url}/x.pth'))
 

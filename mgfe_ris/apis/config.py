@@ -1,21 +1,18 @@
 """Configs as every tool reads them."""
 
-import json
 import re
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path, PureWindowsPath
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import mmseg.registry
 from mmengine.config import Config
-from mmengine.registry import Registry
 from mmengine.utils import get_object_from_string
 
 from ..data_parts import config_parts
 from ..packaged import packaged
+from .json_config import nodes_of, read_json
 from .option_keys import fit_options, registered_part
 from .option_texts import parse_options
 
@@ -25,8 +22,6 @@ CONFIG, WEIGHTS = 'config.json', 'model.safetensors'
 """The files of a model's folder, see ``save_folder``."""
 LAST = 'last_checkpoint'
 """The file in which training names its last checkpoint."""
-HERE = '{{ fileDirname }}'
-"""Stands for the config's own folder, in JSON as in mmengine's Python configs."""
 
 
 def load_config(
@@ -99,7 +94,7 @@ def _agree(cfg: Config) -> None:
 
 
 def _read(path: Path) -> Config:
-    return _read_json(path) if path.suffix == '.json' else _with_names(Config.fromfile(path))
+    return read_json(path) if path.suffix == '.json' else _with_names(Config.fromfile(path))
 
 
 def _with_names(cfg: Config) -> Config:
@@ -108,7 +103,7 @@ def _with_names(cfg: Config) -> Config:
 
     A class whose name alone means another one is named with its module.
     """
-    for node in _nodes(cfg._cfg_dict):
+    for node in nodes_of(cfg._cfg_dict):
         kind = node.get('type')
         part = get_object_from_string(kind) if isinstance(kind, str) and '.' in kind else kind
         name = getattr(part, '__name__', None)
@@ -260,7 +255,7 @@ def input_pipeline(cfg: Config) -> list[dict]:
 
 def _scales(pipeline: Sequence[dict]) -> list:
     """Of its ``Resize`` steps, also those inside of others; by name or, in a config of pure Python, by module."""
-    return [step.get('scale') for step in _nodes(pipeline) if str(step.get('type')).split('.')[-1] == 'Resize']
+    return [step.get('scale') for step in nodes_of(pipeline) if str(step.get('type')).split('.')[-1] == 'Resize']
 
 
 def without_pretrained(cfg: Config) -> Config:
@@ -276,80 +271,22 @@ def without_pretrained(cfg: Config) -> Config:
     return cfg
 
 
-def _read_json(path: Path) -> Config:
-    """A JSON config travels with weights, from anybody: it may name our parts and the few stock ones that they need.
-
-    Other stock parts are not harmless: mmseg's losses, for one, unpickle files that their arguments name. Not through
-    mmengine, which would run a ``_base_``, import ``custom_imports``, look a ``type`` with a dot up as a function of a
-    module, and put environment variables in place before all that.
-    """
-    try:
-        raw = json.loads(path.read_text(encoding='utf-8'))
-    except (RecursionError, ValueError) as error:
-        raise ValueError(f'{path}: no whole JSON file ({error})') from error
-    if not isinstance(raw, dict) or not isinstance(raw.get('model'), dict):
-        raise ValueError(f'{path}: no config of a model of ours: it has no "model"')
-    imports = (raw.get('custom_imports') or {}).get('imports', [])
-    imports = [imports] if isinstance(imports, str) else imports
-    foreign = [f'_base_ = {raw["_base_"]}'] if '_base_' in raw else []
-    foreign += [name for name in imports if name not in sys.modules]
-    for node in _nodes(raw):
-        foreign += [str(node[key]) for key in ('type', '_scope_') if key in node and not _is_known(node[key], imports)]
-    if foreign:
-        raise ValueError(
-            f'{path} asks for code beyond the parts of mgfe_ris: {", ".join(foreign)}. If you trust it, import the '
-            'modules of its custom_imports yourself first'
-        )
-    for node in _nodes(raw):
-        node.update({k: v.replace(HERE, str(path.absolute().parent)) for k, v in node.items() if isinstance(v, str)})
-    return Config(raw, filename=str(path))
-
-
-_STOCK = {
-    *('AdamW', 'BN', 'CheckpointHook', 'Constant', 'CosineAnnealingLR', 'DefaultSampler', 'DistSamplerSeedHook'),
-    *('EpochBasedTrainLoop', 'GN', 'IterTimerHook', 'Kaiming', 'LN', 'LinearLR', 'LocalVisBackend', 'LoggerHook'),
-    *('OptimWrapper', 'PackSegInputs', 'ParamSchedulerHook', 'Resize', 'SyncBN', 'TensorboardVisBackend', 'ValLoop'),
-    *('Visualizer', 'mmcv.transforms.Resize'),  # mmseg has a Resize of its own, which the name alone means
-}
-"""Of mmengine, mmcv and mmseg: what our configs use, none of which runs or unpickles what its arguments name."""
-
-
-def _is_known(name: Any, imports: list[str]) -> bool:
-    """Whether a ``type`` is in the list, or a part of ours or of modules that the user imported."""
-    packages = {'mgfe_ris', *(module.split('.')[0] for module in imports)}
-    registered = [r.module_dict[name] for r in _REGISTRIES if isinstance(name, str) and name in r.module_dict]
-    ours = bool(registered) and all(part.__module__.split('.')[0] in packages for part in registered)
-    return ours or (isinstance(name, str) and name in _STOCK)
-
-
-_REGISTRIES = [value for value in vars(mmseg.registry).values() if isinstance(value, Registry)]
-
-
 def set_everywhere(root: Any, key: str, value: Any) -> None:
     """Set ``key`` wherever it stands in a tree of dicts."""
-    for node in _nodes(root):
+    for node in nodes_of(root):
         if key in node:
             node[key] = value
 
 
 def names_pretrained(root: Any) -> bool:
     """Whether weights, or a tokenizer, are read from elsewhere: what :func:`without_pretrained` takes out."""
-    return any(node.get('pretrained') or node.get('type') == 'Pretrained' for node in _nodes(root))
+    return any(node.get('pretrained') or node.get('type') == 'Pretrained' for node in nodes_of(root))
 
 
 def _drop_pretrained_init(root: Any) -> None:
-    for node in _nodes(root):
+    for node in nodes_of(root):
         if node.get('init_cfg'):
             steps = node['init_cfg'] if isinstance(node['init_cfg'], (list, tuple)) else [node['init_cfg']]
             kept = [step for step in steps if step['type'] != 'Pretrained']
             if len(kept) < len(steps):
                 node['init_cfg'] = kept or None
-
-
-def _nodes(root: Any) -> Iterator[dict]:
-    """Every dict in a tree of dicts and sequences, outer ones first."""
-    if isinstance(root, dict):
-        yield root
-    children = root.values() if isinstance(root, dict) else root if isinstance(root, (list, tuple)) else ()
-    for child in list(children):
-        yield from _nodes(child)

@@ -9,7 +9,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from ..checkpoint_files import write_checkpoint
-from .config import CONFIG, HERE, WEIGHTS, set_everywhere, without_pretrained
+from .config import CONFIG, WEIGHTS, set_everywhere, without_pretrained
+from .json_config import HERE
 from .model_card import model_card, origin
 from .report import read_report
 

@@ -13,7 +13,7 @@ Part = list | dict
 ``{'png': path, 'value': v}``, see :func:`mgfe_ris.datasets.png_masks.read_png`, or ``{'normalized': polygon}`` in parts
 of the photo's width and height."""
 
-_LONGEST_OUTLINE = 1 << 20
+_LONGEST_OUTLINE, _MOST_NUMBERS = 1 << 20, 1 << 18
 
 
 def mask_parts(segmentation: list | dict | None) -> list[Part]:
@@ -130,12 +130,7 @@ def _size_of(part: Any) -> tuple:
 def _union(parts: list[Any], size: tuple[int, int]) -> np.ndarray:
     height, width = size
     check_parts(parts, height, width)
-    parts = _in_pixels(parts, height, width)
-    polygons = [part for part in parts if isinstance(part, list)]
-    rles = coco.frPyObjects(polygons, height, width) if polygons else []
-    for part in parts:
-        if isinstance(part, dict) and 'counts' in part:
-            rles.append(coco.frPyObjects(part, height, width) if isinstance(part['counts'], list) else part)
+    rles = _rles(parts, height, width)
     mask = coco.decode(coco.merge(rles)) if rles else np.zeros((height, width), np.uint8)
     for part in parts:
         if isinstance(part, dict) and 'pixels' in part:
@@ -146,15 +141,28 @@ def _union(parts: list[Any], size: tuple[int, int]) -> np.ndarray:
     return mask
 
 
+def _rles(parts: Sequence[Part], height: int, width: int) -> list[dict[str, Any]]:
+    """Compressed, of polygons and run lengths; what is neither is passed over."""
+    parts = _in_pixels(parts, height, width)
+    polygons = [part for part in parts if isinstance(part, list)]
+    rles = coco.frPyObjects(polygons, height, width) if polygons else []
+    for part in parts:
+        if isinstance(part, dict) and 'counts' in part:
+            rles.append(coco.frPyObjects(part, height, width) if isinstance(part['counts'], list) else part)
+    return rles
+
+
 def is_empty(parts: Sequence[Part], height: int, width: int) -> bool:
     """Whether no pixel is inside; of parts that passed :func:`check_parts`. A PNG is not opened: False."""
     if not all(_may_be_empty(part, height, width) for part in _in_pixels(parts, height, width)):
         return False
-    return not decode_segmentation(list(parts), height, width).any()
+    # not decoded: the file, which nobody has looked at yet, may say that the photo has a billion pixels
+    rles = _rles(parts, height, width)
+    return not rles or not coco.area(coco.merge(rles))
 
 
 def _may_be_empty(part: Part, height: int, width: int) -> bool:
-    """What is seen at once; the rest is decoded."""
+    """What is seen at once; the rest is rasterised."""
     if isinstance(part, dict):
         return 'counts' in part and not any(_counts(part)[1::2])
     x, y = np.asarray(part, float).reshape(-1, 2).T
@@ -163,6 +171,8 @@ def _may_be_empty(part: Part, height: int, width: int) -> bool:
 
 
 def _check_polygon(polygon: list, height: int, width: int) -> None:
+    if len(polygon) > _MOST_NUMBERS:
+        raise ValueError(f'a polygon of {len(polygon) // 2} points; at most {_MOST_NUMBERS // 2} are read')
     if len(polygon) < 6 or len(polygon) % 2:
         raise ValueError(f'a polygon needs x and y of three points or more; got {len(polygon)} numbers')
     points = np.asarray(polygon)

@@ -157,7 +157,7 @@ class ReferringDataset(BaseDataset):
         self._counted: np.ndarray | None = None
         metainfo = dict(metainfo or {})
         # not through mmengine: it takes a string for a file name and reads ./val, or fails where that is a folder
-        split_name = metainfo.pop('split', self.split)
+        (split_name,) = split_names(metainfo.pop('split', '+'.join(self.splits)))
         super().__init__(
             data_root=data_root,
             metainfo=metainfo,

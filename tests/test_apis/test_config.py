@@ -147,6 +147,54 @@ def test_a_json_config_runs_nothing(tmp_path, monkeypatch, changes, named):
     assert not Path('ran').exists()
 
 
+@pytest.mark.parametrize(
+    ('changes', 'said'),
+    [
+        ({'visualizer.vis_backends.0.config_save_file': '/home/me/settings.py'}, 'where to write, by config_save_file'),
+        ({'visualizer.save_dir': '/home/me'}, 'where to write, by save_dir'),
+        ({'test_evaluator.per_sample': '/home/me'}, 'where to write, by per_sample'),
+        ({'default_hooks.checkpoint.out_dir': '/home/me'}, 'where to write, by out_dir'),
+        ({'default_hooks.checkpoint.filename_tmpl': '../../{}.pth'}, 'where to write, by filename_tmpl'),
+        ({'custom_hooks': [dict(type='LogitsHook', folder='/home/me')]}, 'where to write, by folder'),
+        ({'work_dir': '/home/me'}, 'where to write, by work_dir'),
+        ({'load_from': 'http://h/x.pth'}, 'files of another place, by load_from'),
+        ({'model.compile': {'options': {'cpp.cxx': ['evil.sh']}}}, 'options to a compiler, by compile'),
+        ({'model.text_encoder.pretrained': 'org/repo'}, 'files of another place, by pretrained'),
+        ({'model.text_encoder.pretrained': '{{ fileDirname }}/../x'}, 'files of another place, by pretrained'),
+        ({'model.text_encoder.config.attn_implementation': 'org/repo'}, 'fetches code, by attn_implementation'),
+        ({'model.text_encoder.config.auto_map': {}}, 'asks for other code, by auto_map'),
+        ({'test_dataloader.dataset.pipeline.1.backend_args': dict(backend='http')}, 'own choice, by backend_args'),
+    ],
+    ids=str,
+)
+def test_a_json_config_writes_fetches_and_chooses_nothing(tmp_path, changes, said):
+    path = json_config(tmp_path)
+    raw = json.loads(path.read_text())
+    for key, value in changes.items():
+        *parts, last = key.split('.')
+        node = raw
+        for part in parts:
+            node = node[int(part)] if part.isdigit() else node[part]
+        node[last] = value
+    path.write_text(json.dumps(raw))
+    with pytest.raises(
+        ValueError, match=rf'config\.json: a config in JSON may come from anybody, and this one .*{said}'
+    ):
+        load_config(path)
+
+
+@pytest.mark.parametrize(
+    'changes', [{'compile': True}, {'compile': False}, {'text': {'attn_implementation': 'sdpa'}}, {}], ids=str
+)
+def test_a_json_config_may_say_how_to_compute(tmp_path, changes):
+    path = json_config(tmp_path)
+    raw = json.loads(path.read_text())
+    raw['model'].update({key: value for key, value in changes.items() if key != 'text'})
+    raw['model']['text_encoder']['config'].update(changes.get('text', {}))
+    path.write_text(json.dumps(raw))
+    assert load_config(path).model
+
+
 def test_a_json_config_may_import_what_its_reader_imported(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, 'spy', types.ModuleType('spy'))
     assert load_config(json_config(tmp_path, custom_imports=dict(imports=['mgfe_ris', 'spy']))).model

@@ -148,6 +148,12 @@ def test_no_split(split):
         split_names(split)
 
 
+@pytest.mark.parametrize('split', ['../val', '/val', '..', 'a\\b', 'c:val', ['val', 'x/y']])
+def test_a_split_names_a_file(split):
+    with pytest.raises(ValueError, match='tests write files of this name'):
+        split_names(split)
+
+
 # Mixed training
 
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageOps
 from pycocotools.coco import COCO
 
-from mgfe_ris.datasets.masks import check_parts, decode_segmentation, mask_parts, turned, turned_size
+from mgfe_ris.datasets.masks import check_parts, decode_segmentation, is_empty, mask_parts, turned, turned_size
 
 HEIGHT, WIDTH = 8, 11
 
@@ -339,3 +339,22 @@ def test_a_jpeg_is_no_mask(tmp_path):
     Image.fromarray(np.zeros((HEIGHT, WIDTH), np.uint8)).save(tmp_path / 'm.jpg')
     with pytest.raises(ValueError, match=r'm\.jpg is a JPEG'):
         decode_segmentation({'png': str(tmp_path / 'm.jpg')}, HEIGHT, WIDTH)
+
+
+def test_a_polygon_in_a_photo_of_a_billion_pixels_is_not_decoded(monkeypatch):
+    """Sizes are the file's word until a photo's header is looked at."""
+    monkeypatch.setattr('mgfe_ris.datasets.masks.coco.decode', lambda *_: pytest.fail('a gigabyte of pixels'))
+    big = 2**15 - 1
+    assert not is_empty([[5, 5, 7, 5, 7, 6, 5, 6]], big, big)
+    assert is_empty([[5.0, 5.0, 5.1, 5.0, 5.1, 5.1]], big, big)
+    assert is_empty([{'size': [big, big], 'counts': [big * big]}], big, big)
+    with pytest.raises(ValueError, match='a polygon of 150000 points; at most 131072 are read'):
+        check_parts([[1.0, 2.0] * 150_000], 40, 60)
+
+
+@pytest.mark.parametrize('seed', range(40))
+def test_emptiness_is_that_of_the_pixels(seed):
+    chance = np.random.default_rng(seed)
+    x, y = chance.uniform(-1, 9, 2)
+    parts = [(np.array([x, y] * 4) + chance.uniform(-0.6, 0.6, 8)).tolist() for _ in range(chance.integers(1, 3))]
+    assert is_empty(parts, 7, 8) == (not decode_segmentation(parts, 7, 8).any())
