@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -243,4 +244,8 @@ def report_unwritten(runner: Runner) -> None:
 
 
 if __name__ == '__main__':
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        print('stopped; nothing of the test is kept', file=sys.stderr)
+        raise SystemExit(130) from None  # as shells have it

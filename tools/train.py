@@ -84,22 +84,23 @@ def prepare(args: argparse.Namespace) -> RISRunner:
 
 def main() -> None:
     args = parse_args()
-    from mgfe_ris.apis import prepare_cpu, report_errors
-    from mgfe_ris.non_finite import NonFiniteError
-
-    prepare_cpu()
     runner = None
     try:
+        from mgfe_ris.apis import prepare_cpu, report_errors
+        from mgfe_ris.non_finite import NonFiniteError
+
+        prepare_cpu()
         with report_errors():
             runner = prepare(args)
-        runner.train()
-    except NonFiniteError as error:
-        print(f'error: {error}', file=sys.stderr)
-        raise SystemExit(1) from error
-    except KeyboardInterrupt as error:
+        try:
+            runner.train()
+        except NonFiniteError as error:
+            print(f'error: {error}', file=sys.stderr)
+            raise SystemExit(1) from error
+    except KeyboardInterrupt:
         where = f'in epoch {runner.epoch + 1}, behind step {runner.iter}' if runner else 'before the training began'
         print(f'stopped {where}; the same command with --resume goes on from the last checkpoint', file=sys.stderr)
-        raise SystemExit(128 + signal.SIGINT) from error
+        raise SystemExit(128 + signal.SIGINT) from None
 
 
 if __name__ == '__main__':

@@ -68,11 +68,11 @@ def load_config(
 
 
 def _merge(cfg: Config, options: dict) -> None:
-    for key, value in options.items():
-        try:
-            cfg.merge_from_dict({key: value})
-        except (KeyError, TypeError) as error:  # settings below what has none
-            raise ValueError(f'--cfg-options {key}: {error.args[0]}') from error
+    """All at once, as mmengine has it: ``_delete_`` belongs to the settings beside it, in any order."""
+    try:
+        cfg.merge_from_dict(options)
+    except (KeyError, TypeError) as error:  # settings below what has none
+        raise ValueError(f'--cfg-options {", ".join(options)}: {error.args[0]}') from error
 
 
 def _agree(cfg: Config) -> None:

@@ -16,15 +16,16 @@ def report_errors() -> Iterator[None]:
     """Print what is wrong with the input in one line and exit with status 2, instead of a traceback.
 
     For the part of a tool that checks its input, and that what it needs is installed; what fails later keeps its
-    traceback. A part that a config names wrongly, or gives arguments that it does not know, is wrong input, too.
+    traceback. A part that a config names wrongly, or gives arguments that it does not know, is wrong input, too; and so
+    is whatever fails where ``--cfg-options`` changed the config.
     """
     try:
         yield
     except (ImportError, OSError, ValueError) as error:
         print(f'error: {error}', file=sys.stderr)
         raise SystemExit(2) from error
-    except (AssertionError, AttributeError, KeyError, TypeError) as error:
-        wrong = wrong_setting(error)
+    except (AssertionError, AttributeError, LookupError, RuntimeError, TypeError) as error:
+        wrong = wrong_setting(error) or _of_options(error)
         if wrong is None:
             raise
         print(f'error: {wrong}', file=sys.stderr)
@@ -51,6 +52,18 @@ def wrong_setting(error: Exception) -> str | None:
     # what mmengine says of a type that nobody registered ends in advice for authors of parts
     text = text.split(' Please check whether')[0].strip() or f'{type(error).__name__} in {frames[-1].f_code.co_name}'
     return f'the config: {" ".join(text.split())}' + (f' (type {named})' if named and str(named) not in text else '')
+
+
+def _of_options(error: Exception) -> str | None:
+    """What fails before the work, in a command that changes the config, is put down to the changes."""
+    if '--cfg-options' not in sys.argv:
+        return None
+    frame = [frame for frame, _ in walk_tb(error.__traceback__)][-1].f_code
+    text = ' '.join(str(error).split())[:300]
+    return (
+        f'with these --cfg-options, {type(error).__name__} in {Path(frame.co_filename).name}, {frame.co_name}: {text}. '
+        'Look at the kinds of their values; without --cfg-options, such an error is shown in full'
+    )
 
 
 _ARGUMENTS = r'\w\(\) (got (an unexpected|multiple values)|missing \d+ required|takes )'

@@ -10,6 +10,8 @@ import mmseg.registry
 from mmengine.config import Config
 from mmengine.registry import Registry
 
+from ..registry import SCOPE
+
 HERE = '{{ fileDirname }}'
 """Stands for the config's own folder, in JSON as in mmengine's Python configs."""
 
@@ -31,12 +33,12 @@ def read_json(path: Path) -> Config:
         raise ValueError(f'{path}: no whole JSON file ({error})') from error
     if not isinstance(raw, dict) or not isinstance(raw.get('model'), dict):
         raise ValueError(f'{path}: no config of a model of ours: it has no "model"')
-    if foreign := list(_foreign(raw)):
+    if foreign := list(dict.fromkeys(_foreign(raw))):
         raise ValueError(
             f'{path} asks for code beyond the parts of mgfe_ris: {", ".join(foreign)}. If you trust it, import the '
             'modules of its custom_imports yourself first'
         )
-    if refused := list(_refused(raw)):
+    if refused := list(dict.fromkeys(_refused(raw))):
         raise ValueError(
             f'{path}: a config in JSON may come from anybody, and this one {"; ".join(refused)}. If you trust it, '
             'write that into a Python config of your own'
@@ -65,7 +67,11 @@ def _foreign(raw: dict) -> Iterator[str]:
         yield f'_base_ = {raw["_base_"]}'
     yield from (name for name in imports if name not in sys.modules)
     for node in nodes_of(raw):
-        yield from (str(node[key]) for key in ('type', '_scope_') if key in node and not _is_known(node[key], imports))
+        if 'type' in node and not _is_known(node['type'], imports):
+            yield str(node['type'])
+        # mmengine notes whose base a setting came from
+        if node.get('_scope_', SCOPE) != SCOPE and not _is_known(node['_scope_'], imports):
+            yield str(node['_scope_'])
 
 
 _STOCK = {

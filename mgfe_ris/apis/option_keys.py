@@ -219,14 +219,14 @@ def _fit(key: str, value: Any, current: Any, hint: Any, text: str | None) -> Any
     if isinstance(value, (list, tuple)) and _PER_STAGE.match(key):
         return type(value)(_fit(key, one, current, hint, None) for one in value)
     if value is None:
-        if kinds and kinds <= {int, float, bool, str} and current is not None:
-            raise ValueError(f'expected {_words(kinds)}, not None')
+        if (kinds and kinds <= {int, float, bool, str} and current is not None) or key == 'data_root':
+            raise ValueError(f'expected {_words(kinds or {str})}, not None')
         return None
     if isinstance(value, str) and _is_list_of_words(current, hint):
         return (value,) if isinstance(current, tuple) or current is MISSING else [value]
     is_text = isinstance(current, str) or key == 'data_root' or (kinds and kinds <= {str, NoneType})
-    if is_text and text is not None and _is_number(value) and _PATH.fullmatch(name):
-        return text
+    if is_text and text is not None and isinstance(value, (bool, int, float)) and _PATH.fullmatch(name):
+        return text  # a folder may be called 2014, or true
     if is_text and isinstance(value, (list, tuple)) and (_PATH.fullmatch(name) or kinds) and not _takes_lists(hint):
         raise ValueError(f'expected one text; a text with commas or brackets needs quotes: {key}=\'"{text}"\'')
     if (

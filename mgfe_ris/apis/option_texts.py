@@ -1,5 +1,6 @@
 """``key=value`` as ``--cfg-options`` takes it."""
 
+import ast
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -9,7 +10,8 @@ OPEN, CLOSE, QUOTES = '([', ')]', '\'"'
 def parse_options(texts: Sequence[str]) -> dict[str, tuple[Any, str]]:
     """Keys with their values, and the texts of these.
 
-    Values are 1, 0.5, True, None or words; 1,2 and [1,2] are lists, (1,2) is a tuple. All else is kept as it is,
+    Values are 1, 0.5, True, None or words; 1,2 and [1,2] are lists, (1,2) is a tuple; dict(...) and lists of them are
+    settings as in a config. All else is kept as it is,
     blanks, brackets and signs of a path included; in quotes a comma is, too.
 
     Raises:
@@ -30,6 +32,8 @@ def parse_options(texts: Sequence[str]) -> dict[str, tuple[Any, str]]:
 def _parse(text: str) -> Any:
     """A list, where commas stand outside of brackets and quotes; else one value."""
     word = text.strip()
+    if word.startswith(('{', 'dict(', '[{', '[dict(')):
+        return _settings(word)
     if not any(mark in word for mark in ',([') or _is_quoted(word):
         return _plain(text)
     if _is_unbalanced(word):
@@ -41,6 +45,26 @@ def _parse(text: str) -> Any:
         return tuple(items) if word[0] == '(' else items
     pieces = list(_pieces(word, ','))
     return [_parse(piece.strip()) for piece in pieces] if len(pieces) > 1 or word[-1] == ',' else _plain(text)
+
+
+def _settings(word: str) -> Any:
+    """``dict(type='EMAHook')``, or a list of such, as configs have them; nothing of it is run."""
+    try:
+        return _value(ast.parse(word, mode='eval').body)
+    except (SyntaxError, ValueError) as error:
+        raise ValueError(f"expected settings as in a config, such as dict(type='EMAHook') ({error})") from error
+
+
+def _value(node: ast.AST) -> Any:
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'dict' and not node.args:
+        return {str(item.arg): _value(item.value) for item in node.keywords}
+    if isinstance(node, ast.List):
+        return [_value(item) for item in node.elts]
+    if isinstance(node, ast.Tuple):
+        return tuple(_value(item) for item in node.elts)
+    if isinstance(node, ast.Dict):
+        return {ast.literal_eval(key): _value(item) for key, item in zip(node.keys, node.values, strict=True) if key}
+    return ast.literal_eval(node)
 
 
 def _plain(text: str) -> Any:

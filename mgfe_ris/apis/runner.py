@@ -87,6 +87,7 @@ class RISRunner(Runner):
         folder = self.checkpoint_folder
         if self._load_from is None:
             if not (folder / LAST).is_file() and not any(folder.glob('*.pth')):
+                self._resume = False  # mmengine would look in the work dir, where a copy names the original's files
                 return
             self._load_from = str(last_checkpoint_in(folder))
         checkpoint = self._read(self._load_from)

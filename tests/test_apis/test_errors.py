@@ -69,3 +69,11 @@ def test_a_fault_inside_of_a_part_keeps_its_traceback():
             MODELS.build(dict(type='Faulty', fault=fault))
     with pytest.raises(KeyError), report_errors():
         {}['x']
+
+
+def test_what_fails_with_changed_settings_is_put_down_to_them(monkeypatch, capsys):
+    for argv, kind in ((['tool', '--cfg-options', 'a=1'], SystemExit), (['tool'], RuntimeError)):
+        monkeypatch.setattr('sys.argv', argv)
+        with pytest.raises(kind), report_errors():
+            raise RuntimeError('two\nlines')
+    assert 'error: with these --cfg-options, RuntimeError in test_errors.py' in capsys.readouterr().err

@@ -456,3 +456,14 @@ def test_weights_of_another_tokenizer(tiny_folder, tmp_path):
         path.write_text(path.read_text().replace('ring', 'rink'))
     with pytest.raises(ValueError, match=r'model\.safetensors was trained with another tokenizer'):
         load_model(folder, device='cpu')
+
+
+def test_a_folder_of_a_config_that_inherits_from_ours_by_name(tmp_path, small_model):
+    """mmengine notes the scope in every setting then."""
+    own = tmp_path / 'own.py'
+    own.write_text("_base_ = ['mgfe_ris::mgfe_ris/mgfe-ris_tiny_refshapes.py']\n")
+    model = build_model(load_config(own, small_model))
+    folder = save_folder(model, tmp_path / 'folder')
+    assert '"_scope_": "mgfe_ris"' in (folder / 'config.json').read_text()
+    loaded = load_model(folder, device='cpu')
+    assert all(torch.equal(value, model.state_dict()[name]) for name, value in loaded.state_dict().items())

@@ -26,7 +26,7 @@ def value(text: str) -> object:
 @pytest.mark.parametrize(
     'text',
     ['0.5', '1', '1e-3', '1,2', '[1,2]', '(1,2)', 'val,', '[(1,x),None]', '[[1],(2,)]', '(true,)', '()', '[]']
-    + ['x=y', '', '"h"', 'None', 'False', 'a,b', 'dict(a=1)'],
+    + ['x=y', '', '"h"', 'None', 'False', 'a,b'],
 )
 def test_values_are_read_as_mmengine_reads_them(text):
     parser = argparse.ArgumentParser()
@@ -249,3 +249,26 @@ def test_kinds_that_are_near_enough():
 def test_options_of_python_are_checked_too():
     with pytest.raises(ValueError, match=r'batch_size: nothing reads this key; did you mean train_dataloader'):
         load_config(TINY, {'batch_size': 2})
+
+
+def test_settings_as_a_config_has_them():
+    cfg = load_config(
+        TINY, ["custom_hooks=[dict(type='EMAHook', momentum=1e-3)]", 'default_hooks.logger={"interval": 5}']
+    )
+    assert cfg.custom_hooks == [dict(type='EMAHook', momentum=1e-3)] and cfg.default_hooks.logger.interval == 5
+    for text in ('[dict(type=EMAHook)]', "dict(type=open('x'))", '{', "[dict(type='EMAHook'"):
+        with pytest.raises(ValueError, match=r'--cfg-options custom_hooks=.*expected settings as in a config'):
+            load_config(TINY, [f'custom_hooks={text}'])
+
+
+@pytest.mark.parametrize('order', [1, -1])
+def test_settings_are_replaced_in_any_order(order):
+    options = ['model.loss.type=WeightedCrossEntropyLoss', 'model.loss._delete_=True'][::order]
+    assert load_config(TINY, options).model.loss == dict(type='WeightedCrossEntropyLoss')
+
+
+def test_folders_that_look_like_other_values():
+    for name in ('true', '2014'):
+        assert load_config(TINY, [f'data_root={name}']).data_root == name
+    with pytest.raises(ValueError, match='data_root=None: expected a text, not None'):
+        load_config(TINY, ['data_root=None'])
