@@ -55,6 +55,11 @@ def fit_options(cfg: Mapping, options: Mapping[str, Any], texts: Mapping[str, st
 
 
 MISSING = object()
+_ELSEWHERE = dict(
+    launcher='it is an option of its own, --launcher',
+    custom_imports='modules are imported while a config is read; name them in a config file',
+)
+"""What is read before or beside these options, which would change nothing."""
 
 
 def _place(cfg: Mapping, key: str, types: Mapping[str, Any]) -> tuple[Any, Any]:
@@ -65,6 +70,8 @@ def _place(cfg: Mapping, key: str, types: Mapping[str, Any]) -> tuple[Any, Any]:
     """
     node: Any = cfg
     parts = key.split('.')
+    if parts[0] in _ELSEWHERE:
+        raise ValueError(f'--cfg-options {key}: {_ELSEWHERE[parts[0]]}')
     if parts[0] in cfg and parts[0] not in TOP:
         raise ValueError(_copied(cfg, key))
     for i, part in enumerate(parts):
@@ -216,6 +223,8 @@ def _fit(key: str, value: Any, current: Any, hint: Any, text: str | None) -> Any
     """The value, as it is expected; see :func:`fit_options`."""
     kinds = _kinds(hint)
     name = key.split('.')[-1]
+    if name in _LEAST:
+        return _whole(value, _LEAST[name])
     if isinstance(value, (list, tuple)) and _PER_STAGE.match(key):
         return type(value)(_fit(key, one, current, hint, None) for one in value)
     if value is None:
@@ -236,7 +245,21 @@ def _fit(key: str, value: Any, current: Any, hint: Any, text: str | None) -> Any
         and not isinstance(value, bool)
     ):
         raise ValueError(f'expected settings, of which each has a key of its own, such as {key}.{next(iter(current))}')
+    per_stage = _PER_STAGE.match(key) is not None  # one value to all stages
+    if isinstance(current, (list, tuple)) and current and _is_number(value) and not (_takes_numbers(hint) or per_stage):
+        raise ValueError(f'expected a list such as {_short(current)}, not a number')
     return _fit_number(value, current, kinds)
+
+
+_LEAST = dict(batch_size=1, num_workers=0, max_epochs=1, max_iters=1, val_interval=1, max_tokens=3)
+"""Whole numbers, and the smallest that can be meant; a sentence has its two marks and a word."""
+
+
+def _whole(value: Any, least: int) -> int:
+    whole = _is_number(value) and float(value).is_integer()
+    if not whole or value < least:
+        raise ValueError(f'expected a whole number, {least} or more, not {_short(value)}')
+    return int(value)
 
 
 def _fit_number(value: Any, current: Any, kinds: set) -> Any:
@@ -253,6 +276,11 @@ def _fit_number(value: Any, current: Any, kinds: set) -> Any:
     if isinstance(current, (list, tuple)) and current and isinstance(value, str):
         raise ValueError(f'expected a list such as {_short(current)}, not a text')
     return value
+
+
+def _takes_numbers(hint: Any) -> bool:
+    options = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    return bool({int, float} & set(options))
 
 
 def _is_number(value: Any) -> bool:

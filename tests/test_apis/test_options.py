@@ -213,11 +213,11 @@ def test_a_single_word_is_a_list_of_one(key):
 @pytest.mark.parametrize(
     ('text', 'reason'),
     [
-        ('train_cfg.max_epochs=abc', 'expected a whole number, not a text'),
-        ('train_cfg.max_epochs=2.5', 'expected a whole number, not 2.5'),
-        ('train_cfg.max_epochs=None', 'expected a whole number, not None'),
-        ('train_cfg.max_epochs=1,2', 'expected a whole number, not a list'),
-        ('train_dataloader.batch_size=two', 'not a text'),
+        ('train_cfg.max_epochs=abc', 'expected a whole number, 1 or more, not '),
+        ('train_cfg.max_epochs=2.5', 'expected a whole number, 1 or more, not '),
+        ('train_cfg.max_epochs=None', 'expected a whole number, 1 or more, not '),
+        ('train_cfg.max_epochs=1,2', 'expected a whole number, 1 or more, not '),
+        ('train_dataloader.batch_size=two', 'or more, not two'),
         ('optim_wrapper.optimizer.lr=fast', 'not a text'),
         ('resume=yes', 'expected True or False, not a text'),
         ('model.neck=5', 'expected settings, of which each has a key of its own, such as model.neck.type'),
@@ -272,3 +272,29 @@ def test_folders_that_look_like_other_values():
         assert load_config(TINY, [f'data_root={name}']).data_root == name
     with pytest.raises(ValueError, match='data_root=None: expected a text, not None'):
         load_config(TINY, ['data_root=None'])
+
+
+@pytest.mark.parametrize(
+    ('option', 'said'),
+    [
+        ('train_dataloader.batch_size=8.5', 'expected a whole number, 1 or more'),
+        ('train_dataloader.batch_size=[8]', 'expected a whole number, 1 or more'),
+        ('train_dataloader.batch_size=None', 'expected a whole number, 1 or more'),
+        ('train_cfg.max_epochs=0', 'expected a whole number, 1 or more'),
+        ('model.data_preprocessor.tokenizer.max_tokens=1', 'expected a whole number, 3 or more'),
+        ('model.data_preprocessor.mean=1', 'expected a list such as'),
+        ('launcher=pytorch', 'an option of its own, --launcher'),
+        ('custom_imports.imports=nosuch', 'name them in a config file'),
+    ],
+)
+def test_numbers_and_lists_that_cannot_be_meant(option, said):
+    with pytest.raises(ValueError, match=said):
+        load_config(TINY, [option])
+
+
+def test_numbers_that_are_whole():
+    cfg = load_config(
+        TINY, ['train_dataloader.batch_size=8.0', 'train_cfg.max_epochs=1e1', 'model.neck.refine.pool_size=2']
+    )
+    assert cfg.train_dataloader.batch_size == 8 and isinstance(cfg.train_dataloader.batch_size, int)
+    assert cfg.train_cfg.max_epochs == 10 and cfg.model.neck.refine.pool_size == 2
