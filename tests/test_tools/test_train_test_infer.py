@@ -375,7 +375,7 @@ def test_an_option_that_nothing_reads(refused, tool):
     line = refused(tool, TINY, '--cfg-options', 'batch_size=2')
     assert 'nothing reads this key; did you mean train_dataloader.batch_size or' in line
     line = refused(tool, TINY, '--cfg-options', 'train_cfg.max_epochs=abc')
-    assert line.endswith('train_cfg.max_epochs=abc: expected a whole number, not a text')
+    assert line.endswith('train_cfg.max_epochs=abc: expected a whole number, 1 or more, not abc')
 
 
 def test_resuming_from_weights_alone(refused, best, options, tmp_path):
