@@ -241,6 +241,18 @@ def test_a_palette_that_begins_with_white(tmp_path, speckled):
     """As programs write black and white that they count themselves."""
     part = save(tmp_path / 'm.png', 1 - speckled, palette=[255, 255, 255, 0, 0, 0])
     np.testing.assert_array_equal(decode_segmentation(part, HEIGHT, WIDTH), speckled)
+    for value in (1, 'any'):  # of the numbers that are stored
+        np.testing.assert_array_equal(decode_segmentation(dict(part, value=value), HEIGHT, WIDTH), 1 - speckled)
+    np.testing.assert_array_equal(decode_segmentation(dict(part, value=0), HEIGHT, WIDTH), speckled)
+
+
+@pytest.mark.parametrize(
+    'palette',
+    [[200, 0, 0, 0, 0, 0], [255, 255, 0, 0, 0, 0], [255, 255, 255, 0, 0, 0, 9, 0, 0], [0, 0, 0, 255, 255, 255]],
+)
+def test_a_label_in_black_is_the_object(tmp_path, speckled, palette):
+    part = save(tmp_path / 'm.png', speckled, palette=palette)
+    np.testing.assert_array_equal(decode_segmentation(part, HEIGHT, WIDTH), speckled)
 
 
 @pytest.mark.parametrize('orientation', range(1, 9))
