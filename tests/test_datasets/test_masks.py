@@ -269,8 +269,13 @@ def test_polygons_within_the_first_pixel():
     part = [0.1, 0.1, 0.9, 0.1, 0.9, 0.9]
     with pytest.raises(ValueError, match=r'polygons within the first pixel, .*"normalized": true .* or multiply'):
         check_parts([part, part], HEIGHT, WIDTH)
-    check_parts([part, polygon(1, 4, 2, 6)], HEIGHT, WIDTH)
     check_parts([part], 3, 3)
+    for odd in ([-0.004, 0, 0.5, 0, 0.5, 1.003, 0, 1], [0.2, 0.2, 1.01, 0.2, 0.5, 0.9]):  # rounded, or cut by hand
+        for parts in ([odd], [[2, 2, 9, 2, 9, 9], odd], [{'counts': [200], 'size': [10, 20]}, odd]):
+            with pytest.raises(ValueError, match='polygons within the first pixel'):
+                check_parts(parts, 10, 20)
+    check_parts([[0, 0, 1.02, 0, 1, 1]], 10, 20)
+    check_parts([{'normalized': [0, 0, 0.04, 0, 0.04, 0.04]}], 10, 20)  # said, and small
     halves = [{'normalized': [0, 0, 0.5, 0, 0.5, 1, 0, 1]}, {'normalized': [0.5, 0, 1, 0, 1, 0.5, 0.5, 0.5]}]
     check_parts(halves, 10, 20)
     mask = decode_segmentation(halves, 10, 20)
