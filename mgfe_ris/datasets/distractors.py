@@ -74,8 +74,10 @@ def read_annotated(refs: Path, instances: Path) -> dict[str, np.ndarray]:
     for key, member in stream_lists(instances, as_text=('annotations',)):
         if key == 'annotations' and (found := _ids(member)):
             annotated[found['image_id']][found['id']] = found.get('category_id', -1)
-        elif key == 'categories' and isinstance(member, dict) and type(member.get('id')) is int:
-            names[member['id']] = str(member.get('name') or member['id'])
+        elif key == 'categories' and isinstance(member, dict):
+            with suppress(ValueError):  # its objects will have the number that they say
+                number = whole_number(member.get('id'), 'id')
+                names[number] = str(member.get('name') or number)
     rows = [_count(ref, annotated[ref['image_id']]) for ref in objects]
     table = np.array(rows, np.int64).reshape(-1, 3)
     return dict(

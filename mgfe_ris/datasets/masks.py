@@ -34,21 +34,20 @@ def check_parts(parts: Sequence[Part], height: int, width: int) -> None:
 
     Raises:
         ValueError: a polygon with an odd number of coordinates, less than three points, no number, all points within
-            the first pixel, or a point farther outside the photo than the photo is large; an RLE of another size, or of
-            counts that do not fill it.
+            the first pixel (a hundredth beyond it is rounding), or a point farther outside the photo than the photo is
+            large; an RLE of another size, or of counts that do not fill it.
     """
-    parts = _in_pixels(parts, height, width)
-    for part in parts:
+    for part in _in_pixels(parts, height, width):
         if isinstance(part, list):
             _check_polygon(part, height, width)
         elif isinstance(part, dict) and 'counts' in part:
             _check_rle(part, height, width)
         elif not (isinstance(part, dict) and isinstance(part.get('png'), str)):
             raise ValueError(f'a mask is made of polygons, RLEs or PNGs; got {str(part)[:80]}')
-    polygons = [part for part in parts if isinstance(part, list)]
-    if max(height, width) > 8 and polygons and all(p[0] <= 1 and max(p) <= 1 and min(p) >= 0 for p in polygons):
+    first = [p for p in parts if isinstance(p, list) and p[0] <= 1.01 and max(p) <= 1.01 and min(p) >= -0.01]
+    if first and max(height, width) > 8:
         raise ValueError(
-            f'polygons within the first pixel, {str(polygons[0])[:60]}: if they are in parts of width and height, say '
+            f'polygons within the first pixel, {str(first[0])[:60]}: if they are in parts of width and height, say '
             '"normalized": true in the row, or multiply each x by the width and each y by the height'
         )
 

@@ -4,11 +4,12 @@ import hashlib
 import io
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
 from PIL import Image
+from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, TiffImageFile
 
 from .masks import turned_size
 
@@ -64,7 +65,10 @@ def name_of_bytes(photo: bytes, name: str) -> str:
 
 
 def check_files(
-    files: Mapping[str, tuple[int, int]], form: str | None = None, may_be_stored: bool = False
+    files: Mapping[str, tuple[int, int]],
+    form: str | None = None,
+    may_be_stored: bool = False,
+    may_be_turned: Container[str] = (),
 ) -> dict[str, Header]:
     """Only the headers are read, some 50 us a photo: one that does not fit must not end a training hours later.
 
@@ -72,6 +76,7 @@ def check_files(
         files: (height, width) that is expected by path; (0, 0): any.
         form: as Pillow names it; None: any.
         may_be_stored: the size may also be that of the photo as it is stored, not turned.
+        may_be_turned: paths of those whose height and width may also be exchanged.
 
     Returns:
         The headers by path.
@@ -93,7 +98,9 @@ def check_files(
         except ValueError:
             wrong.append(f'{path} is not a readable {form or "image"}')
             continue
-        if any(size) and header.size != size and not (may_be_stored and header.stored == size):
+        fitting = [header.size, header.stored if may_be_stored else header.size]
+        fitting += [header.size[::-1]] if path in may_be_turned else []
+        if any(size) and size not in fitting:
             wrong.append(f'{path} is {header.size[::-1]}, its annotation says {size[::-1]} (width, height)')
     if wrong:
         raise ValueError(
@@ -107,4 +114,7 @@ def _header(file: IO[bytes], form: str | None = None) -> Header:
     with Image.open(file, formats=[form] if form else None) as photo:
         orientation = photo.getexif().get(0x112, 1)
         orientation = orientation if orientation in range(1, 9) else 1
-        return Header(turned_size(photo.size[::-1], orientation), orientation)
+        size = photo.size[::-1]
+        if isinstance(photo, TiffImageFile):  # its size may be turned already, which depends on Pillow's version
+            size = photo.tag_v2[IMAGELENGTH], photo.tag_v2[IMAGEWIDTH]
+        return Header(turned_size(size, orientation), orientation)

@@ -18,13 +18,14 @@ def read_png(png: str | BinaryIO, value: Any = None) -> np.ndarray:
 
     Args:
         png: the file, or its name.
-        value: of the object's pixels: a number, a list (red, green, blue), or ``'any'`` but 0.
+        value: of the object's pixels: a number (of a palette: as it is stored), a list (red, green, blue), or
+            ``'any'`` but 0.
 
     Raises:
         FileNotFoundError: no such file.
         ValueError: no readable PNG; several values without ``value``; colours and alpha that contradict each other.
     """
-    pixels, alpha = _pixels(png)
+    pixels, alpha = _pixels(png, as_stored=value is not None)
     if alpha is not None and alpha.min() < alpha.max():
         seen = pixels[alpha > 0]
         if seen.min() == seen.max():
@@ -49,8 +50,8 @@ def check_mask_value(value: Any) -> Any:
     return value
 
 
-def _pixels(path: str | BinaryIO) -> tuple[np.ndarray, np.ndarray | None]:
-    """A number per pixel, and alpha from 0 to 255; None: no alpha channel."""
+def _pixels(path: str | BinaryIO, as_stored: bool) -> tuple[np.ndarray, np.ndarray | None]:
+    """A number per pixel, and alpha from 0 to 255; None: no alpha channel. ``as_stored``: a palette's own numbers."""
     try:
         with Image.open(path) as png:
             if png.format != 'PNG':
@@ -59,7 +60,7 @@ def _pixels(path: str | BinaryIO) -> tuple[np.ndarray, np.ndarray | None]:
             has_alpha = 'A' in turned.getbands() or 'transparency' in turned.info
             alpha = np.asarray(turned.convert('RGBA'))[..., 3] if has_alpha else None
             if turned.mode == 'P':
-                return _palette_pixels(turned), alpha
+                return np.asarray(turned) if as_stored else _palette_pixels(turned), alpha
             pixels = np.asarray(turned)
     except FileNotFoundError:
         raise FileNotFoundError(f'{path}: no such mask') from None
@@ -73,15 +74,12 @@ def _pixels(path: str | BinaryIO) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def _palette_pixels(png: Image.Image) -> np.ndarray:
-    """The numbers of the palette's colours, and 0 for black, which some programs give another number."""
+    """The numbers of the palette's colours; exchanged where 0 is white and 1 black, and there is no other colour:
+    some programs count the two of a mask that way."""
     numbers = np.asarray(png)
     colours = np.array(png.getpalette('RGB') or [0] * 768).reshape(-1, 3)
-    if not colours[0].any():
-        return numbers
-    black = [n for n in np.unique(numbers) if n < len(colours) and not colours[n].any()]
-    if not black:
-        return numbers
-    return np.where(np.isin(numbers, black), 0, np.where(numbers == 0, black[0], numbers))
+    white_first = (colours[:1] == 255).all() and not colours[1:].any()  # behind the two, some fill up with black
+    return 1 - numbers if white_first and len(colours) > 1 and numbers.max() <= 1 else numbers
 
 
 def _number(value: Any) -> int:

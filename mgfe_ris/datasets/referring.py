@@ -399,12 +399,13 @@ class ReferringDataset(BaseDataset):
     def _check_pngs(self, index: SharedIndex, chosen: np.ndarray, shown: dict[int, tuple[int, int]]) -> None:
         """The headers of all, and the pixels of a few: those of all would take minutes."""
         pngs: dict[str, tuple[int, int]] = {}
+        either: set[str] = set()  # of a photo that is turned: as it is shown, or as it is stored
         for i in chosen.tolist():
             photo = int(index.photo[i])
             parts = [part for part in map(self._found, index.parts(i)) if isinstance(part, dict) and 'png' in part]
-            # which of its sizes a turned photo's mask has shows when it is read
-            pngs |= {part['png']: (0, 0) if photo in self.frames else shown[photo] for part in parts}
-        check_files(pngs, 'PNG')
+            pngs |= {part['png']: shown[photo] for part in parts}
+            either |= {part['png'] for part in parts if self.frames.get(photo, (1,))[0] >= 5}
+        check_files(pngs, 'PNG', may_be_turned=either)
         for i in chosen[:: max(1, len(chosen) // _PNGS_READ)].tolist():
             for part in map(self._found, index.parts(i)):
                 if isinstance(part, dict) and 'png' in part and not read_png(**part).any() and not self.no_target:

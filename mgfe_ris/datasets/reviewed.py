@@ -34,7 +34,8 @@ def excluded_sentences(index: SharedIndex, ids: dict[str, list[int]], path: Path
     """Of each sentence of an index, bool: whether it is listed, or its object is.
 
     Raises:
-        ValueError: ids that no ref or sentence of any split has: the list is of other data.
+        ValueError: ids that no ref or sentence of any split has: the list is of other data; or a sent_id that several
+            sentences have.
     """
     found = {kind: np.unique(np.array(ids[kind], np.int64)) for kind in KINDS}
     for kind, listed in found.items():
@@ -43,6 +44,13 @@ def excluded_sentences(index: SharedIndex, ids: dict[str, list[int]], path: Path
                 f'{path}: {len(unknown)} of {len(listed)} are no {kind} of this data set; the first is {kind} '
                 f'{unknown[0]}. Is the list of this data set, and of this split_by?'
             )
+    ids_found, times = np.unique(index.sent_id[np.isin(index.sent_id, found['sent_id'])], return_counts=True)
+    if (times > 1).any():
+        repeated = ids_found[times > 1]
+        raise ValueError(
+            f'{path}: {len(repeated)} of {len(ids_found)} are a sent_id of several sentences; the first '
+            f'is sent_id {repeated[0]}. Give each sentence an id of its own, or list ref_id'
+        )
     of_object = np.isin(index.ref_id, found['ref_id'])
     return np.isin(index.sent_id, found['sent_id']) | np.repeat(of_object, index.sentence_end - index.sentence_start)
 

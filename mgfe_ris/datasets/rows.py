@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,7 @@ def _row_record(row: dict, split: str, ids: _Ids) -> Record:
     spoken = _first(row, SENTENCES)
     with suppress(ValueError):  # a sentence may begin as JSON does
         spoken = _unpacked(spoken)
-    sentences = list(_sentences(spoken, row.get('sent_ids'), ids.sentences))
+    sentences = list(_sentences(spoken, _unpacked(row.get('sent_ids')), ids.sentences))
     if not sentences:
         raise ValueError('no sentence')
     split = split if row.get('split') is None else row['split']
@@ -194,15 +195,26 @@ def _row_mask(mask: Any, row: dict) -> bytes:
 
 
 def _sentences(value: Any, ids: Any, first_id: int) -> Iterator[Sentence]:
-    for i, item in enumerate(value if isinstance(value, list) else [value]):
-        given = ids[i] if isinstance(ids, list) and i < len(ids) else None
-        item = {'raw': item} if isinstance(item, str) else item
+    """With the ids that the row says, and for the others those counted on from ``first_id`` that it does not say."""
+    items = [{'raw': x} if isinstance(x, str) else x for x in (value if isinstance(value, list) else [value])]
+    if ids is not None and not (isinstance(ids, list) and len(ids) == len(items)):
+        raise ValueError(
+            f'sent_ids must be a list of {len(items)}, an id for each sentence; got {told(ids)}. Leave it away to have '
+            'them counted'
+        )
+    given = [
+        item.get('sent_id', i) if isinstance(item, dict) else i
+        for item, i in zip(items, ids or [None] * len(items), strict=True)
+    ]
+    said = {_integer(i, 'sent_id', -1) for i in given if i is not None}
+    counted = (i for i in count(first_id) if i not in said)
+    for item, sent_id in zip(items, given, strict=True):
         texts = item if isinstance(item, dict) else {}
         raw = texts.get('raw', texts.get('sent'))
         sent = texts['sent'] if 'sent' in texts else cleaned(raw) if isinstance(raw, str) else None
         if not isinstance(raw, str) or not isinstance(sent, str):
             raise ValueError(f'a sentence must be a string, or have one under sent or raw; got {told(item)}')
-        yield Sentence(_integer(item.get('sent_id', given), 'sent_id', first_id + i), raw, sent)
+        yield Sentence(next(counted) if sent_id is None else _integer(sent_id, 'sent_id', -1), raw, sent)
 
 
 def _integer(value: Any, field: str, otherwise: int) -> int:

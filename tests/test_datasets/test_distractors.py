@@ -109,13 +109,14 @@ def test_a_data_set_for_evaluation_says_them(refshapes):
 def test_names_of_categories(tmp_path):
     files = write(
         tmp_path,
-        [dict(ann_id=i, image_id=1, ref_id=i, split='val', sentences=[]) for i in (1, 2, 3)],
-        [annotation(i, 1, i) for i in (1, 2, 3)],
+        [dict(ann_id=i, image_id=1, ref_id=i, split='val', sentences=[]) for i in (1, 2, 3, 4)],
+        [annotation(i, 1, str(i) if i == 3 else i) for i in (1, 2, 3, 4)],
     )
-    listed = [dict(id=1, name='cup'), dict(id=2), 'three', dict(id='3', name='text'), dict(id=9, name='not here')]
+    listed = [dict(id=1, name='cup'), dict(id=2), 'three', dict(id='3', name='text'), dict(id=4.0, name='float')]
+    listed += [dict(id=9, name='not here'), dict(id='x', name='no number'), dict(name='no id')]
     files[1].write_text(files[1].read_text().replace('"categories": []', f'"categories": {json.dumps(listed)}'))
-    numbers, names = categories(Index(tmp_path, 3), *files)
-    assert numbers.tolist() == [1, 2, 3] and names == {1: 'cup', 2: '2', 3: '3'}
+    numbers, names = categories(Index(tmp_path, 4), *files)
+    assert numbers.tolist() == [1, 2, 3, 4] and names == {1: 'cup', 2: '2', 3: 'text', 4: 'float'}
 
 
 class Index:

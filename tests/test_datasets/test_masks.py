@@ -241,6 +241,18 @@ def test_a_palette_that_begins_with_white(tmp_path, speckled):
     """As programs write black and white that they count themselves."""
     part = save(tmp_path / 'm.png', 1 - speckled, palette=[255, 255, 255, 0, 0, 0])
     np.testing.assert_array_equal(decode_segmentation(part, HEIGHT, WIDTH), speckled)
+    for value in (1, 'any'):  # of the numbers that are stored
+        np.testing.assert_array_equal(decode_segmentation(dict(part, value=value), HEIGHT, WIDTH), 1 - speckled)
+    np.testing.assert_array_equal(decode_segmentation(dict(part, value=0), HEIGHT, WIDTH), speckled)
+
+
+@pytest.mark.parametrize(
+    'palette',
+    [[200, 0, 0, 0, 0, 0], [255, 255, 0, 0, 0, 0], [255, 255, 255, 0, 0, 0, 9, 0, 0], [0, 0, 0, 255, 255, 255]],
+)
+def test_a_label_in_black_is_the_object(tmp_path, speckled, palette):
+    part = save(tmp_path / 'm.png', speckled, palette=palette)
+    np.testing.assert_array_equal(decode_segmentation(part, HEIGHT, WIDTH), speckled)
 
 
 @pytest.mark.parametrize('orientation', range(1, 9))
@@ -257,8 +269,13 @@ def test_polygons_within_the_first_pixel():
     part = [0.1, 0.1, 0.9, 0.1, 0.9, 0.9]
     with pytest.raises(ValueError, match=r'polygons within the first pixel, .*"normalized": true .* or multiply'):
         check_parts([part, part], HEIGHT, WIDTH)
-    check_parts([part, polygon(1, 4, 2, 6)], HEIGHT, WIDTH)
     check_parts([part], 3, 3)
+    for odd in ([-0.004, 0, 0.5, 0, 0.5, 1.003, 0, 1], [0.2, 0.2, 1.01, 0.2, 0.5, 0.9]):  # rounded, or cut by hand
+        for parts in ([odd], [[2, 2, 9, 2, 9, 9], odd], [{'counts': [200], 'size': [10, 20]}, odd]):
+            with pytest.raises(ValueError, match='polygons within the first pixel'):
+                check_parts(parts, 10, 20)
+    check_parts([[0, 0, 1.02, 0, 1, 1]], 10, 20)
+    check_parts([{'normalized': [0, 0, 0.04, 0, 0.04, 0.04]}], 10, 20)  # said, and small
     halves = [{'normalized': [0, 0, 0.5, 0, 0.5, 1, 0, 1]}, {'normalized': [0.5, 0, 1, 0, 1, 0.5, 0.5, 0.5]}]
     check_parts(halves, 10, 20)
     mask = decode_segmentation(halves, 10, 20)

@@ -351,7 +351,7 @@ def test_the_split_of_a_file_in_pieces(tmp_path):
         (dict(ROW, mask='m.png', mask_value=[1, 2]), 'mask_value must be'),
         (dict(ROW, mask='m.png', mask_value=True), 'mask_value must be'),
         (dict(ROW, mask='m.png', mask_value='all'), 'mask_value must be'),
-        (dict(ROW, sent_ids=[{}]), 'whole number'),
+        (dict(ROW, sent_ids=[{}, 1]), 'whole number'),
         (dict(ROW, raw_image_info='[1]'), 'raw_image_info'),
         (dict(ROW, mask='[1'), 'Expecting|delimiter'),
         (dict(ROW, mask='[' * 100_000), 'recursion'),
@@ -632,6 +632,31 @@ def test_ids_are_counted_on_from_file_to_file(tmp_path):
     assert [r.img_id for r in records] == [0, 1, 1, 2]
     assert [s.sent_id for r in records for s in r.sentences] == list(range(8))
     assert {r.split for r in records} == {'train'}
+
+
+@pytest.mark.parametrize(
+    ('said', 'found'),
+    [
+        ([1, None, None], [1, 0, 2]),
+        ([None, 0, 1], [2, 0, 1]),
+        (['7', 8.0, None], [7, 8, 0]),
+        ('[4, 5, 6]', [4, 5, 6]),
+        (None, [0, 1, 2]),
+    ],
+)
+def test_counted_ids_pass_over_those_that_are_said(tmp_path, said, found):
+    first, second = lines(tmp_path, dict(ROW, sentences=['a', 'b', 'c'], sent_ids=said), dict(ROW, sentences=['d']))
+    assert [s.sent_id for s in first.sentences] == found
+    assert [s.sent_id for s in second.sentences] == [3]
+    items = [dict(raw=raw) if i is None else dict(raw=raw, sent_id=i) for raw, i in zip('abc', found, strict=True)]
+    (nested,) = lines(tmp_path, dict(ROW, sentences=items))
+    assert [s.sent_id for s in nested.sentences] == found
+
+
+@pytest.mark.parametrize('said', [[1], [1, 2, 3], [], 5, '5', {'a': 1}])
+def test_sent_ids_that_do_not_fit_the_sentences(tmp_path, said):
+    with pytest.raises(ValueError, match=r'row 1: sent_ids must be a list of 2, an id for each sentence; got '):
+        lines(tmp_path, dict(ROW, sentences=['a', 'b'], sent_ids=said))
 
 
 def test_a_split_of_null_is_the_files_and_sentences_may_be_json(tmp_path):

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 
 from mgfe_ris.apis import load_config
 from mgfe_ris.datasets import ReferringDataset
+from mgfe_ris.datasets.masks import turned
 
 REPO = Path(__file__).parents[2]
 HEIGHT, WIDTH = 20, 30
@@ -712,6 +713,36 @@ def test_masks_of_a_photo_that_exif_turns(tmp_path, orientation, mask, monkeypat
         assert '1 photos are turned by their EXIF, and nothing says whether' in warnings[0]
     if not (cannot_be_known and mask in ('stored', 'sized RLE', 'PNG stored')):
         np.testing.assert_array_equal(sample['gt_seg_map'] == 1, bright)
+
+
+@pytest.mark.parametrize('orientation', [2, 3, 6, 8])
+def test_a_png_that_fits_neither_size_of_a_turned_photo(tmp_path, orientation):
+    root = own(tmp_path, [], dict(image='a.png', mask='m.png'))
+    (root / 'images').mkdir()
+    save_turned(root / 'images/a.png', orientation)
+    fitting = {(WIDTH, HEIGHT), (HEIGHT, WIDTH)} if orientation >= 5 else {(WIDTH, HEIGHT)}
+    for size in ((WIDTH, HEIGHT), (HEIGHT, WIDTH), (WIDTH, HEIGHT + 1), (7, 7)):
+        Image.new('L', size, 255).save(root / 'images/m.png')
+        if size in fitting:
+            assert len(read_own(root)) == 1
+        else:
+            with pytest.raises(ValueError, match=r'1 masks do not fit their annotation; .*m\.png is'):
+                read_own(root)
+
+
+@pytest.mark.parametrize('orientation', range(1, 9))
+@pytest.mark.parametrize('mode', ['RGB', 'L'])
+def test_a_tiff_that_is_turned(tmp_path, orientation, mode):
+    """The loader turns it, and so does Pillow, its size included."""
+    root = own(tmp_path, [], dict(image='a.tif', mask='m.png'))
+    (root / 'images').mkdir()
+    save_turned(root / 'images/a.tif', orientation, mode)
+    shown = turned(STORED, orientation)
+    Image.fromarray(shown).save(root / 'images/m.png')
+    sample = read_own(root, pipeline=LOAD)[0]
+    assert (sample['height'], sample['width']) == shown.shape
+    np.testing.assert_array_equal(sample['img'][..., 0], shown)
+    np.testing.assert_array_equal(sample['gt_seg_map'] * 255, shown)
 
 
 def test_polygons_without_a_size_on_a_turned_photo(tmp_path, monkeypatch):

@@ -76,6 +76,16 @@ def test_lists_that_do_not_fit(read, excluded, message):
         read(excluded)
 
 
+def test_an_id_of_several_sentences(read, tmp_path):
+    path = tmp_path / 'a/refs(unc).p'
+    refs = pickle.loads(path.read_bytes())
+    refs[4]['sentences'][0]['sent_id'] = 1
+    path.write_bytes(pickle.dumps(refs))
+    with pytest.raises(ValueError, match=r'wrong\.json: 1 of 2 are a sent_id of several .*; the first is sent_id 1\.'):
+        read(dict(sent_id=[0, 1]))
+    assert sent_ids(read(dict(sent_id=[0], ref_id=[2]))) == [[1, 10]], 'others do not matter'
+
+
 def test_a_list_that_leaves_nothing_to_test(read):
     with pytest.raises(ValueError, match=r"split 'val' has no sentence .* apart from what wrong\.json lists"):
         read(dict(ref_id=[3, 4, 5]), split='val', per_sentence=True)

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from mgfe_ris.apis import load_config
-from mgfe_ris.datasets.masks import decode_segmentation
+from mgfe_ris.datasets.masks import decode_segmentation, turned_size
 from mgfe_ris.visualization import caption, overlay
 from mgfe_ris.visualization.draw import TRUTH
 
@@ -229,6 +229,8 @@ PARTS = {
     'a compressed one': [PACKED],
     'its text': [dict(PACKED, counts=PACKED['counts'].decode())],
     'all': [[1, 1, 20, 1, 20, 20], dict(size=[30, 40], counts=[0, 5, 1195]), {'png': 'mask.png'}],
+    'one in parts of the photo': [{'normalized': [0.1, 0.1, 0.5, 0.1, 0.5, 0.75]}],
+    'a value of a PNG': [{'png': 'mask.png', 'value': 0}],
     'nothing': [],
 }  # fmt: skip
 
@@ -241,6 +243,19 @@ def test_the_plain_loader_reads_every_form_of_a_mask(form, tmp_path, monkeypatch
     found = plain_mask(PARTS[form], 30, 40)
     np.testing.assert_array_equal(found, decode_segmentation(PARTS[form], 30, 40))
     assert found.any() == (form != 'nothing')
+
+
+@pytest.mark.parametrize('orientation', [1, 3, 6, 8])
+@pytest.mark.parametrize('raw', [False, True])
+def test_the_plain_loader_turns_masks_with_the_photo(tmp_path, monkeypatch, orientation, raw):
+    monkeypatch.chdir(tmp_path)
+    plain_mask = runpy.run_path(str(TOOLS / 'benchmark_loader.py'))['plain_mask']
+    Image.fromarray(np.eye(30, 40, dtype=np.uint8)).save('mask.png')  # as it is stored
+    shown = turned_size((30, 40), orientation)
+    for part in ([1, 2, 20, 2, 20, 15], {'normalized': [0.1, 0.1, 0.5, 0.1, 0.5, 0.75]}, RLE, {'png': 'mask.png'}):
+        expected = decode_segmentation([part], *shown, orientation, raw)
+        np.testing.assert_array_equal(plain_mask([part], *shown, orientation, raw), expected)
+        assert expected.any()
 
 
 def test_speed_of_drawn_data(run, refshapes):

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pycocotools.mask as coco
-from PIL import Image
+from PIL import Image, ImageOps
 
 # What takes seconds is imported inside the functions: --help and wrong options need not wait for it
 if TYPE_CHECKING:
@@ -71,25 +71,39 @@ def run_plain(dataset: ReferringDataset, size: tuple[int, int]) -> int:
         part, place = locate(dataset, i)
         sample = part.get_data_info(place)
         with Image.open(sample['img_path']) as file:
-            photo = file.convert('RGB').resize(size, Image.Resampling.BILINEAR)
+            photo = ImageOps.exif_transpose(file).convert('RGB').resize(size, Image.Resampling.BILINEAR)
         torch.from_numpy(np.asarray(photo).transpose(2, 0, 1).copy())
-        mask = plain_mask(sample['segmentation'], sample['height'], sample['width'])
+        frame = sample.get('orientation', 1), sample.get('stored_frame', False)
+        mask = plain_mask(sample['segmentation'], sample['height'], sample['width'], *frame)
         torch.from_numpy(np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST)).copy())
     return len(dataset)
 
 
-def plain_mask(parts: list, height: int, width: int) -> np.ndarray:
-    """Polygons, RLEs, compressed or not, or PNGs -> (height, width) uint8, 1 inside."""
-    mask = np.zeros((height, width), np.uint8)
+def plain_mask(parts: list, height: int, width: int, orientation: int = 1, raw: bool = False) -> np.ndarray:
+    """As :func:`mgfe_ris.datasets.masks.decode_segmentation`, one part after the other, and unchecked."""
+    from mgfe_ris.datasets.masks import turned, turned_size
+
+    shown, stored = (height, width), turned_size((height, width), orientation)
+    mask = np.zeros(shown, np.uint8)
     for part in parts:
-        if isinstance(part, dict) and 'png' in part:
-            with Image.open(part['png']) as file:
-                mask |= np.asarray(file.convert('L')) > 0
-            continue
-        polygon, counts = isinstance(part, list), isinstance(part, dict) and isinstance(part['counts'], list)
-        rle = coco.frPyObjects([part] if polygon else part, height, width) if polygon or counts else part
-        mask |= coco.decode(coco.merge(rle) if isinstance(rle, list) else rle)
+        drawn = plain_part(part, *(stored if raw else shown))
+        has_own_size = isinstance(part, dict) and 'normalized' not in part
+        is_stored = drawn.shape == stored if has_own_size and stored != shown else raw
+        mask |= turned(drawn, orientation) if is_stored else drawn
     return mask
+
+
+def plain_part(part: list | dict, height: int, width: int) -> np.ndarray:
+    """A polygon of a photo of that size, an RLE, compressed or not, or a PNG -> uint8, 1 inside."""
+    from mgfe_ris.datasets.png_masks import read_png
+
+    if isinstance(part, dict) and 'png' in part:
+        return read_png(part['png'], part.get('value')).astype(np.uint8)
+    if isinstance(part, dict) and 'normalized' in part:
+        part = [x * (height if i % 2 else width) for i, x in enumerate(part['normalized'])]
+    if isinstance(part, list):
+        return coco.decode(coco.merge(coco.frPyObjects([part], height, width)))
+    return coco.decode(coco.frPyObjects(part, *part['size']) if isinstance(part['counts'], list) else part)
 
 
 @contextmanager
