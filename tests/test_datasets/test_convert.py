@@ -431,3 +431,68 @@ def test_a_photo_of_a_name_that_two_have(root, convert, refused):
     (root / 'photos/other').mkdir()
     Image.new('RGB', (WIDTH, HEIGHT)).save(root / 'photos/other/a.jpg')
     assert "'a.jpg' may be other/a.jpg or sub/a.jpg" in refused('cvat', cvat(root, POLYGON.format('', said('x'))))
+
+
+def move(root: Path, name: str) -> None:
+    (root / 'photos' / name).parent.mkdir(exist_ok=True)
+    (root / 'photos/a.jpg').rename(root / 'photos' / name)
+
+
+@pytest.mark.parametrize(
+    ('place', 'name'),
+    [
+        ('a.jpg', 'C:\\data\\a.jpg'),
+        ('a.jpg', '../images/a.jpg'),
+        ('a.jpg', '/home/me/train/a.jpg'),
+        ('val/a.jpg', 'C:\\val\\a.jpg'),
+        ('val/a.jpg', './val/../val/a.jpg'),
+        ('val/a.jpg', 'exported/a.jpg'),
+        ('val/a.jpg', 'a.jpg'),
+    ],
+)
+@pytest.mark.parametrize('form', ['labelme', 'coco'])
+def test_folders_of_another_machine_say_nothing(root, convert, form, place, name):
+    move(root, place)
+    image = dict(id=9, file_name=name, height=HEIGHT, width=WIDTH)
+    outline = [x for point in SQUARE for x in point]
+    source = {
+        'labelme': lambda: labelme(root, shape(), photo=name),
+        'coco': lambda: instances(root, annotation([outline], caption='the cup'), images=[image]),
+    }[form]()
+    assert_masks(convert(form, source)[0], {(place, ('the cup',)): box(5, 30, 5, 20)})
+
+
+@pytest.mark.parametrize(
+    ('place', 'name', 'folder'),
+    [
+        ('val/a.jpg', 'train/a.jpg', 'train'),
+        ('val/a.jpg', '../train/a.jpg', 'train'),
+        ('valid/a.jpg', 'C:\\data\\train2017\\a.jpg', 'train2017'),
+        ('cam2/a.jpg', 'cam1/a.jpg', 'cam1'),
+        ('other/a.jpg', 'sub/a.jpg', 'sub'),
+        ('a.jpg', 'sub/a.jpg', 'sub'),
+    ],
+)
+def test_a_photo_of_another_folder_is_not_taken(root, refused, place, name, folder):
+    move(root, place)
+    expected = f'{place} has its name, but does not lie in {folder}/'
+    assert expected in refused('labelme', labelme(root, shape(), photo=name))
+    image = dict(id=9, file_name=name, height=HEIGHT, width=WIDTH)
+    said = refused('coco', instances(root, annotation([[5, 5, 20, 5, 20, 30]], caption='x'), images=[image]))
+    assert expected in said and 'instances.json, image 9' in said
+
+
+def test_labels_of_a_split_without_its_photos(root, refused):
+    move(root, 'val/a.jpg')
+    (root / 'yolo/labels/train').mkdir(parents=True)
+    said = refused('yolo', yolo(root, f'0 {fractions()}', name='train/a'))
+    assert 'train/a.txt' in said and 'val/a.jpg has its name, but does not lie in train/' in said
+
+
+def test_a_photo_by_two_names_is_named(root, refused):
+    images = [dict(id=i, file_name=name) for i, name in enumerate(['left/a.jpg', 'right/a.jpg'])]
+    outline = [5, 5, 20, 5, 20, 30]
+    said = refused(
+        'coco', instances(root, *(annotation([outline], caption='x', image_id=i) for i in (0, 1)), images=images)
+    )
+    assert "image 1: 'right/a.jpg' is found as a.jpg" in said and "and so is 'left/a.jpg' of" in said

@@ -5,6 +5,7 @@ import binascii
 import io
 import json
 import math
+import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,7 +48,8 @@ def read_labelme(
             raise ValueError(f'{file}: not of labelme: it has no "shapes" and "imagePath"')
         else:
             name = content['imagePath'].replace('\\', '/')
-            name = str(file.parent / name) if '/' not in name else name
+            beside = os.path.abspath(file.parent / name)  # as labelme means it, where the files were not moved
+            name = beside if '/' not in name or os.path.isfile(beside) else name
             said = content.get('imageHeight'), content.get('imageWidth')
             photo, size = photos.check(name, said, str(file))
             shapes = _shapes(file, content['shapes'], size, sentence_from, skipped)
