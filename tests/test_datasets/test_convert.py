@@ -291,6 +291,7 @@ def test_yolo(root, convert, names):
         ('cup 0.1 0.1', None, 'a.txt, line 1: expected numbers'),
         ('0 0.5 0.5 0.1 0.1', None, 'nothing to write'),
         (f'0 {fractions()}', 'names: {', 'data.yaml: no YAML'),
+        (f'0 {fractions()}', 'names: cup', "data.yaml: no YAML with names of classes (names is no list; got 'cup')"),
         (f'0 {fractions()}', 'names: [[a], b]', 'the names of classes must be text'),
         (f'0 {fractions()}', 'nc: 2', 'neither a .yaml with names nor classes.txt'),
     ],
@@ -496,3 +497,46 @@ def test_a_photo_by_two_names_is_named(root, refused):
         'coco', instances(root, *(annotation([outline], caption='x', image_id=i) for i in (0, 1)), images=images)
     )
     assert "image 1: 'right/a.jpg' is found as a.jpg" in said and "and so is 'left/a.jpg' of" in said
+
+
+def test_ids_and_sizes_as_other_programs_write_them(root, convert):
+    image = dict(id='9', file_name='a.jpg', height=f'{HEIGHT}', width=float(WIDTH))
+    outline = [5, 5, 20, 5, 20, 30, 5, 30]
+    source = instances(
+        root,
+        annotation([outline, [1, 1, 2, 2]], image_id=9.0, category_id='1'),
+        images=[image],
+        categories=[dict(id=1.0, name='cup')],
+    )
+    found, said = convert('coco', source, '--sentence-from', 'category')
+    assert_masks(found, {('a.jpg', ('cup',)): box(5, 30, 5, 20)})
+    assert 'left out: 1 outlines of less than three points' in said
+
+
+def test_labelmes_sizes_as_text(root, convert, refused):
+    found, _ = convert('labelme', labelme(root, shape(), imageHeight=f'{HEIGHT}', imageWidth=f'{WIDTH}'))
+    assert list(found) == [('a.jpg', ('the cup',))]
+    said = refused('labelme', labelme(root, shape(), imageHeight='tall'))
+    assert "a.json: height must be a whole number; got 'tall'" in said
+
+
+@pytest.mark.parametrize('kind', ['rectangle', 'circle', 'mask'])
+@pytest.mark.parametrize('points', [[[1, 1]], [[1, 1], [5, 5], [9, 9]]])
+def test_a_shape_of_two_points_that_has_others(root, refused, kind, points):
+    said = refused('labelme', labelme(root, shape(points, kind=kind)))
+    assert f'a.json, shape 1 (cup): a {kind} has two points; got {len(points)}' in said
+
+
+def test_a_class_that_yaml_would_read_as_something_else(root, convert):
+    lines = ''.join(f'{i} {fractions()}\n' for i in range(4))
+    found, _ = convert('yolo', yolo(root, lines, names='names: [no, On, 1.10, null]\n'))
+    assert [sentences for _, sentences in found] == [('no',), ('On',), ('1.10',), ('null',)]
+
+
+def test_a_place_below_a_file(root, main, capfd):
+    with pytest.raises(SystemExit) as stop:
+        out = root / 'photos/a.jpg/train.jsonl'
+        main(['labelme', str(labelme(root, shape())), '--photos', str(root / 'photos'), '--out', str(out)])
+    said = capfd.readouterr().err
+    assert stop.value.code == 2 and said.count('\n') == 1
+    assert f'--out {out.parent}: {out.parent} is a file' in said

@@ -98,7 +98,10 @@ def _part(shape: dict, size: tuple[int, int]) -> Part | None:
         return polygon(points)
     if kind not in ('rectangle', 'circle', 'mask'):
         return None
-    (x0, y0), (x1, y1) = np.asarray(polygon(points)).reshape(-1, 2).tolist()
+    corners = np.asarray(polygon(points)).reshape(-1, 2).tolist()
+    if len(corners) != 2:
+        raise ValueError(f'a {kind} has two points; got {len(corners)}')
+    (x0, y0), (x1, y1) = corners
     if kind == 'rectangle':
         return rectangle(x0, y0, x1, y1)
     if kind == 'circle':  # its middle, and a point of the line

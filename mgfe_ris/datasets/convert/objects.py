@@ -9,10 +9,12 @@ from itertools import zip_longest
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+from ..fields import whole_number
 from ..masks import Part
 from ..photo_files import photo_size
 
 SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
+SHORT_OUTLINES = 'outlines of less than three points'
 _SPLITS = dict(train='train', training='train', val='val', valid='val', validation='val', dev='val', test='test')
 
 
@@ -122,10 +124,16 @@ class Photos:
         """As :meth:`find`; a ``size`` (height, width) that the annotations say must be the photo's.
 
         Raises:
-            ValueError: it is another; a photo that was turned or resized behind the annotations.
+            ValueError: it is no number, or another; a photo that was turned or resized behind the annotations.
         """
         photo, found = self.find(name, where)
-        if None not in size and tuple(size) != found:
+        if None in size:
+            return photo, found
+        try:
+            said = whole_number(size[0], 'height'), whole_number(size[1], 'width')
+        except ValueError as error:
+            raise ValueError(f'{where}: {error}') from error
+        if said != found:
             raise ValueError(
                 f'{where}: annotated at {size[1]} x {size[0]} pixels, but {photo} is shown at {found[1]} x {found[0]}: '
                 'annotate this photo, or give the one that was annotated'
