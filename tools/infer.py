@@ -5,8 +5,8 @@ Examples:
     python tools/infer.py photos/ a.jpg b.jpg --text "the dog" "the ball" --model FOLDER --out found
     python tools/infer.py list.csv --model FOLDER --out found
 
-list.csv has the columns photo and text (or image and sentence), between commas, semicolons or tabs; list.jsonl, lines
-{"photo": "dog.jpg", "text": "the dog"}.
+list.csv has the columns photo and text (or image and sentence), between commas, semicolons or tabs; so has list.tsv,
+between tabs; list.jsonl has lines {"photo": "dog.jpg", "text": "the dog"}.
 
 OUT gets masks/NAME.png (0 and 255), overlays/NAME.png and results.jsonl, a line for each photo and sentence with its
 name, photo, sentence, box (left, top, right, bottom), area, confidence, understood (false: the model knows no word of
@@ -19,7 +19,7 @@ import sys
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('source', nargs='+', help='photo, its http address, folder of photos, .csv or .jsonl')
+    parser.add_argument('source', nargs='+', help='photo, its http address, folder of photos, .csv, .tsv or .jsonl')
     parser.add_argument('--text', nargs='+', action='extend', default=[], help='which object is meant; one or several')
     parser.add_argument('--model', help='folder, checkpoint, config or its name; default: work_dirs/quickstart')
     parser.add_argument('--checkpoint', help='weights, where --model is a config')

@@ -14,6 +14,7 @@ from .inferencer import check_sentences
 from .photos import decode_photo, is_address, open_photo
 
 SUFFIXES = ('.bmp', '.gif', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
+LISTS = ('.csv', '.tsv', '.jsonl')
 RESULTS, SETTINGS = 'results.jsonl', 'settings.json'
 """By which results of ours are told from photos."""
 COLUMNS = {
@@ -36,8 +37,8 @@ def read_jobs(source: str | Path | Sequence[str | Path], sentences: Sequence[str
     """What to segment, checked as far as that goes without opening all the photos; one alone is decoded.
 
     Args:
-        source: a photo; its ``http(s)`` address; a folder of photos, with those in its folders; a ``.csv`` or
-            ``.jsonl`` with a ``photo`` (relative to that file, if not absolute) and a ``text`` in each line; in JSON
+        source: a photo; its ``http(s)`` address; a folder of photos, with those in its folders; a ``.csv``, ``.tsv``
+            or ``.jsonl`` with a ``photo`` (relative to that file, if not absolute) and a ``text`` in each line; in JSON
             a list of them, too; or several of these. Columns may have other names, see :data:`COLUMNS`, and be parted
             by semicolons or tabs; a csv without a header has photo and text.
         sentences: about every photo; none for files, which bring theirs.
@@ -51,7 +52,7 @@ def read_jobs(source: str | Path | Sequence[str | Path], sentences: Sequence[str
     """
     sources = [source] if isinstance(source, (str, Path)) else list(source)
     if not sources:
-        raise ValueError('no source; name a photo, its address, a folder, a .csv or .jsonl')
+        raise ValueError('no source; name a photo, its address, a folder, a .csv, .tsv or .jsonl')
     found: dict[str, Job] = {}
     for one in sources:
         for job in _jobs_of(one, sentences, alone=len(sources) == 1):
@@ -63,9 +64,9 @@ def read_jobs(source: str | Path | Sequence[str | Path], sentences: Sequence[str
 
 def _jobs_of(source: str | Path, sentences: Sequence[str], alone: bool) -> list[Job]:
     if not str(source):  # Path('') is the current folder
-        raise ValueError('the source is empty; name a photo, its address, a folder, a .csv or .jsonl')
+        raise ValueError('the source is empty; name a photo, its address, a folder, a .csv, .tsv or .jsonl')
     path, name = Path(source), str(source)
-    if path.suffix.lower() in ('.csv', '.jsonl') and not (path.is_dir() or is_address(name)):
+    if path.suffix.lower() in LISTS and not (path.is_dir() or is_address(name)):
         if sentences:
             raise ValueError(f'{source} brings its sentences; leave --text away')
         return _read_rows(path)
@@ -164,8 +165,9 @@ def _rows_of(path: Path) -> Iterator[tuple[int, Any]]:
     """With the number of the line that each ends in."""
     try:
         with open(path, newline='', encoding='utf-8-sig') as file:
-            if path.suffix.lower() == '.csv':
-                reader = _csv_reader(file.read(), path.parent)
+            if path.suffix.lower() != '.jsonl':
+                delimiters = '\t,;' if path.suffix.lower() == '.tsv' else ',;\t'
+                reader = _csv_reader(file.read(), path.parent, delimiters)
                 for row in reader:
                     yield reader.line_num, row
             else:
@@ -176,20 +178,25 @@ def _rows_of(path: Path) -> Iterator[tuple[int, Any]]:
         raise ValueError(f'{path}, line {reader.reader.line_num}: no CSV ({error})') from error
 
 
-def _csv_reader(text: str, folder: Path) -> csv.DictReader:
-    """By the delimiter by which its first line names photo and text, or has a photo that is there and a text."""
+def _csv_reader(text: str, folder: Path, delimiters: str) -> csv.DictReader:
+    """By the delimiter by which its first line names photo and text, or has a photo, there or not, and a text."""
     form: dict = dict(skipinitialspace=True, strict=True)
-    for delimiter in ',;\t':
+    for delimiter in delimiters:
         rows = csv.reader(io.StringIO(text, newline=''), delimiter=delimiter, skipinitialspace=True)
         try:
             first = next(filter(None, rows), [])
         except csv.Error:  # it comes again below, where its line is named
             continue
-        headless = len(first) > 1 and (is_address(first[0]) or Path(_whole(first[0], folder)).is_file())
+        headless = len(first) > 1 and _is_photo(first[0], folder)
         if headless or _columns_of(first):
             names = list(COLUMNS) if headless else None
             return csv.DictReader(io.StringIO(text, newline=''), names, delimiter=delimiter, **form)
-    return csv.DictReader(io.StringIO(text, newline=''), **form)
+    return csv.DictReader(io.StringIO(text, newline=''), delimiter=delimiters[0], **form)
+
+
+def _is_photo(cell: str, folder: Path) -> bool:
+    """Or would be one: a photo that is missing is listed as such with those that are broken."""
+    return is_address(cell) or cell.strip().lower().endswith(SUFFIXES) or Path(_whole(cell, folder)).is_file()
 
 
 def _parse(line: str, path: Path, number: int) -> Any:

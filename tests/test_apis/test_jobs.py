@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mgfe_ris.apis import Job, read_jobs
+from mgfe_ris.apis.photos import open_photo
 
 
 @pytest.fixture(scope='module')
@@ -116,6 +117,21 @@ def test_csv_of_other_programs(tmp_path, delimiter, header):
     assert read_jobs(tmp_path / 'list.csv') == [Job(str(tmp_path / 'a.jpg'), ('the dog, left; or\tright',), 'a')]
 
 
+def test_a_list_between_tabs(tmp_path):
+    for name, header in (('list.tsv', 'photo\ttext\n'), ('headless.TSV', '')):
+        (tmp_path / name).write_text(header + 'a.jpg\tthe dog, left; or right\n')
+        assert read_jobs(tmp_path / name) == [Job(str(tmp_path / 'a.jpg'), ('the dog, left; or right',), 'a')]
+
+
+def test_a_headless_list_whose_first_photo_is_missing(tmp_path):
+    touch(tmp_path / 'b.jpg')
+    (tmp_path / 'list.csv').write_text('gone.jpg,dog\nb.jpg,cat\n')
+    jobs = read_jobs(tmp_path / 'list.csv')
+    assert jobs == [Job(str(tmp_path / f'{name}.jpg'), (text,), name) for name, text in (('gone', 'dog'), ('b', 'cat'))]
+    with pytest.raises(FileNotFoundError, match=r'gone\.jpg: no such photo'):
+        open_photo(jobs[0].photo)
+
+
 def test_a_headless_text_with_a_comma_is_named(tmp_path):
     touch(tmp_path / 'a.jpg')
     (tmp_path / 'list.csv').write_text('a.jpg,the dog, left\n')
@@ -158,7 +174,8 @@ WRONG_ROWS = {
     'column.csv': (b'photo|text\na.jpg|dog\n', r"line 2: expected photo and text, got \['photo\|text'\]"),
     'other.csv': (b'photo;note\na.jpg;dog\n', r"line 2: expected photo and text, got \['photo;note'\]"),
     'long_semicolon.csv': (b'photo;text\na.jpg;the dog; left\n', 'line 2: more cells than columns'),
-    'headless.csv': (b'a.jpg,dog\nb.jpg,cat\n', r"line 2: expected photo and text, got \['a.jpg', 'dog'\]"),
+    'headless.csv': (b'a,dog\nb,cat\n', r"line 2: expected photo and text, got \['a', 'dog'\]"),
+    'comma.tsv': (b'photo\ttext\na.jpg\n', 'line 2: the text is missing'),
     'short.csv': (b'photo,text\na.jpg,dog\nb.jpg\n', 'line 3: the text is missing'),
     'long.csv': (b'photo,text\na.jpg,the dog, left\n', 'line 2: more cells than columns; a text with a comma'),
     'blank.csv': (b'photo,text\na.jpg, \n', 'line 2: the sentence is empty'),

@@ -291,6 +291,7 @@ def test_yolo(root, convert, names):
         ('cup 0.1 0.1', None, 'a.txt, line 1: expected numbers'),
         ('0 0.5 0.5 0.1 0.1', None, 'nothing to write'),
         (f'0 {fractions()}', 'names: {', 'data.yaml: no YAML'),
+        (f'0 {fractions()}', 'names: cup', "data.yaml: no YAML with names of classes (names is no list; got 'cup')"),
         (f'0 {fractions()}', 'names: [[a], b]', 'the names of classes must be text'),
         (f'0 {fractions()}', 'nc: 2', 'neither a .yaml with names nor classes.txt'),
     ],
@@ -431,3 +432,111 @@ def test_a_photo_of_a_name_that_two_have(root, convert, refused):
     (root / 'photos/other').mkdir()
     Image.new('RGB', (WIDTH, HEIGHT)).save(root / 'photos/other/a.jpg')
     assert "'a.jpg' may be other/a.jpg or sub/a.jpg" in refused('cvat', cvat(root, POLYGON.format('', said('x'))))
+
+
+def move(root: Path, name: str) -> None:
+    (root / 'photos' / name).parent.mkdir(exist_ok=True)
+    (root / 'photos/a.jpg').rename(root / 'photos' / name)
+
+
+@pytest.mark.parametrize(
+    ('place', 'name'),
+    [
+        ('a.jpg', 'C:\\data\\a.jpg'),
+        ('a.jpg', '../images/a.jpg'),
+        ('a.jpg', '/home/me/train/a.jpg'),
+        ('val/a.jpg', 'C:\\val\\a.jpg'),
+        ('val/a.jpg', './val/../val/a.jpg'),
+        ('val/a.jpg', 'exported/a.jpg'),
+        ('val/a.jpg', 'a.jpg'),
+    ],
+)
+@pytest.mark.parametrize('form', ['labelme', 'coco'])
+def test_folders_of_another_machine_say_nothing(root, convert, form, place, name):
+    move(root, place)
+    image = dict(id=9, file_name=name, height=HEIGHT, width=WIDTH)
+    outline = [x for point in SQUARE for x in point]
+    source = {
+        'labelme': lambda: labelme(root, shape(), photo=name),
+        'coco': lambda: instances(root, annotation([outline], caption='the cup'), images=[image]),
+    }[form]()
+    assert_masks(convert(form, source)[0], {(place, ('the cup',)): box(5, 30, 5, 20)})
+
+
+@pytest.mark.parametrize(
+    ('place', 'name', 'folder'),
+    [
+        ('val/a.jpg', 'train/a.jpg', 'train'),
+        ('val/a.jpg', '../train/a.jpg', 'train'),
+        ('valid/a.jpg', 'C:\\data\\train2017\\a.jpg', 'train2017'),
+        ('cam2/a.jpg', 'cam1/a.jpg', 'cam1'),
+        ('other/a.jpg', 'sub/a.jpg', 'sub'),
+        ('a.jpg', 'sub/a.jpg', 'sub'),
+    ],
+)
+def test_a_photo_of_another_folder_is_not_taken(root, refused, place, name, folder):
+    move(root, place)
+    expected = f'{place} has its name, but does not lie in {folder}/'
+    assert expected in refused('labelme', labelme(root, shape(), photo=name))
+    image = dict(id=9, file_name=name, height=HEIGHT, width=WIDTH)
+    said = refused('coco', instances(root, annotation([[5, 5, 20, 5, 20, 30]], caption='x'), images=[image]))
+    assert expected in said and 'instances.json, image 9' in said
+
+
+def test_labels_of_a_split_without_its_photos(root, refused):
+    move(root, 'val/a.jpg')
+    (root / 'yolo/labels/train').mkdir(parents=True)
+    said = refused('yolo', yolo(root, f'0 {fractions()}', name='train/a'))
+    assert 'train/a.txt' in said and 'val/a.jpg has its name, but does not lie in train/' in said
+
+
+def test_a_photo_by_two_names_is_named(root, refused):
+    images = [dict(id=i, file_name=name) for i, name in enumerate(['left/a.jpg', 'right/a.jpg'])]
+    outline = [5, 5, 20, 5, 20, 30]
+    said = refused(
+        'coco', instances(root, *(annotation([outline], caption='x', image_id=i) for i in (0, 1)), images=images)
+    )
+    assert "image 1: 'right/a.jpg' is found as a.jpg" in said and "and so is 'left/a.jpg' of" in said
+
+
+def test_ids_and_sizes_as_other_programs_write_them(root, convert):
+    image = dict(id='9', file_name='a.jpg', height=f'{HEIGHT}', width=float(WIDTH))
+    outline = [5, 5, 20, 5, 20, 30, 5, 30]
+    source = instances(
+        root,
+        annotation([outline, [1, 1, 2, 2]], image_id=9.0, category_id='1'),
+        images=[image],
+        categories=[dict(id=1.0, name='cup')],
+    )
+    found, said = convert('coco', source, '--sentence-from', 'category')
+    assert_masks(found, {('a.jpg', ('cup',)): box(5, 30, 5, 20)})
+    assert 'left out: 1 outlines of less than three points' in said
+
+
+def test_labelmes_sizes_as_text(root, convert, refused):
+    found, _ = convert('labelme', labelme(root, shape(), imageHeight=f'{HEIGHT}', imageWidth=f'{WIDTH}'))
+    assert list(found) == [('a.jpg', ('the cup',))]
+    said = refused('labelme', labelme(root, shape(), imageHeight='tall'))
+    assert "a.json: height must be a whole number; got 'tall'" in said
+
+
+@pytest.mark.parametrize('kind', ['rectangle', 'circle', 'mask'])
+@pytest.mark.parametrize('points', [[[1, 1]], [[1, 1], [5, 5], [9, 9]]])
+def test_a_shape_of_two_points_that_has_others(root, refused, kind, points):
+    said = refused('labelme', labelme(root, shape(points, kind=kind)))
+    assert f'a.json, shape 1 (cup): a {kind} has two points; got {len(points)}' in said
+
+
+def test_a_class_that_yaml_would_read_as_something_else(root, convert):
+    lines = ''.join(f'{i} {fractions()}\n' for i in range(4))
+    found, _ = convert('yolo', yolo(root, lines, names='names: [no, On, 1.10, null]\n'))
+    assert [sentences for _, sentences in found] == [('no',), ('On',), ('1.10',), ('null',)]
+
+
+def test_a_place_below_a_file(root, main, capfd):
+    with pytest.raises(SystemExit) as stop:
+        out = root / 'photos/a.jpg/train.jsonl'
+        main(['labelme', str(labelme(root, shape())), '--photos', str(root / 'photos'), '--out', str(out)])
+    said = capfd.readouterr().err
+    assert stop.value.code == 2 and said.count('\n') == 1
+    assert f'--out {out.parent}: {out.parent} is a file' in said

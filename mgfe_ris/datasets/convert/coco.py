@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ..fields import whole_number
 from ..masks import check_parts, mask_parts
-from .objects import Object, Photos, Shape, objects_of, sentences_of
+from .objects import SHORT_OUTLINES, Object, Photos, Shape, objects_of, sentences_of
 
 KEYS = ('captions', 'caption', 'sentences', 'sentence', 'expressions', 'expression', 'description', 'text')
 """Of an annotation, or of its ``attributes``, where CVAT puts them; the first that is there holds."""
@@ -37,9 +38,9 @@ def read_coco(
     annotations: dict[Any, list[tuple[dict, str]]] = defaultdict(list)
     for number, annotation in enumerate(content['annotations'], 1):
         where = f'{path}, annotation {number}'
-        if not isinstance(annotation, dict) or not _is_one_of(images, annotation.get('image_id')):
+        if not isinstance(annotation, dict) or (image_id := _id(annotation.get('image_id'))) not in images:
             raise ValueError(f'{where}: its image_id is of no image of the file; got {str(annotation)[:60]}')
-        annotations[annotation['image_id']].append((annotation, where))
+        annotations[image_id].append((annotation, where))
     for image_id, of_image in annotations.items():
         image, where = images[image_id], f'{path}, image {image_id}'
         if not isinstance(image.get('file_name'), str):
@@ -69,14 +70,20 @@ def _content(path: Path) -> dict:
 
 def _by_id(path: Path, content: dict, key: str) -> dict[Any, dict]:
     items = content.get(key) or []
-    found = {item['id']: item for item in items if isinstance(item, dict) and isinstance(item.get('id'), (int, str))}
-    if len(found) != len(items):
+    if not isinstance(items, list):
+        raise ValueError(f'{path}: {key} is no list')
+    found = {_id(item.get('id')): item for item in items if isinstance(item, dict)}
+    if len(found) != len(items) or None in found:
         raise ValueError(f'{path}: {key} without an id, or two with one')
     return found
 
 
-def _is_one_of(items: dict[Any, dict], item_id: Any) -> bool:
-    return isinstance(item_id, (int, str)) and item_id in items
+def _id(value: Any) -> int | str | None:
+    """The same for 7, 7.0 and '7', which programs on the way make of one another; None: it is none."""
+    try:
+        return whole_number(value, 'id')
+    except ValueError:
+        return value if isinstance(value, str) else None
 
 
 def _shapes(
@@ -92,13 +99,15 @@ def _shapes(
             skipped['annotations without a mask'] += 1
             continue
         try:
-            parts = [part for part in mask_parts(segmentation) if not isinstance(part, list) or len(part) >= 6]
+            drawn = mask_parts(segmentation)
+            parts = [part for part in drawn if not isinstance(part, list) or len(part) >= 6]
             check_parts(parts, *size)
         except ValueError as error:
             raise ValueError(f'{where}: {error}') from error
+        if len(parts) < len(drawn):
+            skipped[SHORT_OUTLINES] += len(drawn) - len(parts)
         if sentence_from == 'category':
-            category = annotation.get('category_id')
-            said = names[category].get('name') if _is_one_of(names, category) else None
+            said = names.get(_id(annotation.get('category_id')), {}).get('name')
         else:
             said = _said(annotation, (sentence_from,) if sentence_from else KEYS)
         yield Shape(None, parts, sentences_of(said, where), where)

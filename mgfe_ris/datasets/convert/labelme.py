@@ -5,6 +5,7 @@ import binascii
 import io
 import json
 import math
+import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,7 +48,8 @@ def read_labelme(
             raise ValueError(f'{file}: not of labelme: it has no "shapes" and "imagePath"')
         else:
             name = content['imagePath'].replace('\\', '/')
-            name = str(file.parent / name) if '/' not in name else name
+            beside = os.path.abspath(file.parent / name)  # as labelme means it, where the files were not moved
+            name = beside if '/' not in name or os.path.isfile(beside) else name
             said = content.get('imageHeight'), content.get('imageWidth')
             photo, size = photos.check(name, said, str(file))
             shapes = _shapes(file, content['shapes'], size, sentence_from, skipped)
@@ -96,7 +98,10 @@ def _part(shape: dict, size: tuple[int, int]) -> Part | None:
         return polygon(points)
     if kind not in ('rectangle', 'circle', 'mask'):
         return None
-    (x0, y0), (x1, y1) = np.asarray(polygon(points)).reshape(-1, 2).tolist()
+    corners = np.asarray(polygon(points)).reshape(-1, 2).tolist()
+    if len(corners) != 2:
+        raise ValueError(f'a {kind} has two points; got {len(corners)}')
+    (x0, y0), (x1, y1) = corners
     if kind == 'rectangle':
         return rectangle(x0, y0, x1, y1)
     if kind == 'circle':  # its middle, and a point of the line

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from ...output_files import require_folder
 from ..masks import Part, check_parts, is_empty
 from ..records import is_blank
-from .objects import Object
+from .objects import SHORT_OUTLINES, Object
 
 
 class Summary(NamedTuple):
@@ -38,13 +39,15 @@ def write_lines(
 
     Raises:
         FileExistsError: there is such a file.
-        ValueError: another suffix, a share out of range, a mask that cannot be of its photo, or nothing to write.
+        ValueError: another suffix, a file where its folder would be, a share out of range, a mask that cannot be of its
+            photo, or nothing to write.
     """
     out = Path(out)
     if out.suffix != '.jsonl':
         raise ValueError(f'{out}: the file must be called .jsonl, as data sets look for it')
     if out.exists():
         raise FileExistsError(f'{out}: there is such a file; name another one, or remove it')
+    require_folder('--out', out.parent)
     if val_share is not None and not 0 < val_share < 1:
         raise ValueError(f'--val-share must lie between 0 and 1; got {val_share}')
     kept = [checked for one in objects if (checked := _checked(one, skipped))]
@@ -74,7 +77,7 @@ def _checked(one: Object, skipped: Counter) -> Object | None:
     """Without what is no outline and says nothing; None: nothing is left."""
     parts: list[Part] = [part for part in one.parts if not isinstance(part, list) or len(part) >= 6]
     if len(parts) < len(one.parts):
-        skipped['outlines of less than three points'] += len(one.parts) - len(parts)
+        skipped[SHORT_OUTLINES] += len(one.parts) - len(parts)
     try:
         check_parts(parts, *one.size)
     except ValueError as error:

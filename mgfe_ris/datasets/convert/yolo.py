@@ -43,15 +43,18 @@ def read_yolo(
 def _class_names(folder: Path) -> dict[int, str]:
     for path in (*sorted(folder.glob('*.yaml')), *sorted(folder.glob('*.yml'))):
         try:
-            names = (yaml.safe_load(_text(path)) or {}).get('names') or {}
+            # text as it stands: a class may be called no, off or 1.10
+            names = (yaml.load(_text(path), yaml.BaseLoader) or {}).get('names') or {}
+            if isinstance(names, str):
+                raise ValueError(f'names is no list; got {names[:60]!r}')
             names = {int(key): name for key, name in (names.items() if isinstance(names, dict) else enumerate(names))}
         except (AttributeError, TypeError, ValueError, yaml.YAMLError) as error:
             reason = ' '.join(str(error).split())[:100]
             raise ValueError(f'{path}: no YAML with names of classes ({reason})') from error
-        if not all(isinstance(name, (str, int, float)) for name in names.values()):
+        if not all(isinstance(name, str) for name in names.values()):
             raise ValueError(f'{path}: the names of classes must be text')
         if names:
-            return {key: str(name) for key, name in names.items()}
+            return names
     for path in (folder / 'classes.txt', folder / 'labels' / 'classes.txt'):
         if path.is_file():
             return dict(enumerate(line.strip() for line in _text(path).splitlines()))
