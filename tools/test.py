@@ -26,14 +26,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config file, the name of one of ours, or a folder with a model')
     parser.add_argument('checkpoint', help='weights, or a folder with weights')
     parser.add_argument('--work-dir', help='for logs; default: <work dir of the training>/test')
-    parser.add_argument('--out', type=Path, help='folder for metrics.json and a JSON line per sample and split')
+    parser.add_argument('--out', help='folder for metrics.json and a JSON line per sample and split')
     parser.add_argument(
         '--coco-json', action='store_true', help="with --out: predictions as COCO's list of results, too"
     )
     parser.add_argument('--show-dir', help='folder for pictures: photo, sentence, truth and prediction')
-    parser.add_argument(
-        '--save-logits', type=Path, metavar='DIR', help='folder for logits of every sample, 2 bytes a pixel'
-    )
+    parser.add_argument('--save-logits', metavar='DIR', help='folder for logits of every sample, 2 bytes a pixel')
     parser.add_argument(
         '--tta', action='store_true', help='mean with the mirror image, left and right exchanged in both'
     )
@@ -42,6 +40,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument('--local-rank', '--local_rank', type=int, default=0)
     args = parser.parse_args()
+    for name, value in vars(args).items():
+        if value == '':  # as of a variable of the shell that is not set; Path('') is the current folder
+            parser.error(f'{name} is empty')
+    args.out, args.save_logits = (path and Path(path) for path in (args.out, args.save_logits))
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     return args
 

@@ -30,7 +30,13 @@ def plot_curves(work_dir: str | Path, out: str | Path) -> None:
 
     All that is called a loss, and all metrics, by whatever name; those that are no percentages have a panel of their
     own.
+
+    Raises:
+        FileNotFoundError: no run logged in ``work_dir``.
+        ValueError: ``out`` is called otherwise than a picture.
     """
+    if Path(out).suffix.lower() != '.png':  # matplotlib would write to a file of another name
+        raise ValueError(f'--out {out}: the picture is a PNG, and called so: {out}.png')
     # half a second, for drawing alone; without pyplot, which would need a screen or change the user's backend
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator

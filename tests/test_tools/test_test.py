@@ -202,6 +202,17 @@ def test_a_disk_that_is_too_small_for_the_logits(refused, tmp_path, monkeypatch)
     assert line.startswith(f'--save-logits {tmp_path / "logits"}: ') and line.endswith(' are needed, 1,000 are free')
 
 
+@pytest.mark.parametrize('option', ['out', 'show-dir', 'save-logits', 'work-dir'])
+def test_names_that_are_empty(run_here, tmp_path, monkeypatch, capfd, option):
+    """As of a variable of the shell that is not set."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        run_here('test.py', 'config.py', 'weights.pth', f'--{option}', '')
+    said = capfd.readouterr().err.splitlines()[-1]
+    assert stop.value.code == 2 and said == f'test.py: error: {option.replace("-", "_")} is empty'
+    assert not any(tmp_path.iterdir())
+
+
 def test_options_that_do_not_fit(refused, tmp_path):
     assert refused('--coco-json') == '--coco-json needs --out, the folder to write to'
     assert 'no RefSegMetric' in refused('--out', tmp_path, '--coco-json', metrics=dict(type='IoUMetric'))

@@ -132,3 +132,11 @@ def test_a_folder_without_a_training(tmp_path):
     with pytest.raises(FileNotFoundError, match='is it the work dir of a training') as error:
         plot_curves(tmp_path, tmp_path / 'curves.png')
     assert str(tmp_path) in str(error.value)
+
+
+@pytest.mark.parametrize('name', ['c', 'c.v2', 'c.'])
+def test_a_picture_without_its_suffix_is_refused(work_dir, tmp_path, name):
+    out = tmp_path / 'new' / name
+    with pytest.raises(ValueError, match='the picture is a PNG') as error:
+        plot_curves(work_dir, out)
+    assert str(error.value).endswith(f'{out}.png') and not out.parent.exists()
