@@ -24,6 +24,9 @@ def _read_runs(work_dir: str | Path) -> list[list[dict]]:
     return [[json.loads(line) for line in file.read_text().splitlines() if line.endswith('}')] for file in files]
 
 
+SUFFIXES = ('.png', '.jpg', '.pdf', '.svg')
+
+
 def plot_curves(work_dir: str | Path, out: str | Path) -> None:
     """A PNG: losses and learning rate over iterations, and what validations measured over epochs, or over iterations
     where the training counts those.
@@ -35,8 +38,8 @@ def plot_curves(work_dir: str | Path, out: str | Path) -> None:
         FileNotFoundError: no run logged in ``work_dir``.
         ValueError: ``out`` is called otherwise than a picture.
     """
-    if Path(out).suffix.lower() != '.png':  # matplotlib would write to a file of another name
-        raise ValueError(f'--out {out}: the picture is a PNG, and called so: {out}.png')
+    if Path(out).suffix.lower() not in SUFFIXES:  # matplotlib would write to a file of another name
+        raise ValueError(f'--out {out}: a picture ends in {", ".join(SUFFIXES)}; for one, {out}.png')
     # half a second, for drawing alone; without pyplot, which would need a screen or change the user's backend
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator

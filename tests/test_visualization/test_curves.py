@@ -137,6 +137,6 @@ def test_a_folder_without_a_training(tmp_path):
 @pytest.mark.parametrize('name', ['c', 'c.v2', 'c.'])
 def test_a_picture_without_its_suffix_is_refused(work_dir, tmp_path, name):
     out = tmp_path / 'new' / name
-    with pytest.raises(ValueError, match='the picture is a PNG') as error:
+    with pytest.raises(ValueError, match='a picture ends in') as error:
         plot_curves(work_dir, out)
     assert str(error.value).endswith(f'{out}.png') and not out.parent.exists()

@@ -9,7 +9,7 @@ import argparse
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('work_dir', help='folder that training wrote')
-    parser.add_argument('--out', default='curves.png', help='.png; default: curves.png')
+    parser.add_argument('--out', default='curves.png', help='.png, .jpg, .pdf or .svg; default: curves.png')
     return parser.parse_args()
 
 
