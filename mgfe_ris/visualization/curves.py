@@ -28,7 +28,7 @@ SUFFIXES = ('.png', '.jpg', '.pdf', '.svg')
 
 
 def plot_curves(work_dir: str | Path, out: str | Path) -> None:
-    """A picture: losses and learning rate over iterations, and what validations measured over epochs, or over iterations
+    """Draw losses and learning rate over iterations, and what validations measured over epochs, or over iterations,
     where the training counts those.
 
     All that is called a loss, and all metrics, by whatever name; those that are no percentages have a panel of their
