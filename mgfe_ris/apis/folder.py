@@ -86,6 +86,8 @@ def _portable_config(model: Any) -> dict:
     cfg.origin = origin(model.cfg)
     for key in ('work_dir', 'load_from', 'resume', 'launcher'):
         cfg.pop(key, None)
+    if cfg.model.get('compile'):
+        cfg.model.compile = True  # the options are of this machine's compiler
     cfg.model.text_encoder.config = _architecture(model.text_encoder.model.config)
     tokenizer = cfg.model.data_preprocessor.get('tokenizer') or {}
     cfg.model.data_preprocessor.tokenizer = {**tokenizer, 'pretrained': f'{HERE}/{TOKENIZER}'}

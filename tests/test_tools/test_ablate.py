@@ -262,7 +262,7 @@ if 'seed1' in sys.argv[1]:
     (folder.parent / 'pid').write_text(str(os.getpid()))
     pids = [folder.parents[2] / row / 'seed1/pid' for row in ('1_ratio-1-4', '3_ratio-1-1')]
     if 'ratio-1-1' in sys.argv[1]:
-        while not all(pid.is_file() for pid in pids):
+        while not all(pid.is_file() and pid.read_text() for pid in pids):
             time.sleep(0.1)
         os.kill(os.getppid(), SIGNAL)
     time.sleep(60)
