@@ -12,6 +12,8 @@ import torch
 from mmengine.dist import barrier, is_main_process
 from safetensors.torch import load_file, save_file
 
+from .output_files import whole_file
+
 
 def read_checkpoint(source: str | Path) -> Any:
     """What ``torch.save`` or safetensors wrote. Only tensors and plain records are unpickled.
@@ -82,19 +84,14 @@ def write_checkpoint(state: Mapping[str, Any], path: str | Path) -> Path:
         FileExistsError: the file is there.
     """
     path = require_new(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'{path.name}.part')
-    part.touch()
-    mode = part.stat().st_mode
-    try:
+    with whole_file(path) as part:
         if path.suffix == '.safetensors':
+            part.touch()
+            mode = part.stat().st_mode
             save_file({name: value.contiguous() for name, value in state.items()}, part, metadata=dict(format='pt'))
             part.chmod(mode)  # safetensors makes it its owner's alone
         else:
             torch.save(state, part)
-        part.rename(path)
-    finally:
-        part.unlink(missing_ok=True)
     return path
 
 

@@ -24,6 +24,12 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         raise
 
 
+def nearest(path: str | Path) -> Path:
+    """The path itself, or the first of the folders above it that is there; a broken link is there, too."""
+    path = Path(path)
+    return next(one for one in (path, *path.absolute().parents) if os.path.lexists(one))
+
+
 def require_folder(option: str, folder: str | Path) -> None:
     """Whether files can be written into a folder, which need not be there yet; nothing is made.
 
@@ -31,8 +37,7 @@ def require_folder(option: str, folder: str | Path) -> None:
         ValueError: a file stands in its place, or in that of a folder above it.
         OSError: nothing can be written there.
     """
-    folder = Path(folder)
-    there = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    there = nearest(folder)
     if not there.is_dir():
         raise ValueError(f'{option} {folder}: {there} is a file; name a folder')
     try:

@@ -142,6 +142,7 @@ def check_outputs(args: argparse.Namespace, runner: Runner, input_size: list[int
     """What would be in the way at the end; reads the data sets."""
     from mgfe_ris.data_parts import split_of
     from mgfe_ris.evaluation import bytes_of_logits, check_metric_names
+    from mgfe_ris.output_files import nearest
 
     loops = loops_of(runner)
     check_metric_names(next(iter(loops.values())).evaluator.metrics)
@@ -152,9 +153,8 @@ def check_outputs(args: argparse.Namespace, runner: Runner, input_size: list[int
     if args.save_logits:
         samples = sum(len(loop.dataloader.dataset) for loop in loops.values())
         needed = bytes_of_logits(samples, *input_size)
-        there = next(path for path in (args.save_logits, *args.save_logits.absolute().parents) if path.exists())
         runner.logger.info(f'--save-logits: {samples} files, about {needed / 1e6:,.1f} MB')
-        if (free := shutil.disk_usage(there).free) < needed:
+        if (free := shutil.disk_usage(nearest(args.save_logits)).free) < needed:
             raise ValueError(f'--save-logits {args.save_logits}: {needed:,} bytes are needed, {free:,} are free')
 
 

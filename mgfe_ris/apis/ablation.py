@@ -18,6 +18,7 @@ from mmseg.registry import DATASETS, MODELS
 
 from ..data_parts import with_changed_parts
 from ..evaluation import Run, count_complexity, read_published
+from ..output_files import whole_file
 from ..packaged import packaged
 from ..visualization import read_results
 from .config import CONFIG_ROOT, input_size, last_checkpoint_in, load_config, names_pretrained, without_pretrained
@@ -234,10 +235,8 @@ class AblationRun:
         if self._config.is_file() and self._config.read_text(encoding='utf-8') == text:
             return
         self._seconds.unlink(missing_ok=True)  # of other settings, with which nothing was trained
-        self.folder.mkdir(parents=True, exist_ok=True)
-        part = self.folder / 'config.py.part'  # whole, or not there
-        part.write_text(text, encoding='utf-8')
-        part.replace(self._config)
+        with whole_file(self._config) as part:
+            part.write_text(text, encoding='utf-8')
 
     def train_and_test(self, threads: int) -> Generator[subprocess.Popen, None, None]:
         """Train, from where it stopped, and test the last checkpoint, which no result has chosen.

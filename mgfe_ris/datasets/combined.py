@@ -161,8 +161,7 @@ def _tell(part: ReferringDataset) -> None:
 
 def photo_names(index: SharedIndex) -> np.ndarray:
     """Of each photo of an index, what the same photo is called in every data set; see :class:`MixedDataset`."""
-    text, ends = index.names.tobytes(), index.name_end.tolist()
-    names = [text[start:end].decode() for start, end in zip([0, *ends], ends, strict=False)]
+    names = index.photo_names()
     return np.array([f'COCO {found[1] or found[2]}' if (found := _COCO.search(name)) else name for name in names])
 
 

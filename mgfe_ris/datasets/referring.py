@@ -157,7 +157,7 @@ class ReferringDataset(BaseDataset):
         self._counted: np.ndarray | None = None
         metainfo = dict(metainfo or {})
         # not through mmengine: it takes a string for a file name and reads ./val, or fails where that is a folder
-        (split_name,) = split_names(metainfo.pop('split', '+'.join(self.splits)))
+        (split_name,) = split_names(metainfo.pop('split', self.split))
         super().__init__(
             data_root=data_root,
             metainfo=metainfo,
@@ -195,7 +195,14 @@ class ReferringDataset(BaseDataset):
     @cached_property
     def index(self) -> SharedIndex:
         """All splits of the annotation files; no photo is looked at."""
-        return self._open()
+        source = self._source()
+        if self.split_by is not None:
+            split_by = self.split_by
+            return open_index(source, refer_files(source, split_by), lambda: read_refer(source, split_by))
+        files = row_files(source)
+        if not files:
+            raise FileNotFoundError(f'{source}: no such file. Set data_root and ann_file to where it lies')
+        return open_index(source, files, lambda: read_rows(*files))
 
     def selection(self) -> Selection:
         """What is asked for of the index."""
@@ -342,22 +349,12 @@ class ReferringDataset(BaseDataset):
                 same[photo] = first[place]
         index.join_photos(same)
 
-    def _open(self) -> SharedIndex:
-        """All splits of the annotation files."""
-        source = self._source()
-        if self.split_by is not None:
-            split_by = self.split_by
-            return open_index(source, refer_files(source, split_by), lambda: read_refer(source, split_by))
-        files = row_files(source)
-        if not files:
-            raise FileNotFoundError(f'{source}: no such file. Set data_root and ann_file to where it lies')
-        return open_index(source, files, lambda: read_rows(*files))
-
     def _warn(self, index: SharedIndex, selection: Selection) -> None:
         log = MMLogger.get_current_instance()
         if self.exclude is not None:
             done = 'tested and marked' if self.per_sentence else 'left out'
-            log.info(f'{self._source()}: {done}, as {self.exclude} lists: {count_excluded(index, selection)}')
+            counts = {key: count for key, count in self.protocol['exclude'].items() if key != 'file'}
+            log.info(f'{self._source()}: {done}, as {self.exclude} lists: {counts}')
         if len(empty := empty_sentences(index, selection)):
             sentence, owner = empty[0]
             log.warning(

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -60,30 +61,34 @@ def _json_rows(path: Path) -> Iterator[Any]:
 
 
 def _parquet_rows(path: Path) -> Iterator[dict]:
-    try:
-        from pyarrow import ArrowException
+    with _reading(path, 'parquet file'):
         from pyarrow.parquet import ParquetFile
-    except ImportError as error:
-        raise ImportError(f'{path}: reading parquet needs pyarrow: pip install pyarrow') from error
-    try:
+
         file = ParquetFile(path, pre_buffer=False)
         columns = [name for name in file.schema_arrow.names if name in COLUMNS]
         for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, columns=columns):
             yield from batch.to_pylist()
-    except (ArrowException, OSError, ValueError) as error:  # ValueError: text that is not UTF-8
-        raise ValueError(f'{path}: not a parquet file ({error})') from error
 
 
 def _arrow_rows(path: Path) -> Iterator[dict]:
-    try:
-        from pyarrow import ArrowException, ipc, memory_map
-    except ImportError as error:
-        raise ImportError(f'{path}: reading arrow needs pyarrow: pip install pyarrow') from error
-    try:
+    with _reading(path, 'file that datasets saved'):
+        from pyarrow import ipc, memory_map
+
         with memory_map(str(path)) as file, ipc.open_stream(file) as stream:
             for batch in stream:
                 batch = batch.select([name for name in batch.schema.names if name in COLUMNS])
                 for at in range(0, len(batch), _ROWS_AT_ONCE):
                     yield from batch.slice(at, _ROWS_AT_ONCE).to_pylist()
-    except (ArrowException, OSError, ValueError) as error:
-        raise ValueError(f'{path}: not a file that datasets saved ({error})') from error
+
+
+@contextmanager
+def _reading(path: Path, form: str) -> Iterator[None]:
+    """With pyarrow, whose errors then name the file."""
+    try:
+        from pyarrow import ArrowException
+    except ImportError as error:
+        raise ImportError(f'{path}: reading {path.suffix[1:]} needs pyarrow: pip install pyarrow') from error
+    try:
+        yield
+    except (ArrowException, OSError, ValueError) as error:  # ValueError: text that is not UTF-8
+        raise ValueError(f'{path}: not a {form} ({error})') from error

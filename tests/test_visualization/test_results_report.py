@@ -70,18 +70,18 @@ def below(picture):
 
 
 def test_photos_are_found_from_another_folder(records, tmp_path, monkeypatch):
-    """As a test in ``project/`` names them, of results in ``project/work/run``."""
+    """As a test in ``project/`` names them, of results in ``project/out/run``."""
     root = tmp_path / 'project'
     (root / 'data').mkdir(parents=True)
-    (root / 'work/run').mkdir(parents=True)
+    (root / 'out/run').mkdir(parents=True)
     (tmp_path / '1.png').rename(root / 'data/1.png')
     lines = [{**records[0], 'img_path': 'data/1.png'}, {**records[1], 'img_path': 'data/gone.png'}]
-    path = root / 'work/run/val.jsonl'
+    path = root / 'out/run/val.jsonl'
     path.write_text(''.join(json.dumps(line) + '\n' for line in lines))
     monkeypatch.chdir(tmp_path)
     assert [record['img_path'] for record in read_results(path)] == [str(root / 'data/1.png'), 'data/gone.png']
     monkeypatch.chdir(root)
-    assert read_results('work/run/val.jsonl') == lines
+    assert read_results('out/run/val.jsonl') == lines
 
 
 def test_side_by_side_shows_the_target_and_each_model(records):

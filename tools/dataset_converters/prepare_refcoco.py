@@ -48,9 +48,10 @@ def show(report: dict) -> None:
 
 
 def save(report: dict, path: Path) -> None:
-    part = path.with_name(f'.{path.name}.part')
-    part.write_text(json.dumps(report, indent=1) + '\n')
-    os.replace(part, path)
+    from mgfe_ris.output_files import whole_file
+
+    with whole_file(path) as part:
+        part.write_text(json.dumps(report, indent=1) + '\n')
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

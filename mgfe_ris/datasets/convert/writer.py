@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from ...output_files import require_folder
+from ...output_files import require_folder, whole_file
 from ..masks import Part, check_parts, is_empty
 from ..records import is_blank
 from .objects import SHORT_OUTLINES, Object
@@ -112,12 +112,5 @@ def _row(one: Object, split: bool, val: bool) -> dict:
 
 
 def _write(out: Path, rows: list[dict]) -> None:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(f'.{out.name}.part')
-    try:
-        with open(part, 'w', encoding='utf-8') as file:
-            file.writelines(json.dumps(row, ensure_ascii=False) + '\n' for row in rows)
-        part.replace(out)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    with whole_file(out) as part, part.open('w', encoding='utf-8') as file:
+        file.writelines(json.dumps(row, ensure_ascii=False) + '\n' for row in rows)
