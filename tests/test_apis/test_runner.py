@@ -123,3 +123,17 @@ def test_processes_of_torchrun_without_cuda(tmp_path, monkeypatch):
     finally:
         torch.distributed.destroy_process_group()
     assert runner.iter == 2 and read_checkpoint(tmp_path / 'epoch_1.pth')['state_dict']['weight'] < 1
+
+
+def test_a_copied_work_dir_whose_checkpoints_lie_elsewhere_begins_anew(tmp_path):
+    """With ``out_dir`` of the hook: ``last_checkpoint`` in the work dir names a file of the original."""
+    original, copy = tmp_path / 'out/run', tmp_path / 'copy'
+    for folder in (original, copy):
+        folder.mkdir(parents=True)
+    torch.save(checkpoint(), original / 'epoch_1.pth')
+    (copy / 'last_checkpoint').write_text(str(original / 'epoch_1.pth'))
+    hooks = dict(checkpoint=dict(type='CheckpointHook', out_dir=str(tmp_path / 'out')))
+    runner = RISRunner(Toy(), str(copy), resume=True, default_hooks=hooks, experiment_name='copied')
+    runner.choose_resumed()
+    runner.load_or_resume()
+    assert (runner.epoch, runner.iter) == (0, 0)
