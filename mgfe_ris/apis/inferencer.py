@@ -11,14 +11,13 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
 from torch import nn
 
 from ..datasets.records import is_blank
 from ..models.checkpoints import fingerprint
-from ..structures import SegDataSample
+from ..structures import SegDataSample, resize_logits
 from .config import input_pipeline
 from .model import load_trained
 from .onnx import OnnxSegmentor
@@ -289,9 +288,8 @@ class _Prepared:
 @torch.inference_mode()
 def _result(source: Path | np.ndarray, text: str, understood: bool, sample: Any, threshold: float) -> RISResult:
     """As :class:`RefSegMetric` has it at the photo's size: logits are resized, then compared."""
-    logits = sample.seg_logits.data[None].float()
-    logits = F.interpolate(logits, sample.ori_shape[:2], mode='bilinear', align_corners=False)[0]
-    difference = logits[1] - logits[0]
+    background, target = resize_logits(sample.seg_logits.data, sample.ori_shape[:2])
+    difference = target - background
     # not of the score: rounded to 0.5 that would not tell which is larger
     mask = difference > math.log(threshold / (1 - threshold))
     return RISResult(source, text, difference.sigmoid().cpu().numpy(), mask.cpu().numpy(), understood)

@@ -234,9 +234,7 @@ def _training(cfg: Config) -> list[str]:
     rows = {
         'Starts from': _weights(cfg),
         'Frozen': _frozen(cfg.model.text_encoder),
-        'Data': '; '.join(
-            f'{_dataset_name(part)}, {_splits(part)}{_apart_from(part)}' for part in _data_parts(dataset)
-        ),
+        'Data': '; '.join(map(_trained_part, _data_parts(dataset))),
         'Length': ', '.join(length) or None,
         'Batch': f'{loader.batch_size} a process' if 'batch_size' in loader else None,
         'Loss': _part(cfg.model.get('loss')),

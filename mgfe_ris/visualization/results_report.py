@@ -57,7 +57,8 @@ def _record(line: str, place: str) -> Record:
     if not isinstance(record, dict):
         raise ValueError(f'{place}: expected what a test says of a sample, got {line[:60]}')
     wrong = [key for key, types in _TYPES.items() if not isinstance(record.get(key), types)]
-    wrong += [key for key in ('category',) if not isinstance(record.get(key, ''), str)]
+    if not isinstance(record.get('category', ''), str):
+        wrong.append('category')
     wrong += [key for key in ('pred', 'truth') if key not in wrong and not _is_rle(record[key])]
     if wrong:
         raise ValueError(f'{place}: {", ".join(wrong)} missing or of another form than tools/test.py writes')
