@@ -1,17 +1,15 @@
 """MGFE-RIS: referring image segmentation on OpenMMLab. Importing it registers everything."""
 
-from . import datasets, evaluation, hooks, models, non_finite, packaged, registry, schedulers, visualization
+from . import datasets, engine, evaluation, models, packaged, registry, visualization
 from .version import __version__
 
 __all__ = [
     '__version__',
     'datasets',
+    'engine',
     'evaluation',
-    'hooks',
     'models',
-    'non_finite',
     'packaged',
     'registry',
-    'schedulers',
     'visualization',
 ]

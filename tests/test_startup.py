@@ -81,10 +81,12 @@ def test_importing_the_package_brings_nothing_heavy():
 
 def test_importing_the_package_registers_encoders_whose_files_it_does_not_import():
     """mmpretrain's: by the name in a config, and by import."""
+    from mmengine.registry import init_default_scope
     from mmseg.registry import MODELS
 
     from mgfe_ris.models import encoders
 
+    init_default_scope('mmseg')  # a runner of another test may have set another
     small = dict(arch=dict(embed_dims=8, num_layers=4, num_heads=2, feedforward_channels=12), img_size=32)
     assert type(MODELS.build(dict(type='ViTEncoder', **small))) is encoders.ViTEncoder
     small = dict(arch=dict(depths=(1, 1, 1, 1), channels=(4, 6, 8, 10)))

@@ -9,7 +9,7 @@ from mmengine.runner import Runner
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mgfe_ris.apis import load_config, use_mixed_precision
-from mgfe_ris.hooks import DeferredInfoHook
+from mgfe_ris.engine.hooks import DeferredInfoHook
 
 CONFIGS = {
     'paper': 'mgfe-ris_swin-base_refcoco',

@@ -50,7 +50,8 @@ def parse_args() -> argparse.Namespace:
 
 def prepare(args: argparse.Namespace) -> Runner:
     """Read and check everything, so that what is wrong with the input shows before the test starts."""
-    from mgfe_ris.apis import FlipTTA, RISRunner, check_checkpoint, load_config, unwrap
+    from mgfe_ris.apis import FlipTTA, check_checkpoint, load_config
+    from mgfe_ris.engine import RISRunner, unwrap
     from mgfe_ris.evaluation import LogitsHook
     from mgfe_ris.output_files import require_folder
     from mgfe_ris.visualization import PictureHook
@@ -186,7 +187,7 @@ def main() -> None:
 
 
 def write_metrics(path: Path, args: argparse.Namespace, metrics: dict, asked: dict, runner: Runner) -> None:
-    from mgfe_ris.apis import unwrap
+    from mgfe_ris.engine import unwrap
     from mgfe_ris.models.checkpoints import fingerprint
     from mgfe_ris.output_files import whole_file
 

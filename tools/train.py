@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mmengine.config import Config
 
-    from mgfe_ris.apis import RISRunner
+    from mgfe_ris.engine import RISRunner
 
 
 def parse_args() -> argparse.Namespace:
@@ -57,10 +57,9 @@ def build_config(args: argparse.Namespace) -> Config:
 
 def prepare(args: argparse.Namespace) -> RISRunner:
     """Read and check everything, so that what is wrong with the input shows before the training starts."""
-    from mgfe_ris.apis import RISRunner, check_checkpoint, unwrap
+    from mgfe_ris.apis import check_checkpoint
+    from mgfe_ris.engine import NonFiniteHook, RISRunner, StartFromHook, unwrap
     from mgfe_ris.evaluation import check_metric_names
-    from mgfe_ris.hooks import StartFromHook
-    from mgfe_ris.non_finite import NonFiniteHook
 
     cfg = build_config(args)
     start = None if cfg.resume else cfg.get('load_from')
@@ -87,7 +86,7 @@ def main() -> None:
     runner = None
     try:
         from mgfe_ris.apis import prepare_cpu, report_errors
-        from mgfe_ris.non_finite import NonFiniteError
+        from mgfe_ris.engine import NonFiniteError
 
         prepare_cpu()
         with report_errors():

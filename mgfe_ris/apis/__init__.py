@@ -12,18 +12,15 @@ from .jobs import Job, read_jobs
 from .model import (
     build_model,
     check_checkpoint,
-    check_weights,
     load_model,
     load_trained,
     read_weights,
-    unwrap,
 )
 from .onnx import OnnxSegmentor, export_onnx
 from .photos import open_photo
 from .precision import use_mixed_precision
 from .result import RISResult
 from .result_folder import segment_jobs
-from .runner import RISRunner
 from .traced import export_torch
 
 __all__ = [
@@ -33,11 +30,9 @@ __all__ = [
     'OnnxSegmentor',
     'RISInferencer',
     'RISResult',
-    'RISRunner',
     'build_model',
     'check_checkpoint',
     'check_inputs',
-    'check_weights',
     'config_in',
     'describe',
     'export_onnx',
@@ -59,7 +54,6 @@ __all__ = [
     'save_folder',
     'segment_jobs',
     'stage_features',
-    'unwrap',
     'use_mixed_precision',
     'weights_in',
     'without_pretrained',

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from difflib import get_close_matches
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmengine.utils import get_object_from_string
 
 from ..data_parts import config_parts
+from ..engine.checkpoints import LAST, last_checkpoint_in
 from ..packaged import packaged
 from .json_config import nodes_of, read_json
 from .option_keys import fit_options, registered_part
@@ -20,8 +21,6 @@ CONFIG_ROOT = packaged('configs')
 
 CONFIG, WEIGHTS = 'config.json', 'model.safetensors'
 """The files of a model's folder, see ``save_folder``."""
-LAST = 'last_checkpoint'
-"""The file in which training names its last checkpoint."""
 
 
 def load_config(
@@ -184,31 +183,6 @@ def weights_in(path: str | Path) -> str | Path:
     if (folder / WEIGHTS).is_file() or any(folder.glob('best_*.pth')) or not (folder / LAST).is_file():
         return _only_file(folder, WEIGHTS, 'best_*.pth')
     return last_checkpoint_in(folder)
-
-
-def last_checkpoint_in(folder: str | Path) -> Path:
-    """The last checkpoint that training left in a folder, which may have been moved or copied since.
-
-    The one that ``last_checkpoint`` names, by its name alone; where that is not there, the newest ``epoch_N.pth`` or
-    ``iter_N.pth``.
-
-    Raises:
-        FileNotFoundError: there is none.
-    """
-    folder = Path(folder)
-    # training writes the whole path; the folder's part of it is where the folder was then, on Windows for all we know
-    named = (folder / LAST).read_text(encoding='utf-8').strip() if (folder / LAST).is_file() else ''
-    path = folder / PureWindowsPath(named).name
-    if not path.is_file():
-        numbered = [(int(n[1]), file) for file in folder.glob('*.pth') if (n := _NUMBERED.fullmatch(file.name))]
-        if not numbered:
-            reason = f', though {LAST} names it' if named else ', and no epoch_N.pth or iter_N.pth'
-            raise FileNotFoundError(f'{path if named else folder / LAST}: no such file{reason}')
-        path = max(numbered)[1]
-    return path
-
-
-_NUMBERED = re.compile(r'(?:epoch|iter)_(\d+)\.pth')
 
 
 def _only_file(folder: Path, exported: str, trained: str | None) -> Path:

@@ -8,7 +8,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
 from ..datasets.augmentations import swap_left_right
-from .model import unwrap
+from ..engine.weights import unwrap
 
 
 @MODELS.register_module()

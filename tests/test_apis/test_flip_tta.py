@@ -5,7 +5,8 @@ import torch
 from mmengine.model import BaseModel
 from mmengine.structures import PixelData
 
-from mgfe_ris.apis import FlipTTA, load_model, unwrap
+from mgfe_ris.apis import FlipTTA, load_model
+from mgfe_ris.engine import unwrap
 from mgfe_ris.models.segmentor import ReferringSegmentor
 from mgfe_ris.structures import SegDataSample
 

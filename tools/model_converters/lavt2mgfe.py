@@ -18,8 +18,9 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     # behind the arguments: --help and wrong options need not wait for what takes seconds to import
-    from mgfe_ris.apis import build_model, check_weights, load_config, report_errors, require_empty, save_folder
+    from mgfe_ris.apis import build_model, load_config, report_errors, require_empty, save_folder
     from mgfe_ris.checkpoint_files import convert_checkpoint
+    from mgfe_ris.engine import check_weights
     from mgfe_ris.models.checkpoints import from_lavt
     from mgfe_ris.models.encoders.text import HFTokenizer
 

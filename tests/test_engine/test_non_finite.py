@@ -10,7 +10,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mgfe_ris.checkpoint_files import read_checkpoint, require_finite
-from mgfe_ris.non_finite import NonFiniteError, NonFiniteHook, _largest
+from mgfe_ris.engine.non_finite import NonFiniteError, NonFiniteHook, _largest
 from mgfe_ris.structures import SegDataSample
 
 NAN, INF = float('nan'), float('inf')

@@ -9,9 +9,10 @@ from statistics import median
 
 import torch
 from mmengine.hooks import Hook, LoggerHook, RuntimeInfoHook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner, set_random_seed
 from mmseg.registry import HOOKS
+
+from .weights import unwrap
 
 
 class StartFromHook(Hook):
@@ -27,8 +28,7 @@ class StartFromHook(Hook):
         self.state = state
 
     def before_train(self, runner: Runner) -> None:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        model.load_state_dict(self.state, strict=False)
+        unwrap(runner.model).load_state_dict(self.state, strict=False)
 
 
 @HOOKS.register_module()
@@ -96,8 +96,7 @@ class EpochSummaryHook(Hook):
         )
 
     def after_train(self, runner: Runner) -> None:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        tokenizer = getattr(model.data_preprocessor, 'tokenizer', None)
+        tokenizer = getattr(unwrap(runner.model).data_preprocessor, 'tokenizer', None)
         if unknown := getattr(tokenizer, 'num_unknown', 0):
             runner.logger.warning(f'{unknown} of the sentences that were read had no word that the tokenizer knows')
 

@@ -9,7 +9,7 @@ from mmengine.optim import AmpOptimWrapper, OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
-from .checkpoint_files import require_finite
+from ..checkpoint_files import require_finite
 
 
 class NonFiniteError(ArithmeticError):

@@ -9,9 +9,9 @@ import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseModel
 
-from mgfe_ris.apis import RISRunner
-from mgfe_ris.apis.runner import training_state
 from mgfe_ris.checkpoint_files import read_checkpoint
+from mgfe_ris.engine import RISRunner
+from mgfe_ris.engine.checkpoints import training_state
 
 
 class Toy(BaseModel):

@@ -14,9 +14,9 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
-from mgfe_ris import hooks
 from mgfe_ris.apis import load_config
-from mgfe_ris.hooks import EpochSeedHook, EpochSummaryHook, SlowStepsHook
+from mgfe_ris.engine import hooks
+from mgfe_ris.engine.hooks import EpochSeedHook, EpochSummaryHook, SlowStepsHook
 
 
 @pytest.fixture

@@ -1,21 +1,20 @@
 """Training that goes on: a checkpoint is read safely, and nothing outside of the work dir is touched."""
 
 from collections.abc import Callable
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.dist import is_distributed
 from mmengine.hooks import CheckpointHook
-from mmengine.logging import HistoryBuffer
 from mmengine.model import MMDistributedDataParallel, revert_sync_batchnorm
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
 
-from ..checkpoint_files import LoggedNumbers, read_checkpoint
+from ..checkpoint_files import read_checkpoint
 from ..models.checkpoints import state_dict_of
-from .config import LAST, last_checkpoint_in
-from .model import check_weights, unwrap
+from .checkpoints import LAST, last_checkpoint_in, training_state
+from .weights import check_weights, unwrap
 
 
 class RISRunner(Runner):
@@ -124,54 +123,3 @@ class RISRunner(Runner):
 
     def _read(self, filename: str) -> dict:
         return training_state(read_checkpoint(filename), filename, self.checkpoint_folder)
-
-
-def training_state(checkpoint: Any, source: str | Path, folder: Path) -> dict:
-    """What a training goes on from, out of a checkpoint of mmengine's runner.
-
-    Args:
-        checkpoint: as ``read_checkpoint`` gives it.
-        source: what errors name.
-        folder: of the training that goes on: paths in the checkpoint are taken as names in it, and left out where no
-            such file is there.
-
-    Raises:
-        ValueError: weights alone, or a checkpoint of other code.
-    """
-    parts = {'meta', 'state_dict', 'message_hub', 'optimizer'}
-    if not isinstance(checkpoint, dict) or not parts <= checkpoint.keys():
-        raise ValueError(f'{source} holds weights only, and nothing to resume; start from it, without resume')
-    meta, hub = checkpoint['meta'], checkpoint['message_hub']
-    try:
-        meta = dict(meta, epoch=int(meta['epoch']), iter=int(meta['iter']))
-        scalars, info, resumed = (dict(hub[name]) for name in ('log_scalars', 'runtime_info', 'resumed_keys'))
-        info = _names_in(folder, info)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f'{source}: no checkpoint of a training of ours ({error!r})') from error
-    scalars = {k: HistoryBuffer(v.values, v.counts) for k, v in scalars.items() if isinstance(v, LoggedNumbers)}
-    known = scalars.keys() | info.keys()
-    return {
-        **checkpoint,
-        # no config, which mmengine would run, and nothing else that it might read one day
-        'meta': {key: meta[key] for key in ('epoch', 'iter', 'seed', 'dataset_meta') if key in meta},
-        'message_hub': dict(
-            log_scalars=scalars,
-            runtime_info=info,
-            resumed_keys={key: value for key, value in resumed.items() if key in known},
-        ),
-    }
-
-
-def _names_in(folder: Path, info: dict) -> dict:
-    """mmengine deletes the best checkpoint of before, and old ones by their numbers: those in the folder, only."""
-    found: dict[str, Any] = {}
-    for key, value in info.items():
-        if key == 'last_ckpt' or key.startswith('best_ckpt'):
-            path = folder / PureWindowsPath(str(value)).name
-            if path.is_file():
-                found[key] = str(path)
-        elif key == 'keep_ckpt_ids':
-            found[key] = [number for number in value if isinstance(number, int)]
-        else:
-            found[key] = value
-    return found

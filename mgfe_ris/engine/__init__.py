@@ -1,0 +1,21 @@
+"""What mmengine's runner needs beside, to train and to test: schedules, hooks, checkpoints."""
+
+from .hooks import DeferredInfoHook, EpochSeedHook, EpochSummaryHook, SlowStepsHook, StartFromHook
+from .non_finite import NonFiniteError, NonFiniteHook
+from .runner import RISRunner
+from .schedulers import PolynomialLR
+from .weights import check_weights, unwrap
+
+__all__ = [
+    'DeferredInfoHook',
+    'EpochSeedHook',
+    'EpochSummaryHook',
+    'NonFiniteError',
+    'NonFiniteHook',
+    'PolynomialLR',
+    'RISRunner',
+    'SlowStepsHook',
+    'StartFromHook',
+    'check_weights',
+    'unwrap',
+]
