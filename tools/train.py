@@ -9,6 +9,7 @@ import argparse
 import os
 import signal
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--local-rank', '--local_rank', type=int, default=0)
     args = parser.parse_args()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    rank = {'pytorch': 'RANK', 'slurm': 'SLURM_PROCID', 'mpi': 'OMPI_COMM_WORLD_RANK'}.get(args.launcher, '')
+    if os.environ.get(rank, '0') != '0':
+        warnings.simplefilter('ignore')  # the first process says the same
     return args
 
 
@@ -85,7 +89,7 @@ def main() -> None:
     args = parse_args()
     runner = None
     try:
-        from mgfe_ris.apis import prepare_cpu, report_errors
+        from mgfe_ris.apis import fail, prepare_cpu, report_errors
         from mgfe_ris.engine import NonFiniteError
 
         prepare_cpu()
@@ -94,8 +98,7 @@ def main() -> None:
         try:
             runner.train()
         except NonFiniteError as error:
-            print(f'error: {error}', file=sys.stderr)
-            raise SystemExit(1) from error
+            fail(error, error, status=1)
     except KeyboardInterrupt:
         where = f'in epoch {runner.epoch + 1}, behind step {runner.iter}' if runner else 'before the training began'
         print(f'stopped {where}; the same command with --resume goes on from the last checkpoint', file=sys.stderr)

@@ -1,6 +1,7 @@
 """What mmengine's runner needs beside, to train and to test: schedules, hooks, checkpoints."""
 
 from .hooks import DeferredInfoHook, EpochSeedHook, EpochSummaryHook, SlowStepsHook, StartFromHook
+from .launch import first_error, own_rank, sentence_counts, speaks
 from .non_finite import NonFiniteError, NonFiniteHook
 from .runner import RISRunner
 from .schedulers import PolynomialLR
@@ -17,5 +18,9 @@ __all__ = [
     'SlowStepsHook',
     'StartFromHook',
     'check_weights',
+    'first_error',
+    'own_rank',
+    'sentence_counts',
+    'speaks',
     'unwrap',
 ]
