@@ -5,6 +5,7 @@ from typing import Any
 from mmengine.runner import BaseLoop, Runner
 from mmseg.evaluation import IoUMetric
 from mmseg.registry import METRICS
+from torch.utils.data import DataLoader
 
 from ..datasets.samplers import DealtBatchSampler
 from ..evaluation import RefSegMetric
@@ -33,10 +34,15 @@ def expect_dealt_batches(loop: BaseLoop) -> None:
     """Have our metrics put whole batches in order, where the loader deals them out."""
     loops = getattr(loop, 'loops', {'': loop}).values()
     for one in loops:
-        if isinstance(getattr(one.dataloader, 'batch_sampler', None), DealtBatchSampler):
+        if is_dealt(one.dataloader):
             for metric in one.evaluator.metrics:
                 if isinstance(metric, RefSegMetric):
                     metric.dealt_batches = True
+
+
+def is_dealt(loader: DataLoader) -> bool:
+    """Whether batches are dealt out: some processes may get none."""
+    return isinstance(getattr(loader, 'batch_sampler', None), DealtBatchSampler)
 
 
 class DealtBatches(Runner):

@@ -15,7 +15,7 @@ from torch import nn
 from ..checkpoint_files import read_checkpoint
 from ..models.checkpoints import state_dict_of
 from .checkpoints import LAST, last_checkpoint_in, training_state
-from .dealing import DealtBatches
+from .dealing import DealtBatches, is_dealt
 from .launch import join_processes
 from .weights import check_weights, unwrap
 
@@ -54,7 +54,7 @@ class RISRunner(DealtBatches):
         for loop in filter(None, (self.train_loop, self.val_loop)):  # reads the data sets
             samples = len(loop.dataloader.dataset)
             self.logger.info(f'{type(loop).__name__}: {samples} samples')
-            if len(loop.dataloader) == 0:
+            if samples == 0 or (len(loop.dataloader) == 0 and not is_dealt(loop.dataloader)):
                 raise ValueError(f'fewer samples ({samples}) than one batch; lower batch_size')
         self.optim_wrapper = self.build_optim_wrapper(self.optim_wrapper)
         if self.param_schedulers is not None:
