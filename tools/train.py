@@ -62,14 +62,14 @@ def build_config(args: argparse.Namespace) -> Config:
 def prepare(args: argparse.Namespace) -> RISRunner:
     """Read and check everything, so that what is wrong with the input shows before the training starts."""
     from mgfe_ris.apis import check_checkpoint
-    from mgfe_ris.engine import NonFiniteHook, RISRunner, StartFromHook, unwrap
+    from mgfe_ris.engine import NonFiniteHook, StartFromHook, build_runner, unwrap
     from mgfe_ris.evaluation import check_metric_names
 
     cfg = build_config(args)
     start = None if cfg.resume else cfg.get('load_from')
     if start:
         cfg.load_from = None  # loaded below: mmengine would pass over what does not fit, and run what the file holds
-    runner = RISRunner.from_cfg(cfg)
+    runner = build_runner(cfg)
     if not any(isinstance(hook, NonFiniteHook) for hook in runner.hooks):  # a config that inherits nothing of ours
         runner.register_hook(NonFiniteHook())
     if start:

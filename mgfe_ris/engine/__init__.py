@@ -5,6 +5,7 @@ from .launch import first_error, own_rank, sentence_counts, speaks
 from .non_finite import NonFiniteError, NonFiniteHook
 from .runner import RISRunner
 from .schedulers import PolynomialLR
+from .sharded import build_runner
 from .weights import check_weights, unwrap
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     'RISRunner',
     'SlowStepsHook',
     'StartFromHook',
+    'build_runner',
     'check_weights',
     'first_error',
     'own_rank',

@@ -19,6 +19,8 @@ from .dealing import DealtBatches, is_dealt
 from .launch import join_processes
 from .weights import check_weights, unwrap
 
+NO_CUDA = 'no CUDA: {} processes on the CPU, through gloo; norms are not synchronised'
+
 
 class RISRunner(DealtBatches):
     """mmengine's runner, whose checkpoints are read by ``read_checkpoint``: mmengine's reader runs what they hold.
@@ -40,7 +42,7 @@ class RISRunner(DealtBatches):
         """mmengine's, which puts each process's model on a GPU: without one, several processes share the cores."""
         if not self.distributed or torch.cuda.is_available() or is_model_wrapper(model):
             return super().wrap_model(model_wrapper_cfg, model)
-        self.logger.info(f'no CUDA: {self.world_size} processes on the CPU, through gloo; norms are not synchronised')
+        self.logger.info(NO_CUDA.format(self.world_size))
         wrapper: dict = dict(type='MMDistributedDataParallel', broadcast_buffers=False)
         wrapper['find_unused_parameters'] = self.cfg.get('find_unused_parameters', False)
         return MODEL_WRAPPERS.build({**wrapper, **(model_wrapper_cfg or {}), 'module': revert_sync_batchnorm(model)})

@@ -24,8 +24,8 @@ if 'DRY' in os.environ:
     raise SystemExit
 count = int([flag for flag in flags if flag.startswith('--ntasks=')][0].split('=')[1])
 def start(rank):
-    task = dict(SLURM_PROCID=rank, SLURM_NTASKS=count, SLURM_LOCALID=0, SLURM_NODELIST='cpu[1-2]', SLURM_JOB_ID=os.getpid())
-    return subprocess.Popen(command, env=os.environ | {{name: str(value) for name, value in task.items()}})
+    task = dict(PROCID=rank, NTASKS=count, LOCALID=0, NODELIST='cpu[1-2]', JOB_ID=os.getpid())
+    return subprocess.Popen(command, env=os.environ | {{'SLURM_' + name: str(value) for name, value in task.items()}})
 tasks = [start(rank) for rank in range(count)]
 while any(task.poll() is None for task in tasks):
     if any(task.poll() for task in tasks):  # --kill-on-bad-exit
