@@ -52,7 +52,7 @@ class FSDPStrategy(Strategy):
         _exchange(optim_wrapper.optimizer, {before[name]: after[name] for name in before})
         return model
 
-    def whole_weights(self, model: nn.Module) -> dict[str, Any]:
+    def whole_weights(self, model: Any) -> dict[str, Any]:
         """Of all processes together, on the CPU; each must ask."""
         state = model.state_dict()
         for name, value in state.items():

@@ -13,9 +13,10 @@ from torch import nn
 from .fsdp import FSDPStrategy
 from .non_finite import NonFiniteHook
 from .runner import NO_CUDA, RISRunner
-from .strategy import Strategy, StrategyHook, check_hooks
+from .strategy import Strategy, StrategyHook
+from .zero import DeepSpeedStrategy
 
-STRATEGIES = dict(fsdp=FSDPStrategy)
+STRATEGIES = dict(fsdp=FSDPStrategy, deepspeed=DeepSpeedStrategy)
 
 
 def build_runner(cfg: Config) -> RISRunner:
@@ -85,9 +86,9 @@ class ShardedRunner(RISRunner):
             ValueError: the strategy cannot train this.
         """
         super().prepare_training()
-        check_hooks(self.hooks, self.strategy)
         self.strategy.check(self.model, self.optim_wrapper)
         for hook in self.hooks:
+            self.strategy.check_hook(hook)
             if isinstance(hook, NonFiniteHook):
                 hook.in_parts = True
 

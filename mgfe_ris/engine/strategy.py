@@ -22,11 +22,16 @@ class Strategy:
         if type(optim_wrapper).__name__ not in ('OptimWrapper', 'AmpOptimWrapper', 'CPUAmpOptimWrapper'):
             raise ValueError(f'{self}: expected one optimiser in an OptimWrapper, got {type(optim_wrapper).__name__}')
 
+    def check_hook(self, hook: Hook) -> None:
+        """Raises a ValueError for one that reads whole weights at each step."""
+        if isinstance(hook, EMAHook):
+            raise ValueError(f'{self}: EMAHook averages whole weights, of which a process has a part; use ddp')
+
     def start(self, model: nn.Module, optim_wrapper: OptimWrapper) -> nn.Module:
         """Share a model out, and the state of its optimiser; gives what trains."""
         raise NotImplementedError
 
-    def whole_weights(self, model: nn.Module) -> dict[str, Any]:
+    def whole_weights(self, model: Any) -> dict[str, Any]:
         """Of all processes together, on the CPU; each must ask."""
         raise NotImplementedError
 
@@ -60,13 +65,6 @@ class StrategyHook(Hook):
 
     def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
         self.strategy.after_val(runner.model)
-
-
-def check_hooks(hooks: list[Hook], strategy: Strategy) -> None:
-    """Raises a ValueError for hooks that read whole weights at each step."""
-    for hook in hooks:
-        if isinstance(hook, EMAHook):
-            raise ValueError(f'{strategy}: EMAHook averages whole weights, of which a process has a part; use ddp')
 
 
 def largest_of_all(value: torch.Tensor) -> torch.Tensor:

@@ -1,6 +1,7 @@
 """Trainings that several processes share in parts end as those in which each has the whole model."""
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,6 @@ from mmengine.optim import OptimWrapper
 from mgfe_ris.apis import RISInferencer, load_config
 from mgfe_ris.checkpoint_files import read_checkpoint
 from mgfe_ris.engine.fsdp import FSDPStrategy
-from mgfe_ris.engine.strategy import check_hooks
 
 slow = pytest.mark.skipif('MGFE_RIS_SLOW' not in os.environ, reason='MGFE_RIS_SLOW=1 runs it: 30 s')
 FSDP = ('strategy.type=FSDPStrategy', 'strategy.min_params=100')
@@ -85,12 +85,32 @@ def test_each_goes_on_from_the_other(trained):
     same_states(of_fsdp / 'iter_4.pth', of_ddp / 'iter_4.pth')
 
 
+@pytest.mark.parametrize('stage', [1, pytest.param(2, marks=slow)])
+def test_deepspeed(trained, config, stage):
+    pytest.importorskip('deepspeed', reason='pip install deepspeed')
+    ddp = trained('ddp', 'train_cfg.val_interval=100')
+    zero = trained('zero', 'strategy.type=DeepSpeedStrategy', f'strategy.stage={stage}')
+    same_states(ddp / 'iter_2.pth', zero / 'iter_2.pth')
+    longer = ('resume=True', 'train_cfg.max_iters=4')
+    of_zero = trained('ddp_goes_on', *longer, f'load_from={zero}/iter_2.pth')
+    of_ddp = trained('zero_goes_on', *longer, 'strategy=deepspeed', f'load_from={ddp}/iter_2.pth')
+    same_states(of_zero / 'iter_4.pth', of_ddp / 'iter_4.pth')
+
+
+@pytest.mark.skipif(find_spec('deepspeed') is not None, reason='DeepSpeed is installed')
+def test_without_deepspeed(config, run_here, tmp_path, capfd):
+    with pytest.raises(SystemExit) as stop:
+        run_here('train.py', config, '--work-dir', tmp_path / 'work', '--cfg-options', 'strategy=deepspeed')
+    assert stop.value.code == 2
+    assert 'error: strategy deepspeed needs the package: pip install deepspeed' in capfd.readouterr().err
+
+
 @pytest.mark.parametrize(
     ('option', 'said'),
     [
-        ('strategy=zero', 'strategy zero: expected ddp, fsdp'),
+        ('strategy=zero', 'strategy zero: expected ddp, fsdp or deepspeed'),
         ('strategy=fsdp', 'strategy fsdp shares the model between processes: start them with tools/dist_train.sh'),
-        ('strategy.type=ColossalAIStrategy', 'strategy ColossalAIStrategy: expected ddp, fsdp'),
+        ('strategy.type=ColossalAIStrategy', 'strategy ColossalAIStrategy: expected ddp, fsdp or deepspeed'),
     ],
 )
 def test_what_cannot_be(config, run_here, tmp_path, capfd, option, said):
@@ -102,7 +122,7 @@ def test_what_cannot_be(config, run_here, tmp_path, capfd, option, said):
 def test_hooks_and_weights_that_cannot_be_shared_out():
     strategy = FSDPStrategy()
     with pytest.raises(ValueError, match='strategy fsdp: EMAHook averages whole weights'):
-        check_hooks([EMAHook()], strategy)
+        strategy.check_hook(EMAHook())
     tied = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2))
     tied[1].weight = tied[0].weight
     wrapper = OptimWrapper(torch.optim.SGD(tied.parameters(), 0.1))
