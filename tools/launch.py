@@ -73,8 +73,8 @@ def main() -> None:
         raise SystemExit(failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode) from None
     except (OSError, RuntimeError) as error:
         said = ' '.join(str(error).split())[:200]
+        said += '. If another program has the port, choose another one with PORT'
         print(f'error: the machines cannot meet ({" ".join(args.where)}): {said}', file=sys.stderr)
-        print('If another program has the port, choose another one with PORT', file=sys.stderr)
         raise SystemExit(2) from error
 
 

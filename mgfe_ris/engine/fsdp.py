@@ -67,13 +67,13 @@ class FSDPStrategy(Strategy):
 
     def before_val(self, model: nn.Module) -> None:
         """Make the weights whole in each process: one has more batches than another, and none waits."""
-        for part in _sharded(model):
+        for part in sharded_blocks(model):
             part.set_reshard_after_forward(False, recurse=False)
             part.unshard()
 
     def after_val(self, model: nn.Module) -> None:
         """Leave each process its part again."""
-        for part in _sharded(model):
+        for part in sharded_blocks(model):
             part.set_reshard_after_forward(part is not model, recurse=False)
             part.reshard()
 
@@ -86,7 +86,8 @@ def _blocks(model: nn.Module) -> Iterator[nn.Module]:
             yield from one
 
 
-def _sharded(model: nn.Module) -> Iterator[FSDPModule]:
+def sharded_blocks(model: nn.Module) -> Iterator[FSDPModule]:
+    """The model itself among them."""
     return (module for module in model.modules() if isinstance(module, FSDPModule))
 
 

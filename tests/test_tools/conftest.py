@@ -1,14 +1,12 @@
 """What tests of tools share."""
 
-import os
 import runpy
 import sys
 from collections.abc import Callable
-from multiprocessing import get_context
 from pathlib import Path
-from socket import socket
 
 import pytest
+from forks import run_forks
 
 TOOLS = Path(__file__).parents[2] / 'tools'
 
@@ -42,39 +40,16 @@ def run_processes(one_thread, tmp_path, request):
     """
 
     def run(count: int, tool: str, *args: object, start: Callable[[], object] = lambda: None) -> list[tuple[int, str]]:
-        port, name = free_port(), f'experiment_name={request.node.name}_{count}'
+        name = f'experiment_name={request.node.name}_{count}'
         words = [tool, *map(str, args), *(['--cfg-options', name] if '--cfg-options' not in args else [name])]
         if count > 1:
             words += ['--launcher', 'pytorch']
-        where = dict(WORLD_SIZE=str(count), MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
-        children = []
-        for rank in range(count):
-            output = tmp_path / f'output_{count}_{rank}.txt'
-            ranks = dict(where, RANK=str(rank), LOCAL_RANK=str(rank)) if count > 1 else {}
-            child = get_context('fork').Process(target=_run_in_fork, args=(words, ranks, output, start))
-            child.start()
-            children.append((child, output))
-        for child, _ in children:
-            child.join(120)
-        assert all(child.exitcode is not None for child, _ in children), 'processes wait for one another'
-        return [(child.exitcode, output.read_text()) for child, output in children]
+        return run_forks(count, lambda: _run_tool(words, start), tmp_path)
 
     return run
 
 
-def free_port() -> int:
-    with socket() as one:
-        one.bind(('127.0.0.1', 0))
-        return one.getsockname()[1]
-
-
-def _run_in_fork(words: list[str], environment: dict[str, str], output: Path, start: Callable[[], object]) -> None:
-    file = os.open(output, os.O_WRONLY | os.O_CREAT)
-    os.dup2(file, 1)
-    os.dup2(file, 2)
-    # pytest put its own in their place
-    sys.stdout, sys.stderr = (os.fdopen(n, 'w', buffering=1) for n in (1, 2))
-    os.environ |= environment
+def _run_tool(words: list[str], start: Callable[[], object]) -> None:
     sys.argv = words
     start()
     runpy.run_path(str(TOOLS / words[0]), run_name='__main__')

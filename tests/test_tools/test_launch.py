@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import TOOLS, free_port
+from forks import free_port
 
 from mgfe_ris.apis import load_config
 from mgfe_ris.checkpoint_files import read_checkpoint
 
+TOOLS = Path(__file__).parents[2] / 'tools'
 SRUN = f'''#!{sys.executable} -S
 """Starts the command so many times, each time on a machine of its own, as it believes."""
 import json, os, subprocess, sys, time

@@ -6,12 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.hooks import EMAHook
-from mmengine.optim import OptimWrapper
 
 from mgfe_ris.apis import RISInferencer, load_config
 from mgfe_ris.checkpoint_files import read_checkpoint
-from mgfe_ris.engine.fsdp import FSDPStrategy
 
 slow = pytest.mark.skipif('MGFE_RIS_SLOW' not in os.environ, reason='MGFE_RIS_SLOW=1 runs it: 30 s')
 FSDP = ('strategy.type=FSDPStrategy', 'strategy.min_params=100')
@@ -117,17 +114,3 @@ def test_what_cannot_be(config, run_here, tmp_path, capfd, option, said):
     with pytest.raises(SystemExit) as stop:
         run_here('train.py', config, '--work-dir', tmp_path / 'work', '--cfg-options', option)
     assert stop.value.code == 2 and f'error: {said}' in capfd.readouterr().err
-
-
-def test_hooks_and_weights_that_cannot_be_shared_out():
-    strategy = FSDPStrategy()
-    with pytest.raises(ValueError, match='strategy fsdp: EMAHook averages whole weights'):
-        strategy.check_hook(EMAHook())
-    tied = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2))
-    tied[1].weight = tied[0].weight
-    wrapper = OptimWrapper(torch.optim.SGD(tied.parameters(), 0.1))
-    with pytest.raises(ValueError, match=r'strategy fsdp: 1\.weight and 0\.weight are one weight'):
-        strategy.check(tied, wrapper)
-    scalar = torch.nn.ParameterDict(dict(scale=torch.zeros(())))
-    with pytest.raises(ValueError, match='strategy fsdp: scale is a single number'):
-        strategy.check(scalar, wrapper)
