@@ -5,8 +5,10 @@ from socket import socket
 
 import pytest
 import torch
+from forks import run_forks
 
-from mgfe_ris.engine.launch import join_processes
+from mgfe_ris.engine import NonFiniteHook
+from mgfe_ris.engine.launch import first_error, join_processes, speaks, summed
 
 NAMES = ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR', 'MASTER_PORT')
 MPI = dict(OMPI_COMM_WORLD_RANK='0', OMPI_COMM_WORLD_SIZE='1', OMPI_COMM_WORLD_LOCAL_RANK='0')
@@ -101,3 +103,28 @@ def test_more_processes_than_gpus(monkeypatch):
     os.environ |= TORCHRUN | dict(LOCAL_RANK='2')
     with pytest.raises(ValueError, match='process 2 of this machine, counted from 0, has no GPU: 2 are there'):
         join_processes('pytorch')
+
+
+def ask_one_another() -> None:
+    """In each of two processes, of which the second has something wrong."""
+    join_processes('pytorch')
+    second = torch.distributed.get_rank() == 1
+    assert speaks() != second
+    assert summed(dict(truncated=3 if second else 4, unknown=1)) == dict(truncated=7, unknown=2)
+    assert first_error(OSError('disk full') if second else None) == 'disk full'
+    assert first_error(None) is None
+    for broken in (False, True):
+        hook, weights = NonFiniteHook(), [torch.nn.Parameter(torch.ones(n)) for n in (2, 0)]
+        hook.in_parts, hook._device = True, torch.device('cpu')
+        hook._begin_step()
+        for weight in weights:
+            weight.grad = torch.full_like(weight, torch.nan if broken and second else 1.0)
+        hook._before_step(torch.optim.AdamW(weights, fused=True), (), {})
+        assert [weight.grad is None for weight in weights] == [broken, broken]
+        assert bool(hook._bad) == broken
+    print('agreed')
+
+
+def test_two_processes_count_and_stop_together(tmp_path):
+    done = run_forks(2, ask_one_another, tmp_path)
+    assert all(status == 0 and 'agreed' in text for status, text in done), done
