@@ -10,8 +10,9 @@ import json
 import os
 import shutil
 import sys
+import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 # What takes seconds is imported inside the functions: --help and wrong options need not wait for it
 if TYPE_CHECKING:
@@ -45,6 +46,9 @@ def parse_args() -> argparse.Namespace:
             parser.error(f'{name} is empty')
     args.out, args.save_logits = (path and Path(path) for path in (args.out, args.save_logits))
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    rank = {'pytorch': 'RANK', 'slurm': 'SLURM_PROCID', 'mpi': 'OMPI_COMM_WORLD_RANK'}.get(args.launcher, '')
+    if os.environ.get(rank, '0') != '0':
+        warnings.simplefilter('ignore')  # the first process says the same
     return args
 
 
@@ -174,6 +178,7 @@ def _train_protocol(cfg: Config) -> dict | None:
 def main() -> None:
     args = parse_args()
     from mgfe_ris.apis import report_errors
+    from mgfe_ris.engine import sentence_counts, unwrap
 
     with report_errors():
         runner = prepare(args)
@@ -181,8 +186,9 @@ def main() -> None:
         check_outputs(args, runner, asked['input_size'])
     metrics = runner.test()
     with report_errors():
+        sentences = sentence_counts(unwrap(runner.model), readings=2 if args.tta else 1)
         if args.out and runner.rank == 0:
-            write_metrics(args.out / 'metrics.json', args, metrics, asked, runner)
+            write_metrics(args.out / 'metrics.json', args, metrics, asked | sentences, runner)
         report_unwritten(runner)
 
 
@@ -191,14 +197,12 @@ def write_metrics(path: Path, args: argparse.Namespace, metrics: dict, asked: di
     from mgfe_ris.models.checkpoints import fingerprint
     from mgfe_ris.output_files import whole_file
 
-    model = unwrap(runner.model)
     report = dict(
         config=args.config,
         checkpoint=args.checkpoint,
-        weights=fingerprint(model.state_dict()),
+        weights=fingerprint(unwrap(runner.model).state_dict()),
         metrics=metrics,
         **asked,
-        **_sentences(model, readings=2 if args.tta else 1),
         tta='flip' if args.tta else None,
     )
     if by_category := {name: metric.by_category for name, metric in _our_metrics(runner) if metric.by_category}:
@@ -216,13 +220,6 @@ def write_metrics(path: Path, args: argparse.Namespace, metrics: dict, asked: di
     print('\n'.join(f'wrote {name}' for name in (*lines, path)))
 
 
-def _sentences(model: Any, readings: int) -> dict[str, int]:
-    """How many were cut, and of how many no word is known; each was read so many times."""
-    tokenizer = model.data_preprocessor.tokenizer
-    counts = dict(truncated_sentences=tokenizer.num_truncated, unknown_sentences=tokenizer.num_unknown)
-    return {name: count // readings for name, count in counts.items()}
-
-
 def _our_metrics(runner: Runner) -> list[tuple[str, RefSegMetric]]:
     """With the split that each was used on, and, of several on one, the prefix."""
     from mgfe_ris.evaluation import RefSegMetric
@@ -236,14 +233,15 @@ def _our_metrics(runner: Runner) -> list[tuple[str, RefSegMetric]]:
 
 
 def report_unwritten(runner: Runner) -> None:
-    """Raises the first OSError that left a file unwritten, and did not end the test."""
+    """Raises an OSError if one left a file unwritten in any process, and did not end the test."""
+    from mgfe_ris.engine import first_error
     from mgfe_ris.sample_files import SampleFilesHook
 
     writers = [metric for _, metric in _our_metrics(runner)]
     writers += [hook for hook in runner.hooks if isinstance(hook, SampleFilesHook)]
-    for writer in writers:
-        if writer.error is not None:
-            raise OSError(f'the metrics hold, but not all was written: {writer.error}') from writer.error
+    error = next((writer.error for writer in writers if writer.error is not None), None)
+    if (said := first_error(error)) is not None:
+        raise OSError(f'the metrics hold, but not all was written: {said}') from error
 
 
 if __name__ == '__main__':

@@ -9,6 +9,7 @@ import argparse
 import os
 import signal
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--local-rank', '--local_rank', type=int, default=0)
     args = parser.parse_args()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    rank = {'pytorch': 'RANK', 'slurm': 'SLURM_PROCID', 'mpi': 'OMPI_COMM_WORLD_RANK'}.get(args.launcher, '')
+    if os.environ.get(rank, '0') != '0':
+        warnings.simplefilter('ignore')  # the first process says the same
     return args
 
 
@@ -58,14 +62,14 @@ def build_config(args: argparse.Namespace) -> Config:
 def prepare(args: argparse.Namespace) -> RISRunner:
     """Read and check everything, so that what is wrong with the input shows before the training starts."""
     from mgfe_ris.apis import check_checkpoint
-    from mgfe_ris.engine import NonFiniteHook, RISRunner, StartFromHook, unwrap
+    from mgfe_ris.engine import NonFiniteHook, StartFromHook, build_runner, unwrap
     from mgfe_ris.evaluation import check_metric_names
 
     cfg = build_config(args)
     start = None if cfg.resume else cfg.get('load_from')
     if start:
         cfg.load_from = None  # loaded below: mmengine would pass over what does not fit, and run what the file holds
-    runner = RISRunner.from_cfg(cfg)
+    runner = build_runner(cfg)
     if not any(isinstance(hook, NonFiniteHook) for hook in runner.hooks):  # a config that inherits nothing of ours
         runner.register_hook(NonFiniteHook())
     if start:
@@ -85,7 +89,7 @@ def main() -> None:
     args = parse_args()
     runner = None
     try:
-        from mgfe_ris.apis import prepare_cpu, report_errors
+        from mgfe_ris.apis import fail, prepare_cpu, report_errors
         from mgfe_ris.engine import NonFiniteError
 
         prepare_cpu()
@@ -94,8 +98,7 @@ def main() -> None:
         try:
             runner.train()
         except NonFiniteError as error:
-            print(f'error: {error}', file=sys.stderr)
-            raise SystemExit(1) from error
+            fail(error, error, status=1)
     except KeyboardInterrupt:
         where = f'in epoch {runner.epoch + 1}, behind step {runner.iter}' if runner else 'before the training began'
         print(f'stopped {where}; the same command with --resume goes on from the last checkpoint', file=sys.stderr)

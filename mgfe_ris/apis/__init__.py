@@ -3,7 +3,7 @@
 from .ablation import AblationRun, check_inputs, describe, find_rows, row_config
 from .config import config_in, find_config, input_pipeline, input_size, load_config, weights_in, without_pretrained
 from .cpu import prepare_cpu
-from .errors import report_errors
+from .errors import fail, report_errors
 from .features import stage_features
 from .flip_tta import FlipTTA
 from .folder import require_empty, save_folder
@@ -37,6 +37,7 @@ __all__ = [
     'describe',
     'export_onnx',
     'export_torch',
+    'fail',
     'find_config',
     'find_rows',
     'input_pipeline',

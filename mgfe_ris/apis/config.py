@@ -86,6 +86,9 @@ def _agree(cfg: Config) -> None:
             loader.pop('prefetch_factor', None)
             if loader.get('persistent_workers'):
                 loader['persistent_workers'] = False
+        sampler = loader.get('sampler') or {}
+        if name != 'train' and sampler.get('type') == 'DefaultSampler':
+            sampler['round_up'] = False  # else several processes test some samples twice
     for key in ('splits', 'shuffled'):
         tested = cfg.get('test_cfg') or {}
         if isinstance(tested.get(key), str):

@@ -1,14 +1,19 @@
 """Bad input on the command line."""
 
+import os
 import re
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from traceback import walk_tb
 from types import FrameType
+from typing import NoReturn
 
 import mmengine
+
+from ..engine.launch import own_rank, speaks
 
 
 @contextmanager
@@ -22,14 +27,29 @@ def report_errors() -> Iterator[None]:
     try:
         yield
     except (ImportError, OSError, ValueError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        raise SystemExit(2) from error
+        fail(error, error)
     except (AssertionError, AttributeError, LookupError, RuntimeError, TypeError) as error:
         wrong = wrong_setting(error) or _of_options(error)
         if wrong is None:
             raise
-        print(f'error: {wrong}', file=sys.stderr)
-        raise SystemExit(2) from error
+        fail(wrong, error)
+
+
+def fail(said: object, cause: Exception, status: int = 2) -> NoReturn:
+    """Say what is wrong in one line, and exit. Of several processes the first one speaks.
+
+    The others wait for their launcher, which ends them when it sees the first one go; one that is still there then is
+    the only one, or of another machine, in which something is wrong.
+    """
+    if not speaks():
+        time.sleep(PATIENCE if os.environ.get('LOCAL_RANK', '0') == '0' else 2 * PATIENCE)
+        said = f'process {own_rank()}: {said}'
+    print(f'error: {said}', file=sys.stderr)
+    raise SystemExit(status) from cause
+
+
+PATIENCE = 15
+"""Seconds in which the first of several processes comes to the same error, on a busy machine, too."""
 
 
 def wrong_setting(error: Exception) -> str | None:

@@ -22,7 +22,7 @@ from ..models.encoders.text import HFTokenizer
 TOP = {
     *(name for name in inspect.signature(Runner.__init__).parameters if name not in ('self', 'cfg')),
     *('activation_checkpointing', 'compile', 'custom_imports', 'efficient_conv_bn_eval', 'find_unused_parameters'),
-    *('data_root', 'model_wrapper_cfg', 'published', 'sync_bn'),
+    *('data_root', 'model_wrapper_cfg', 'published', 'strategy', 'sync_bn'),
 }
 """What mmengine's runner and our tools read of a config."""
 
@@ -139,6 +139,7 @@ _BESIDE = {
     r'env_cfg': {'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'},
     r'env_cfg\.dist_cfg': {'backend', 'timeout', 'init_backend', 'port', 'device_id'},
     r'auto_scale_lr': {'enable', 'base_batch_size'},
+    r'strategy': {'type', 'min_params', 'stage'},
     r'custom_imports': {'imports', 'allow_failed_imports'},
 }
 """What is read beside the arguments of a part, by the place in the config."""

@@ -1,9 +1,11 @@
 """What mmengine's runner needs beside, to train and to test: schedules, hooks, checkpoints."""
 
 from .hooks import DeferredInfoHook, EpochSeedHook, EpochSummaryHook, SlowStepsHook, StartFromHook
+from .launch import first_error, own_rank, sentence_counts, speaks
 from .non_finite import NonFiniteError, NonFiniteHook
 from .runner import RISRunner
 from .schedulers import PolynomialLR
+from .sharded import build_runner
 from .weights import check_weights, unwrap
 
 __all__ = [
@@ -16,6 +18,11 @@ __all__ = [
     'RISRunner',
     'SlowStepsHook',
     'StartFromHook',
+    'build_runner',
     'check_weights',
+    'first_error',
+    'own_rank',
+    'sentence_counts',
+    'speaks',
     'unwrap',
 ]

@@ -12,6 +12,7 @@ from mmengine.hooks import Hook, LoggerHook, RuntimeInfoHook
 from mmengine.runner import Runner, set_random_seed
 from mmseg.registry import HOOKS
 
+from .launch import sentence_counts
 from .weights import unwrap
 
 
@@ -96,8 +97,7 @@ class EpochSummaryHook(Hook):
         )
 
     def after_train(self, runner: Runner) -> None:
-        tokenizer = getattr(unwrap(runner.model).data_preprocessor, 'tokenizer', None)
-        if unknown := getattr(tokenizer, 'num_unknown', 0):
+        if unknown := sentence_counts(unwrap(runner.model))['unknown_sentences']:
             runner.logger.warning(f'{unknown} of the sentences that were read had no word that the tokenizer knows')
 
     after_test = after_train

@@ -8,8 +8,10 @@ from mmengine.hooks import Hook, LoggerHook
 from mmengine.optim import AmpOptimWrapper, OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
+from torch.distributed.tensor import DTensor
 
 from ..checkpoint_files import require_finite
+from .strategy import largest_of_all
 
 
 class NonFiniteError(ArithmeticError):
@@ -41,6 +43,9 @@ class NonFiniteHook(Hook):
     Args:
         max_skipped: so many steps are left out, and logged, before the training stops; 0 stops it at the first one.
 
+    Attributes:
+        in_parts: whether each process has a part of the gradients; they then ask one another.
+
     Raises:
         NonFiniteError: the step, its losses and its samples are named; or weights that are not finite would be saved.
     """
@@ -50,6 +55,7 @@ class NonFiniteHook(Hook):
     def __init__(self, max_skipped: int = 0):
         self.max_skipped = max_skipped
         self.skipped = 0
+        self.in_parts = False
 
     def before_train(self, runner: Runner) -> None:
         for wrapper in _wrappers(runner):
@@ -58,7 +64,8 @@ class NonFiniteHook(Hook):
         # a batch that is left out has gone through the running means of the norms already
         self._buffers = [value for value in runner.model.buffers() if value.is_floating_point()]
         self._kept = [value.clone() for value in self._buffers] if self.max_skipped else []
-        self._at_once = next(runner.model.parameters()).device.type == 'cpu'
+        self._device = next(runner.model.parameters()).device
+        self._at_once = self._device.type == 'cpu'
         self._interval = next((hook.interval for hook in runner.hooks if isinstance(hook, LoggerHook)), 1)
         self._waiting: list[_Step] = []
         self._begin_step()
@@ -69,15 +76,24 @@ class NonFiniteHook(Hook):
 
     def _before_step(self, optimizer: torch.optim.Optimizer, args: tuple, kwargs: dict) -> None:
         parameters = [p for group in optimizer.param_groups for p in group['params'] if p.grad is not None]
-        if not parameters:
+        if not parameters and not self.in_parts:
             return
-        bad = ~_largest([p.grad for p in parameters]).isfinite()
+        bad = self._is_bad([p.grad for p in parameters])
         self._bad = bad if self._bad is None else self._bad | bad
-        if optimizer.defaults.get('fused'):
+        if optimizer.defaults.get('fused') and not self.in_parts:
             optimizer.found_inf = bad.float()  # type: ignore[attr-defined] # as a loss scaler tells it
         elif bad:
             for parameter in parameters:
                 parameter.grad = None  # the optimiser passes over what has none
+
+    def _is_bad(self, gradients: list[torch.Tensor]) -> torch.Tensor:
+        if not self.in_parts:
+            return ~_largest(gradients).isfinite()
+        device = gradients[0].device if gradients else self._device
+        parts = [g.to_local() if isinstance(g, DTensor) else g for g in gradients]
+        parts = [part for part in parts if part.numel()]
+        bad = (~_largest(parts).isfinite()).float() if parts else torch.zeros((), device=device)
+        return largest_of_all(bad) > 0
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch=None) -> None:
         samples = data_batch.get('data_samples', []) if isinstance(data_batch, dict) else []

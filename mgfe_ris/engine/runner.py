@@ -7,17 +7,22 @@ from typing import Any
 import torch
 from mmengine.dist import is_distributed
 from mmengine.hooks import CheckpointHook
-from mmengine.model import MMDistributedDataParallel, revert_sync_batchnorm
-from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmengine.model import is_model_wrapper, revert_sync_batchnorm
+from mmengine.runner import EpochBasedTrainLoop
+from mmseg.registry import MODEL_WRAPPERS
 from torch import nn
 
 from ..checkpoint_files import read_checkpoint
 from ..models.checkpoints import state_dict_of
 from .checkpoints import LAST, last_checkpoint_in, training_state
+from .dealing import DealtBatches, is_dealt
+from .launch import join_processes
 from .weights import check_weights, unwrap
 
+NO_CUDA = 'no CUDA: {} processes on the CPU, through gloo; norms are not synchronised'
 
-class RISRunner(Runner):
+
+class RISRunner(DealtBatches):
     """mmengine's runner, whose checkpoints are read by ``read_checkpoint``: mmengine's reader runs what they hold.
 
     A folder that was copied or moved goes on by itself: of the paths that a checkpoint names, only the names count.
@@ -28,21 +33,19 @@ class RISRunner(Runner):
     param_schedulers: Any
 
     def setup_env(self, env_cfg: dict) -> None:
-        """mmengine's, which sets a CUDA device: without one, processes of torchrun speak through gloo."""
-        if self.launcher == 'pytorch' and not torch.cuda.is_available() and not is_distributed():
-            torch.distributed.init_process_group('gloo')
+        """mmengine's, which takes a GPU for granted where several processes meet; see :func:`join_processes`."""
+        if self.distributed and not is_distributed():
+            join_processes(self.launcher, **env_cfg.get('dist_cfg', {}))
         super().setup_env(env_cfg)
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         """mmengine's, which puts each process's model on a GPU: without one, several processes share the cores."""
-        if not self.distributed or torch.cuda.is_available() or model_wrapper_cfg is not None:
+        if not self.distributed or torch.cuda.is_available() or is_model_wrapper(model):
             return super().wrap_model(model_wrapper_cfg, model)
-        self.logger.info(f'no CUDA: {self.world_size} processes on the CPU, through gloo; norms are not synchronised')
-        return MMDistributedDataParallel(
-            revert_sync_batchnorm(model),
-            broadcast_buffers=False,
-            find_unused_parameters=self.cfg.get('find_unused_parameters', False),
-        )
+        self.logger.info(NO_CUDA.format(self.world_size))
+        wrapper: dict = dict(type='MMDistributedDataParallel', broadcast_buffers=False)
+        wrapper['find_unused_parameters'] = self.cfg.get('find_unused_parameters', False)
+        return MODEL_WRAPPERS.build({**wrapper, **(model_wrapper_cfg or {}), 'module': revert_sync_batchnorm(model)})
 
     def prepare_training(self) -> None:
         """Build what trains ahead of the training, so that what is wrong with the input shows before it starts.
@@ -53,7 +56,7 @@ class RISRunner(Runner):
         for loop in filter(None, (self.train_loop, self.val_loop)):  # reads the data sets
             samples = len(loop.dataloader.dataset)
             self.logger.info(f'{type(loop).__name__}: {samples} samples')
-            if len(loop.dataloader) == 0:
+            if samples == 0 or (len(loop.dataloader) == 0 and not is_dealt(loop.dataloader)):
                 raise ValueError(f'fewer samples ({samples}) than one batch; lower batch_size')
         self.optim_wrapper = self.build_optim_wrapper(self.optim_wrapper)
         if self.param_schedulers is not None:

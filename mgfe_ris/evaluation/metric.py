@@ -3,6 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ class RefSegMetric(BaseMetric):
         by_category: of the last evaluation that wrote lines: ``count`` and the metrics named in :attr:`main` of each
             category, the most frequent first.
         written: names of the files that it wrote.
+        dealt_batches: whether several processes get whole batches in turn; else single samples.
         error: what was in the way of one. It does not end the test, whose numbers may have taken hours: who wants the
             files has to look here.
 
@@ -52,6 +54,8 @@ class RefSegMetric(BaseMetric):
 
     Where the data set says ``reviewed_out``, all metrics come a second time without those samples: ``reviewed/oIoU``.
     """
+
+    results: list[Any]
 
     def __init__(
         self,
@@ -71,6 +75,8 @@ class RefSegMetric(BaseMetric):
         self.by_category: dict[str, dict[str, float]] = {}
         self.written: list[str] = []
         self.error: OSError | None = None
+        self.dealt_batches = False
+        self._batches: list[int] = []
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -95,6 +101,7 @@ class RefSegMetric(BaseMetric):
         Counts stay on the device until all are there: a batch waits for a GPU once.
         """
         masks = [self._masks(sample) for sample in data_samples]
+        self._batches.append(len(masks))
         counts = torch.stack([torch.stack(self.count(*pair)) for pair in masks])
         wanted = [mask for pair in masks for mask in pair] if self.per_sample is not None else []
         in_photos = [self._in_photo(sample) for sample in data_samples] if self.coco_json else []
@@ -148,8 +155,18 @@ class RefSegMetric(BaseMetric):
         score = ((target - background).sigmoid() * mask).sum() / mask.sum().clamp(min=1)
         return mask[None], score
 
+    def evaluate(self, size: int) -> dict[str, float]:
+        """mmengine's, which takes an element of ``results`` from each process in turn."""
+        batches, self._batches = self._batches, []
+        if self.dealt_batches:
+            records = iter(self.results)
+            self.results = [list(islice(records, count)) for count in batches]
+        return super().evaluate(size)
+
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Reduce the records; runs in the main process only."""
+        if self.dealt_batches:
+            results = list(chain.from_iterable(results))
         if self.per_sample is not None:
             self.by_category = self._by_category(results)
             self._write(results, Path(self.per_sample), (self.dataset_meta or {}).get('split', 'results'))

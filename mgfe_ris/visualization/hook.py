@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from functools import lru_cache
 from io import BytesIO
-from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +49,7 @@ class ValidationPictureHook(Hook):
         self.count = count
 
     def before_val_epoch(self, runner: Runner) -> None:
-        share = ceil(len(runner.val_dataloader.dataset) / runner.world_size)
+        share = sum(map(len, runner.val_dataloader.batch_sampler))
         self._chosen = {round(place) for place in np.linspace(0, share - 1, self.count)}
         self._seen = 0
         self._pictures: list[np.ndarray] = []

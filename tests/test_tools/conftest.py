@@ -2,9 +2,11 @@
 
 import runpy
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from forks import run_forks
 
 TOOLS = Path(__file__).parents[2] / 'tools'
 
@@ -28,3 +30,26 @@ def run_here(monkeypatch, request, one_thread, capfd):
         return capfd.readouterr().out.splitlines()
 
     return run_tool
+
+
+@pytest.fixture
+def run_processes(one_thread, tmp_path, request):
+    """Runs a tool in so many processes that torchrun might have started, forks of this one, which spares the imports.
+
+    Returns status and output of each.
+    """
+
+    def run(count: int, tool: str, *args: object, start: Callable[[], object] = lambda: None) -> list[tuple[int, str]]:
+        name = f'experiment_name={request.node.name}_{count}'
+        words = [tool, *map(str, args), *(['--cfg-options', name] if '--cfg-options' not in args else [name])]
+        if count > 1:
+            words += ['--launcher', 'pytorch']
+        return run_forks(count, lambda: _run_tool(words, start), tmp_path)
+
+    return run
+
+
+def _run_tool(words: list[str], start: Callable[[], object]) -> None:
+    sys.argv = words
+    start()
+    runpy.run_path(str(TOOLS / words[0]), run_name='__main__')

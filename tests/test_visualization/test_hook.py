@@ -144,7 +144,7 @@ def validate(
     runner_hook: ValidationPictureHook, samples: list[SegDataSample], work_dir: Path, batches: list[int], **changes
 ) -> None:
     """Batches of so many samples."""
-    loader = SimpleNamespace(dataset=Samples(samples, 'val'))
+    loader = SimpleNamespace(dataset=Samples(samples, 'val'), batch_sampler=[[0] * size for size in batches])
     told = dict(val_dataloader=loader, rank=0, world_size=1, epoch=1, iter=100, work_dir=str(work_dir))
     told |= dict(log_processor=SimpleNamespace(by_epoch=True), visualizer=Visualizer(vis_backends=None))
     runner = SimpleNamespace(**told | changes)
