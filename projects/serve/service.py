@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 HEAD_SECONDS, BODY_SECONDS, ANSWER_SECONDS = 10, 30, 60
 """In which a client must have sent the head of a request, and its body; and in which it gets its masks."""
-LINGER_SECONDS = 2
+LINGER_SECONDS, LINGER_BYTES = 2, 25_000_000
 """For which a client that was refused may go on sending: cut off at once, it might not read why."""
 MAX_HELD = MAX_WAITING * MAX_BYTES
 """Bytes of all photos that are sent, or wait, however many requests may."""
@@ -196,8 +196,11 @@ class Refusal(JSONResponse):
 
 
 async def _until_ended(receive: Callable) -> None:
-    while (await receive()).get('more_body'):
-        pass
+    total, more = 0, True
+    while more and total < LINGER_BYTES:
+        message = await receive()
+        total += len(message.get('body', b''))
+        more = message.get('more_body', False)
 
 
 class PatientProtocol(H11Protocol):
