@@ -7,7 +7,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -71,13 +71,20 @@ class Batcher:
         loop = asyncio.get_running_loop()
         job = Job(photo, sentences, loop.time(), loop.create_future())
         self._queue.append(job)
+        job.answer.add_done_callback(lambda answer: self._forget(job) if answer.cancelled() else None)
         self._changed.set()
         return job.answer
+
+    def _forget(self, job: Job) -> None:
+        """Photos of those who went away must not pile up behind a batch that takes long."""
+        with suppress(ValueError):
+            self._queue.remove(job)
 
     def refuse(self, error: Exception) -> None:
         """Answer all that wait, and what is computed, with an error."""
         for job in (*self._queue, *self.running):
             job.give(error)
+        self._queue.clear()
 
     async def run(self) -> None:
         """Until it is cancelled."""
@@ -106,13 +113,10 @@ class Batcher:
         batch: list[Job] = []
         pixels = 0
         while self._queue and len(batch) < self.inferencer.batch_size:
-            job = self._queue[0]
-            if not job.answer.done():
-                pixels += job.pixels
-                if batch and pixels > self.max_pixels:
-                    break
-                batch.append(job)
-            self._queue.popleft()
+            pixels += self._queue[0].pixels
+            if batch and pixels > self.max_pixels:
+                break
+            batch.append(self._queue.popleft())
         # photos with one sentence each share a forward where they stand side by side
         return sorted(batch, key=lambda job: len(job.sentences))
 

@@ -7,9 +7,11 @@ Examples:
 
 import argparse
 import asyncio
+import json
 import resource
 import sys
 import time
+import zlib
 from collections import Counter
 from pathlib import Path
 from statistics import quantiles
@@ -89,6 +91,12 @@ def summary(answers: list[Answer]) -> list[str]:
     return lines
 
 
+def masks(answers: list[Answer]) -> str:
+    """Of all that were answered; the same where all masks are."""
+    found = [result['rle'] for one in answers if one.status == 200 for result in json.loads(one.body)['results']]
+    return f'{len(found)} masks {zlib.crc32(json.dumps(found).encode()):08x}'
+
+
 def process(url: str) -> str:
     """What ``/metrics`` says of the server's process."""
     with urlopen(f'{url}/metrics') as answer:
@@ -118,7 +126,8 @@ def main() -> None:
     requests = [build_request(files[i % len(files)].read_bytes(), args.sentences) for i in range(args.requests)]
     print(f'before: {process(args.url)}', flush=True)
     for i in range(1, args.rounds + 1):
-        for line in summary(asyncio.run(ask_all(address.hostname, address.port, requests, args.at_once))):
+        answers = asyncio.run(ask_all(address.hostname, address.port, requests, args.at_once))
+        for line in (*summary(answers), masks(answers)):
             print(f'round {i}: {line}')
         print(f'behind it: {process(args.url)}', flush=True)
 

@@ -306,6 +306,7 @@ FORM = 'multipart/form-data; boundary=load'
         (b'a=b', 'application/x-www-form-urlencoded', 415, 'expected Content-Type'),
         (b'x', 'multipart/form-data', 400, 'boundary'),
         (b'x', FORM, 400, 'not a form'),
+        (PART + b'; filename="' + b'a' * 10_000 + b'"\r\n\r\na\r\n--load--\r\n', FORM, 400, 'not a form'),
         (PART, FORM, 422, 'one file named photo'),
         (PART + b'\r\n\r\nhttp://127.0.0.1/\r\n--load--\r\n', FORM, 422, 'not fetched'),
         (2 * (PART + b'; filename="a"\r\n\r\na\r\n') + b'--load--\r\n', FORM, 400, 'Too many files'),
@@ -422,7 +423,7 @@ def test_further_requests_are_refused_at_once(start, photos):
                 assert answer.status == 503 and answer.headers['Retry-After'] == '1'
                 assert json.loads(content) == {'error': '2 requests are waiting'}
                 assert server.metrics()['mgfe_ris_waiting'] == 2
-            server.until(lambda: server.service.waiting == 1)
+            server.until(lambda: server.service.waiting == len(server.service.batcher._queue) == 1)
         server.inferencer.gate.set()
         assert (first.result()[0], second.result()[0]) == (200, 200)
         metrics = server.metrics()
