@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 SECONDS_TO_END = 6
 """For what runs, when the server is ended; another two pass until all connections are closed."""
 
@@ -62,7 +63,10 @@ def serve(args: argparse.Namespace) -> None:
         listener = listen(host, args.port)
 
     service = Service(inferencer, args.wait_ms / 1000, args.max_waiting)
-    print(f'{service.about["model"]} at http://{args.host}:{args.port}/segment', flush=True)
+    shown = f'[{host}]' if ':' in host else host
+    print(f'{service.about["model"]} at http://{shown}:{args.port}/segment', flush=True)
+    for number in SIGNALS:  # uvicorn has handlers of its own, and in the end raises once more what it caught
+        signal.signal(number, lambda *_: None)
     ServiceServer(service, SECONDS_TO_END).run([listener])
     if service.batcher.running:  # a batch that takes longer than that; Python would wait for its thread
         sys.stdout.flush()
@@ -76,7 +80,7 @@ def end(*_: object) -> None:
 
 def main() -> None:
     args = parse_args()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in SIGNALS:
         signal.signal(number, end)
     serve(args)
 

@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
     from mgfe_ris.apis import RISInferencer
 
-HEAD_SECONDS, BODY_SECONDS, ANSWER_SECONDS = 10, 30, 60
-"""In which a client must have sent the head of a request, and its body; and in which it gets its masks."""
+HEAD_SECONDS, BODY_SECONDS, ANSWER_SECONDS, SEND_SECONDS = 10, 30, 60, 30
+"""In which a client must have sent the head of a request, and its body; in which it gets its masks; and for which it
+may read nothing of what it asked for."""
 LINGER_SECONDS, LINGER_BYTES = 2, 25_000_000
 """For which a client that was refused may go on sending: cut off at once, it might not read why."""
 MAX_HELD = MAX_WAITING * MAX_BYTES
@@ -61,11 +62,7 @@ class Service:
                 Route('/health', self._health),
                 Route('/metrics', self._metrics),
             ],
-            exception_handlers={
-                HTTPException: lambda _, error: Refusal(error.status_code, error.detail, error.headers),
-                ClientDisconnect: lambda *_: Response(status_code=499),  # to nobody, for the metrics
-                Exception: lambda *_: Refusal(500, 'the server failed; its log says where'),
-            },
+            exception_handlers={HTTPException: _refuse, ClientDisconnect: _nobody, Exception: _failed},
             lifespan=self._lifespan,
         )
 
@@ -173,6 +170,19 @@ class Service:
         asyncio.get_running_loop().call_later(after, self.batcher.refuse, error)
 
 
+# Starlette gives each handler that is no coroutine to a thread
+async def _refuse(_: Request, error: Any) -> Response:
+    return Refusal(error.status_code, error.detail, error.headers)
+
+
+async def _nobody(*_: Any) -> Response:
+    return Response(status_code=499)  # for the metrics alone
+
+
+async def _failed(*_: Any) -> Response:
+    return Refusal(500, 'the server failed; its log says where')
+
+
 async def _until_gone(request: Request) -> None:
     while (await request.receive())['type'] != 'http.disconnect':
         pass
@@ -204,7 +214,11 @@ async def _until_ended(receive: Callable) -> None:
 
 
 class PatientProtocol(H11Protocol):
-    """uvicorn waits for a request's head as long as a client sends a letter now and then."""
+    """uvicorn waits for a request's head as long as a client sends a letter now and then, and for ever for one that
+    does not read."""
+
+    _head: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -214,8 +228,25 @@ class PatientProtocol(H11Protocol):
         super().on_response_complete()
         self._expect_head()
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread = self.loop.call_later(SEND_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._unread:
+            self._unread.cancel()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        for timer in (self._head, self._unread):
+            if timer:  # it would keep the connection's memory for as long
+                timer.cancel()
+
     def _expect_head(self) -> None:
-        self.loop.call_later(HEAD_SECONDS, self._close_unless_asked, self.cycle)
+        if self._head:
+            self._head.cancel()
+        self._head = self.loop.call_later(HEAD_SECONDS, self._close_unless_asked, self.cycle)
 
     def _close_unless_asked(self, before: Any) -> None:
         if self.cycle is before:
