@@ -8,13 +8,11 @@ Examples:
 from __future__ import annotations
 
 import argparse
-import errno
 import html
 import os
 import secrets
 import shutil
 import signal
-import socket
 import sys
 import tempfile
 import time
@@ -27,15 +25,9 @@ if TYPE_CHECKING:
 
     from mgfe_ris.apis import RISInferencer, RISResult
 
-MAX_BYTES, MAX_PIXELS = 20_000_000, 25_000_000
-# As many as there are colours
-MAX_SENTENCES, MAX_LETTERS = 6, 200
 # A page's last photo stays in memory for its slider, of so many pages: 3 bytes for each pixel, and 5 for each pixel
-# and sentence (its score, and whether it is in the mask)
-MAX_SCORES, MAX_PAGES = 50_000_000, 8
-MAX_WAITING = 16
-# What browsers show; Pillow opens others with other people's programs
-FORMATS = ('BMP', 'GIF', 'JPEG', 'PNG', 'WEBP')
+# and sentence. The limits of a request are those of mgfe_ris.apis.serving
+MAX_PAGES = 8
 # Longest side of the picture with the masks, in pixels
 SHOWN = 640, 1280
 
@@ -84,16 +76,11 @@ def split_sentences(text: Any) -> list[str]:
     Raises:
         ValueError: no text, no sentence, too many, or too long a one.
     """
+    from mgfe_ris.apis.serving import check_asked
+
     if not isinstance(text, str):
         raise ValueError(f'The sentences must be text; got {type(text).__name__}.')
-    sentences = [line.strip() for line in text.splitlines() if line.strip()]
-    if not sentences:
-        raise ValueError('Say which object is meant, e.g. "the red circle on the left".')
-    if len(sentences) > MAX_SENTENCES:
-        raise ValueError(f'{len(sentences)} sentences: at most {MAX_SENTENCES} at a time.')
-    if (letters := max(map(len, sentences))) > MAX_LETTERS:
-        raise ValueError(f'A sentence of {letters} letters: at most {MAX_LETTERS}.')
-    return sentences
+    return check_asked([line for line in text.splitlines() if line.strip()])
 
 
 def read_upload(upload: Any, folder: Path, sentences: int) -> np.ndarray:
@@ -102,27 +89,16 @@ def read_upload(upload: Any, folder: Path, sentences: int) -> np.ndarray:
     Raises:
         ValueError: none, not a photo, too large a one, or a file that lies elsewhere.
     """
-    from PIL import Image
-
     from mgfe_ris.apis import open_photo
+    from mgfe_ris.apis.serving import MAX_PIXELS, open_upload
 
     try:
-        Path(upload['path']).resolve().relative_to(folder.resolve())
-    except (KeyError, TypeError, ValueError) as error:  # also what no page asks, but others may
+        path = Path(upload['path']).resolve()
+        path.relative_to(folder.resolve())
+        data = path.read_bytes()
+    except (KeyError, OSError, TypeError, ValueError) as error:  # also what no page asks, but others may
         raise ValueError('Drop a photo first.') from error
-    try:
-        with Image.open(upload['path'], formats=FORMATS) as image:
-            pixels = image.width * image.height
-            if pixels <= MAX_PIXELS and pixels * sentences > MAX_SCORES:
-                raise ValueError(
-                    f'{sentences} sentences about a photo of {pixels / 1e6:.0f} megapixels: '
-                    f'at most {MAX_SCORES // pixels} at a time, or make it smaller.'
-                )
-            return open_photo(image, max_pixels=MAX_PIXELS)
-    except Image.DecompressionBombError as error:
-        raise ValueError(f'The photo has more than {MAX_PIXELS:,} pixels; make it smaller first.') from error
-    except (OSError, SyntaxError) as error:  # Pillow's words for what is broken; they name the server's folders
-        raise ValueError(f'This is not a whole photo in one of the formats {", ".join(FORMATS)}.') from error
+    return open_photo(open_upload(data, sentences), max_pixels=MAX_PIXELS)
 
 
 def as_shown(photo: np.ndarray) -> np.ndarray:
@@ -241,6 +217,8 @@ def build_page(demo: Demo, examples: list[list[str]]) -> Any:
     """The page, to be launched."""
     import gradio
 
+    from mgfe_ris.apis.serving import MAX_SENTENCES, MAX_WAITING
+
     with gradio.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(600, 3600)) as page:
         gradio.Markdown(f'# {TITLE}\n{INTRO} {DRAWN if examples else ""}')
         kept = gradio.State(time_to_live=3600)
@@ -291,6 +269,8 @@ class RefuseLargeRequests:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         from starlette.responses import PlainTextResponse
 
+        from mgfe_ris.apis.serving import MAX_BYTES
+
         headers = dict(scope.get('headers', ()))
         length = headers.get(b'content-length', b'0')
         # 1 MB for what is around the file
@@ -300,25 +280,10 @@ class RefuseLargeRequests:
         await self.app(scope, receive, send)
 
 
-def check_address(host: str, port: int) -> None:
-    """Ahead of loading the model.
-
-    Raises:
-        ValueError, OSError: not a port, a taken one, or no address of this machine.
-    """
-    if not 0 < port < 65536:
-        raise ValueError(f'--port must lie between 1 and 65535; got {port}')
-    try:
-        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        socket.create_server(address, family=family).close()
-    except (OSError, UnicodeError) as error:
-        wrong = '--port' if getattr(error, 'errno', 0) in (errno.EADDRINUSE, errno.EACCES) else '--host'
-        raise OSError(f'cannot listen at {host}, port {port} ({error}); give another {wrong}') from error
-
-
 def serve(args: argparse.Namespace, folder: Path) -> None:
     """Until it is ended."""
     from mgfe_ris.apis import RISInferencer, report_errors
+    from mgfe_ris.apis.serving import MAX_BYTES, MAX_PIXELS, listen
 
     host = args.host.strip('[]')  # as IPv6 stands in an address
     with report_errors():
@@ -327,7 +292,7 @@ def serve(args: argparse.Namespace, folder: Path) -> None:
             from starlette.middleware import Middleware
         except ImportError as error:
             raise ImportError(f'{error}; pip install -r projects/web_demo/requirements.txt') from error
-        check_address(host, args.port)
+        listen(host, args.port).close()  # ahead of loading the model
         inferencer = RISInferencer(args.model, args.checkpoint, args.device, max_pixels=MAX_PIXELS)
 
     examples = draw_examples(folder / 'drawn') if knows_drawn_shapes_only(inferencer) else []

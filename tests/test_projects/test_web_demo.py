@@ -26,7 +26,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mgfe_ris.apis import RISInferencer, RISResult, load_model, save_folder
+from mgfe_ris.apis import RISInferencer, RISResult, load_model, save_folder, serving
 from mgfe_ris.visualization import PALETTE, overlay, read_photo
 
 pytest.importorskip('gradio', reason='the page needs gradio: pip install -r projects/web_demo/requirements.txt')
@@ -578,7 +578,7 @@ def test_upright(app, tmp_path):
 
 def test_queue_and_pages_are_limited(app):
     page = app.build_page(app.Demo(None, Path()), [])
-    assert page._queue.max_size == app.MAX_WAITING
+    assert page._queue.max_size == serving.MAX_WAITING
     assert {f.concurrency_limit for f in page.fns.values() if f.name == 'segment'} == {1}
     assert {f.concurrency_id for f in page.fns.values() if f.name == 'segment'} == {'model'}
 
