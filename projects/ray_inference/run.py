@@ -187,8 +187,12 @@ def run(args: argparse.Namespace) -> None:
             settings=settings,
         )
         done = segment(to_do, worker, args) if to_do else ()
-        for _ in tqdm(done, total=len(shards), initial=len(shards) - len(to_do), unit='part'):
-            pass
+        try:
+            for _ in tqdm(done, total=len(shards), initial=len(shards) - len(to_do), unit='part'):
+                pass
+        except Exception as error:  # of Ray, or of a worker: in its text is the worker's traceback
+            reason = str(error).strip().splitlines()[-1]
+            raise SystemExit(f'error: {reason}\nthe run has ended; run again, it goes on') from error
         if left := missing(shards, parts):
             head = f'{len(left)} of {len(shards)} parts could not be written; run again, it goes on:'
             raise SystemExit('\n'.join([head, *map(str, left[:20])]))

@@ -300,6 +300,40 @@ def test_the_check_finds_what_is_wrong(finished, pairs, project, tmp_path, capsy
         assert re.search(words, line), line
 
 
+@pytest.mark.skipif(not os.environ.get('MGFE_RIS_SLOW'), reason='loads models for 20 s: MGFE_RIS_SLOW=1 runs it')
+def test_a_shard_that_cannot_be_computed_does_not_keep_the_others(
+    cluster, project, model_folder, photos, tmp_path, capsys
+):
+    table = pa.table({'photo': [photo for photo, _ in GOOD], 'text': [sentences for _, sentences in GOOD]})
+    path, out = tmp_path / 'a.parquet', tmp_path / 'out'
+    parquet.write_table(table, path, row_group_size=25, compression='none', use_dictionary=False)
+    content = bytearray(path.read_bytes())
+    at = parquet.ParquetFile(path).metadata.row_group(2).column(0).data_page_offset
+    content[at : at + 40] = b'\xff' * 40
+    path.write_bytes(content)
+    asked = [path, '--data-root', photos, '--model', model_folder, '--out', out, '--shard-rows', 25]
+    with pytest.raises(SystemExit) as stop:
+        run(project, *asked, '--gpus-per-worker', 0)
+    said = str(stop.value.code)
+    assert said.startswith('1 of 4 parts could not be written; run again, it goes on:\npart-000002.parquet (rows 50 to')
+    assert len(list((out / 'parts').glob('part-*'))) == 3
+
+
+@pytest.mark.skipif(not os.environ.get('MGFE_RIS_SLOW'), reason='loads models for 20 s: MGFE_RIS_SLOW=1 runs it')
+def test_a_cluster_with_another_model_ends_the_run(cluster, project, arguments, tmp_path, monkeypatch):
+    prepare = project.prepare
+
+    def other(args):
+        shards, model, settings = prepare(args)
+        return shards, model, {**settings, 'weights': '0123'}
+
+    monkeypatch.setattr(project, 'prepare', other)
+    with pytest.raises(SystemExit) as stop:
+        run(project, *arguments, '--out', tmp_path / 'out')
+    assert 'differs from where the run was started: weights' in str(stop.value.code)
+    assert not list((tmp_path / 'out/parts').iterdir())
+
+
 # Wrong input: a line, and nothing is started or made
 
 
