@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 from tempfile import TemporaryFile
 
 
@@ -15,7 +16,8 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'.{path.name}.{os.getpid()}.part')  # several processes may write the same
+    # several processes may write the same, and those of several machines have the same numbers
+    part = path.with_name(f'.{path.name}.{token_hex(4)}.part')
     try:
         yield part
         part.replace(path)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 REPO = Path(__file__).parents[1]
-TOOLS = [*sorted((REPO / 'tools').rglob('*.py')), REPO / 'projects/web_demo/app.py', REPO / 'projects/serve/app.py']
+PROJECTS = [REPO / 'projects' / name for name in ('web_demo/app.py', 'serve/app.py', 'ray_inference/run.py')]
+TOOLS = [*sorted((REPO / 'tools').rglob('*.py')), *PROJECTS]
 # Seconds are of the process, not of the clock, and are compared with those of the same machine
 IMPORT_TORCH = 'import time, torch; print(time.process_time())'
 

@@ -2,7 +2,8 @@
 # Lint, types and the whole test suite, a worker of one thread for each core. Needs Python >= 3.10 and pip.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-. tools/setup_env.sh requirements.txt tests/requirements.txt tools/deployment/requirements.txt projects/{web_demo,serve}/requirements.txt
+. tools/setup_env.sh requirements.txt tests/requirements.txt tools/deployment/requirements.txt \
+    projects/{web_demo,serve,ray_inference}/requirements.txt
 ruff check .
 ruff format --check .
 mypy

@@ -78,7 +78,7 @@ def _jobs_of(source: str | Path, sentences: Sequence[str], alone: bool) -> list[
         if not photos:
             raise FileNotFoundError(f'{source}: no photo in this folder; photos are {", ".join(SUFFIXES)}')
         return [Job(os.path.abspath(p), texts, str(p.relative_to(path).parent / _name(str(p)))) for p in photos]
-    job = Job(_whole(name), texts, _name(name))
+    job = Job(whole_path(name), texts, _name(name))
     # of many, the headers are enough: what is broken behind them is listed at the end
     opened = open_photo(name) if alone or not is_address(name) else None
     if alone and isinstance(opened, Path):
@@ -103,8 +103,13 @@ def _raise(error: OSError) -> NoReturn:
     raise error
 
 
-def _whole(photo: str, folder: str | Path = '') -> str:
-    """The same for the same photo, wherever the command is run; a name that Windows wrote is read, too."""
+def whole_path(photo: str, folder: str | Path = '') -> str:
+    """The same for the same photo, wherever the command is run; a name that Windows wrote is read, too.
+
+    Args:
+        photo: path, or address, which stays as it is.
+        folder: where a path that is not absolute begins; default: the current one.
+    """
     if is_address(photo):
         return photo
     turned = Path(folder, photo.replace('\\', '/'))
@@ -129,7 +134,7 @@ def _read_rows(path: Path) -> list[Job]:
     for number, row in _rows_of(path):
         try:
             photo, sentences = _check_row(row)
-            whole = _whole(photo, path.parent)
+            whole = whole_path(photo, path.parent)
             names[whole] = _name(whole)
         except ValueError as error:
             raise ValueError(f'{path}, line {number}: {error}') from error
@@ -141,7 +146,7 @@ def _read_rows(path: Path) -> list[Job]:
 
 def _check_row(row: Any) -> tuple[str, list[str]]:
     columns = list(row) if isinstance(row, dict) else []
-    names = _columns_of(columns)
+    names = columns_of(columns)
     if not names:
         raise ValueError(f'expected photo and text, got {columns or row!r}')
     photo, text = (row[name] for name in names)
@@ -154,8 +159,8 @@ def _check_row(row: Any) -> tuple[str, list[str]]:
     return photo, check_sentences(text)
 
 
-def _columns_of(columns: Sequence[Any]) -> list[Any]:
-    """Those of photo and text; empty if one is missing."""
+def columns_of(columns: Sequence[Any]) -> list[Any]:
+    """Those of photo and text, by :data:`COLUMNS`; empty if one is missing."""
     known = {str(column).strip().lower(): column for column in reversed(columns)}
     found = [next((known[name] for name in names if name in known), None) for names in COLUMNS.values()]
     return [] if None in found else found
@@ -188,7 +193,7 @@ def _csv_reader(text: str, folder: Path, delimiters: str) -> csv.DictReader:
         except csv.Error:  # it comes again below, where its line is named
             continue
         headless = len(first) > 1 and _is_photo(first[0], folder)
-        if headless or _columns_of(first):
+        if headless or columns_of(first):
             names = list(COLUMNS) if headless else None
             return csv.DictReader(io.StringIO(text, newline=''), names, delimiter=delimiter, **form)
     return csv.DictReader(io.StringIO(text, newline=''), delimiter=delimiters[0], **form)
@@ -196,7 +201,7 @@ def _csv_reader(text: str, folder: Path, delimiters: str) -> csv.DictReader:
 
 def _is_photo(cell: str, folder: Path) -> bool:
     """Or would be one: a photo that is missing is listed as such with those that are broken."""
-    return is_address(cell) or cell.strip().lower().endswith(SUFFIXES) or Path(_whole(cell, folder)).is_file()
+    return is_address(cell) or cell.strip().lower().endswith(SUFFIXES) or Path(whole_path(cell, folder)).is_file()
 
 
 def _parse(line: str, path: Path, number: int) -> Any:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import IO
 
 from .config import input_pipeline
 from .folder import require_empty
@@ -84,6 +85,42 @@ def _batches(jobs: Iterable[Job], size: int) -> Iterator[list[tuple[Job, Job | N
         yield batch
 
 
+def require_same_settings(path: Path, now: dict) -> None:
+    """Whether the results beside a file of settings may be gone on with.
+
+    Args:
+        path: the file, of JSON.
+        now: the settings of this run, as JSON gives them back.
+
+    Raises:
+        ValueError: other settings, or no settings of ours.
+    """
+    try:
+        before = json.loads(path.read_text(encoding='utf-8'))
+        changed = [f'{key} {before[key]!r}, now {now[key]!r}' for key in now if before[key] != now[key]]
+    except (KeyError, RecursionError, TypeError, ValueError) as error:
+        raise ValueError(f'{path} is of another tool; name another folder') from error
+    if changed:
+        settings = '; '.join(changed)
+        raise ValueError(f'{path.parent} holds results of other settings: {settings}; name another folder')
+
+
+def lock_folder(folder: Path, file: IO) -> None:
+    """For this process alone, until it closes ``file`` of the folder, or ends.
+
+    Raises:
+        ValueError: another one has it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # on Windows
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise ValueError(f'{folder}: another run is writing there; wait, or name another folder') from error
+
+
 class _ResultFolder:
     """Files of results, which go on where they stopped; for one run at a time.
 
@@ -104,7 +141,7 @@ class _ResultFolder:
         self.tried: Counter[str] = Counter()
         self.names: set[str] = set()  # in lower case: not every file system tells Dog from dog
         try:
-            self._lock()
+            lock_folder(folder, self.file)
             self._require_ours(now)  # still: another run may have been faster
             self._write_settings(now)
             self._read()
@@ -115,7 +152,7 @@ class _ResultFolder:
     def _require_ours(self, now: dict) -> None:
         """Or empty, but for what is left of a run that was killed ahead of its settings."""
         if (path := self.folder / SETTINGS).is_file():
-            return self._require_same(path, now)
+            return require_same_settings(path, now)
         left = {path.name: path.stat().st_size for path in self.folder.iterdir()} if self.folder.is_dir() else {}
         if left.get(RESULTS) != 0 or left.keys() - {RESULTS, PART}:
             require_empty(self.folder)
@@ -125,26 +162,6 @@ class _ResultFolder:
             part = self.folder / PART
             part.write_text(json.dumps(now, indent=2) + '\n', encoding='utf-8')
             part.replace(path)
-
-    def _require_same(self, path: Path, now: dict) -> None:
-        try:
-            before = json.loads(path.read_text(encoding='utf-8'))
-            changed = [f'{key} {before[key]!r}, now {now[key]!r}' for key in now if before[key] != now[key]]
-        except (KeyError, RecursionError, TypeError, ValueError) as error:
-            raise ValueError(f'{path} is of another tool; name another folder') from error
-        if changed:
-            settings = '; '.join(changed)
-            raise ValueError(f'{self.folder} holds results of other settings: {settings}; name another folder')
-
-    def _lock(self) -> None:
-        try:
-            import fcntl
-        except ImportError:  # on Windows
-            return
-        try:
-            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ValueError(f'{self.folder}: another run is writing there; wait, or name another folder') from error
 
     def _read(self) -> None:
         """Half a line, of a run that was killed, is cut off."""

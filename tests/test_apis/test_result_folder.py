@@ -409,17 +409,17 @@ def test_a_run_that_was_killed_ahead_of_its_settings(inferencer, photos, tmp_pat
 
 def test_a_run_of_other_settings_that_was_faster(inferencer, photos, tmp_path, monkeypatch):
     """It has begun and ended between our look at the folder and our lock."""
-    from mgfe_ris.apis.result_folder import _ResultFolder
+    from mgfe_ris.apis import result_folder
 
     jobs, out = read_jobs(photos, ['a ring'])[:2], tmp_path / 'out'
-    lock = _ResultFolder._lock
+    lock = result_folder.lock_folder
 
-    def lose(folder):
-        monkeypatch.setattr(_ResultFolder, '_lock', lock)
+    def lose(*folder):
+        monkeypatch.setattr(result_folder, 'lock_folder', lock)
         run(inferencer, jobs, out, 0.4)
-        lock(folder)
+        lock(*folder)
 
-    monkeypatch.setattr(_ResultFolder, '_lock', lose)
+    monkeypatch.setattr(result_folder, 'lock_folder', lose)
     with pytest.raises(ValueError, match=r'other settings: threshold 0\.4, now 0\.5'):
         segment_jobs(inferencer, jobs, out)
     assert not run(inferencer, jobs, out, 0.4) and len(lines_of(out)) == 2
