@@ -11,8 +11,13 @@ import numpy as np
 import torch
 from mmengine.dist import barrier, is_main_process
 from safetensors.torch import load_file, save_file
+from tqdm import tqdm
 
+from .download import download, is_address
 from .output_files import whole_file
+
+_MAX_BYTES, _SECONDS, _SILENCE = 20 * 10**9, 6 * 3600, 60
+"""Of a download; see :mod:`mgfe_ris.download`."""
 
 
 def read_checkpoint(source: str | Path) -> Any:
@@ -25,7 +30,7 @@ def read_checkpoint(source: str | Path) -> Any:
         FileNotFoundError: no such file.
         ValueError: the file is not a checkpoint, or holds other objects.
     """
-    remote = urlparse(str(source)).scheme in ('http', 'https')
+    remote = is_address(str(source))
     path = _download(str(source)) if remote else Path(source)
     if not path.is_file():
         raise FileNotFoundError(f'{source}: no such checkpoint; expected a local file or an http(s) URL')
@@ -113,13 +118,31 @@ def _download(url: str) -> Path:
     kept = name.name if hash_prefix else f'{name.stem}.{sha256(url.encode()).hexdigest()[:8]}{name.suffix}'
     path = Path(torch.hub.get_dir(), 'checkpoints', kept)
     if is_main_process() and not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            torch.hub.download_url_to_file(url, str(path), hash_prefix[1] if hash_prefix else None)
-        except (OSError, RuntimeError) as error:
+            with whole_file(path) as part:
+                _fetch(url, part)
+                _compare(part, hash_prefix[1] if hash_prefix else '')
+        except (OSError, ValueError) as error:
             raise OSError(f'{url}: not to be had ({error}). Download it and name the file instead') from error
     barrier()
     return path
+
+
+def _fetch(url: str, path: Path) -> None:
+    with (
+        open(path, 'wb') as file,
+        tqdm.wrapattr(file, 'write', desc=f'downloading {url}', miniters=1, disable=None) as out,
+    ):
+        download(url, out, _MAX_BYTES, _SECONDS, _SILENCE)
+
+
+def _compare(path: Path, prefix: str) -> None:
+    digest = sha256()
+    with open(path, 'rb') as file:
+        while prefix and (piece := file.read(1 << 20)):
+            digest.update(piece)
+    if prefix and not digest.hexdigest().startswith(prefix):
+        raise ValueError(f'its hash value is {digest.hexdigest()[:16]}..., and its name says {prefix}')
 
 
 class _Ignored:
