@@ -123,14 +123,13 @@ def refused_settings(node: dict, name: str = '') -> Iterator[str]:
     admitted = _admitted(node, name)
     for key, value in node.items():
         wrong, why = _REFUSED.get(key, (None, ''))
-        if wrong is not None:
-            if wrong(value):
-                yield why.format(key)
-        elif admitted is not None and key not in admitted:
+        if wrong is not None and wrong(value):
+            yield why.format(key)
+        elif wrong is None and admitted is not None and key not in admitted:
             yield f'has {key} in {node.get("type") or name or "it"}, which is not known to be harmless'
         elif node.get('type') == 'HFTextEncoder' and key == 'config':
             yield from _refused_of_text(value)
-        elif key not in _DESCRIPTIONS:
+        elif key not in _DESCRIPTIONS and (wrong is None or isinstance(value, dict)):
             yield from _refused_values(value, key)
 
 
