@@ -1,6 +1,7 @@
 """Checkpoints on disk or behind a URL, read without running anything that they hold."""
 
 import re
+import zipfile
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -18,6 +19,9 @@ from .output_files import whole_file
 
 _MAX_BYTES, _SECONDS, _SILENCE = 20 * 10**9, 6 * 3600, 60
 """Of a download; see :mod:`mgfe_ris.download`."""
+
+_REPEATED = 1 << 24
+"""Bytes of a tensor that the file need not hold, since they are the same."""
 
 
 def read_checkpoint(source: str | Path) -> Any:
@@ -37,6 +41,7 @@ def read_checkpoint(source: str | Path) -> Any:
     try:
         if path.suffix == '.safetensors':
             return load_file(path)
+        _require_stored(path)
         with torch.serialization.safe_globals(_STAND_INS):
             return torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:
@@ -45,6 +50,14 @@ def read_checkpoint(source: str | Path) -> Any:
         asked = re.search(r'GLOBAL (\S+)', str(error))  # torch's text is a page long, and advises to load unsafely
         reason = f'it asks for {asked[1]}' if asked else 'it is no whole file of torch.save or safetensors'
         raise ValueError(f'{source}: not a checkpoint that can be read safely: {reason}') from error
+
+
+def _require_stored(path: Path) -> None:
+    """torch never compresses: a small file that is deflated, or names its bytes twice, may hold any number of zeros."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as file:
+            if sum(one.file_size for one in file.infolist()) > path.stat().st_size:
+                raise ValueError('it holds more than its size')
 
 
 def convert_checkpoint(source: str | Path, convert: Callable[[Any], Mapping[str, Any]]) -> Any:
@@ -73,6 +86,10 @@ def require_finite(state: Mapping[str, Any], source: str | Path) -> None:
         if isinstance(value, Mapping):  # two models in one file
             require_finite(value, source)
             continue
+        if value.numel() * value.element_size() > value.untyped_storage().nbytes() + _REPEATED:
+            raise ValueError(
+                f'{source}: {name} repeats few numbers {value.numel():,} times, as no training writes them'
+            )
         # the sum needs no memory; it is not finite either where finite numbers are very large
         if value.is_floating_point() and not value.sum().isfinite() and not value.isfinite().all():
             bad = int((~value.isfinite()).sum())
