@@ -1,6 +1,7 @@
 """Checkpoints on disk or behind a URL, read without running anything that they hold."""
 
 import re
+import zipfile
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -11,8 +12,16 @@ import numpy as np
 import torch
 from mmengine.dist import barrier, is_main_process
 from safetensors.torch import load_file, save_file
+from tqdm import tqdm
 
+from .download import download, is_address
 from .output_files import whole_file
+
+_MAX_BYTES, _SECONDS, _SILENCE = 20 * 10**9, 6 * 3600, 60
+"""Of a download; see :mod:`mgfe_ris.download`."""
+
+_REPEATED = 1 << 24
+"""Bytes of a tensor that the file need not hold, since they are the same."""
 
 
 def read_checkpoint(source: str | Path) -> Any:
@@ -25,13 +34,14 @@ def read_checkpoint(source: str | Path) -> Any:
         FileNotFoundError: no such file.
         ValueError: the file is not a checkpoint, or holds other objects.
     """
-    remote = urlparse(str(source)).scheme in ('http', 'https')
+    remote = is_address(str(source))
     path = _download(str(source)) if remote else Path(source)
     if not path.is_file():
         raise FileNotFoundError(f'{source}: no such checkpoint; expected a local file or an http(s) URL')
     try:
         if path.suffix == '.safetensors':
             return load_file(path)
+        _require_stored(path)
         with torch.serialization.safe_globals(_STAND_INS):
             return torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:
@@ -40,6 +50,14 @@ def read_checkpoint(source: str | Path) -> Any:
         asked = re.search(r'GLOBAL (\S+)', str(error))  # torch's text is a page long, and advises to load unsafely
         reason = f'it asks for {asked[1]}' if asked else 'it is no whole file of torch.save or safetensors'
         raise ValueError(f'{source}: not a checkpoint that can be read safely: {reason}') from error
+
+
+def _require_stored(path: Path) -> None:
+    """torch never compresses: a small file that is deflated, or names its bytes twice, may hold any number of zeros."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as file:
+            if sum(one.file_size for one in file.infolist()) > path.stat().st_size:
+                raise ValueError('it holds more than its size')
 
 
 def convert_checkpoint(source: str | Path, convert: Callable[[Any], Mapping[str, Any]]) -> Any:
@@ -68,6 +86,10 @@ def require_finite(state: Mapping[str, Any], source: str | Path) -> None:
         if isinstance(value, Mapping):  # two models in one file
             require_finite(value, source)
             continue
+        if value.numel() * value.element_size() > value.untyped_storage().nbytes() + _REPEATED:
+            raise ValueError(
+                f'{source}: {name} repeats few numbers {value.numel():,} times, as no training writes them'
+            )
         # the sum needs no memory; it is not finite either where finite numbers are very large
         if value.is_floating_point() and not value.sum().isfinite() and not value.isfinite().all():
             bad = int((~value.isfinite()).sum())
@@ -113,13 +135,31 @@ def _download(url: str) -> Path:
     kept = name.name if hash_prefix else f'{name.stem}.{sha256(url.encode()).hexdigest()[:8]}{name.suffix}'
     path = Path(torch.hub.get_dir(), 'checkpoints', kept)
     if is_main_process() and not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            torch.hub.download_url_to_file(url, str(path), hash_prefix[1] if hash_prefix else None)
-        except (OSError, RuntimeError) as error:
+            with whole_file(path) as part:
+                _fetch(url, part)
+                _compare(part, hash_prefix[1] if hash_prefix else '')
+        except (OSError, ValueError) as error:
             raise OSError(f'{url}: not to be had ({error}). Download it and name the file instead') from error
     barrier()
     return path
+
+
+def _fetch(url: str, path: Path) -> None:
+    with (
+        open(path, 'wb') as file,
+        tqdm.wrapattr(file, 'write', desc=f'downloading {url}', miniters=1, disable=None) as out,
+    ):
+        download(url, out, _MAX_BYTES, _SECONDS, _SILENCE)
+
+
+def _compare(path: Path, prefix: str) -> None:
+    digest = sha256()
+    with open(path, 'rb') as file:
+        while prefix and (piece := file.read(1 << 20)):
+            digest.update(piece)
+    if prefix and not digest.hexdigest().startswith(prefix):
+        raise ValueError(f'its hash value is {digest.hexdigest()[:16]}..., and its name says {prefix}')
 
 
 class _Ignored:

@@ -28,6 +28,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--device', help='default: cuda if there is one, else cpu')
     parser.add_argument('--precision', choices=['fp32', 'bf16'], default='fp32')
     parser.add_argument('--batch-size', type=int, default=16, help='sentences computed at once; default: 16')
+    parser.add_argument(
+        '--private-addresses', action='store_true', help='read http addresses of this machine and its network, too'
+    )
     args = parser.parse_args()
     for name, value in vars(args).items():
         if value == '' or value == [
@@ -47,9 +50,16 @@ def main() -> None:
     from mgfe_ris.apis import RISInferencer, read_jobs, report_errors, segment_jobs
 
     with report_errors():
-        jobs = read_jobs(args.source, args.text)
+        jobs = read_jobs(args.source, args.text, args.private_addresses)
         model = args.model or 'work_dirs/quickstart'
-        inferencer = RISInferencer(model, args.checkpoint, args.device, args.precision, args.batch_size)
+        inferencer = RISInferencer(
+            model,
+            args.checkpoint,
+            args.device,
+            args.precision,
+            args.batch_size,
+            private_addresses=args.private_addresses,
+        )
         asked = dict.fromkeys(sentence for job in jobs for sentence in job.sentences)
         unknown = [sentence for sentence in asked if not inferencer.understands(sentence)]
         if unknown:

@@ -8,9 +8,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from transformers import PretrainedConfig
+
 from ..checkpoint_files import write_checkpoint
 from .config import CONFIG, WEIGHTS, set_everywhere, without_pretrained
-from .json_config import HERE
+from .json_settings import HERE, READ, is_text_setting
 from .model_card import model_card, origin
 from .report import read_report
 
@@ -93,10 +95,12 @@ def _portable_config(model: Any) -> dict:
     cfg.model.data_preprocessor.tokenizer = {**tokenizer, 'pretrained': f'{HERE}/{TOKENIZER}'}
     if Path(cfg.get('data_root', '')).is_absolute():  # of this machine
         set_everywhere(cfg._cfg_dict, 'data_root', f'data/{Path(cfg.data_root).name}')
-    return cfg.to_dict()
+    return {key: value for key, value in cfg.to_dict().items() if key in READ}
 
 
 def _architecture(config: Any) -> dict:
-    """What differs from the defaults of transformers' class, without names and versions of where it came from."""
-    provenance = ('architectures', 'dtype', 'torch_dtype', 'transformers_version')
-    return {k: v for k, v in config.to_diff_dict().items() if k not in provenance and not k.startswith('_')}
+    """What differs from the defaults of transformers' class, without what every model there may have and ours does not
+    read: names and versions of where it came from, labels, how to write texts."""
+    beside = PretrainedConfig().to_dict().keys() | {'torch_dtype'}
+    kept = {k: v for k, v in config.to_diff_dict().items() if not k.startswith('_')}
+    return {k: v for k, v in kept.items() if k not in beside or is_text_setting(config.model_type, k, v)}

@@ -51,6 +51,7 @@ class RISInferencer:
         precision: ``fp32``, or ``bf16`` by autocast: half the memory, faster where the hardware has it.
         batch_size: samples a forward at most.
         max_pixels: larger photos are refused.
+        private_addresses: whether photos may have addresses of this machine, its network, and what else is not public.
 
     Raises:
         FileNotFoundError: no such config, folder or checkpoint; names that are near are said.
@@ -66,6 +67,7 @@ class RISInferencer:
         precision: str = 'fp32',
         batch_size: int = 16,
         max_pixels: int = MAX_PIXELS,
+        private_addresses: bool = False,
     ):
         if precision not in ('fp32', 'bf16'):
             raise ValueError(f"precision must be 'fp32' or 'bf16'; got {precision!r}")
@@ -79,6 +81,7 @@ class RISInferencer:
         self.precision = precision
         self.batch_size = batch_size
         self.max_pixels = max_pixels
+        self.private_addresses = private_addresses
 
     def __call__(
         self,
@@ -179,7 +182,7 @@ class RISInferencer:
     def _prepare(self, photo: Photo, sentences: str | Sequence[str], bgr: bool) -> '_Prepared':
         texts = check_sentences(sentences)
         understood = [self.understands(text) for text in texts]
-        source = open_photo(photo, bgr, self.max_pixels)
+        source = open_photo(photo, bgr, self.max_pixels, self.private_addresses)
         # its own for each photo: what a transform keeps of a file may be out of date when the file comes again
         pipeline = Compose(input_pipeline(self.model.cfg))
         if isinstance(source, Path):

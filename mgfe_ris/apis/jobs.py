@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
+from ..download import is_address
 from .inferencer import check_sentences
-from .photos import decode_photo, is_address, open_photo
+from .photos import decode_photo, open_photo
 
 SUFFIXES = ('.bmp', '.gif', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 LISTS = ('.csv', '.tsv', '.jsonl')
@@ -33,7 +34,9 @@ class Job:
     name: str
 
 
-def read_jobs(source: str | Path | Sequence[str | Path], sentences: Sequence[str] = ()) -> list[Job]:
+def read_jobs(
+    source: str | Path | Sequence[str | Path], sentences: Sequence[str] = (), private_addresses: bool = False
+) -> list[Job]:
     """What to segment, checked as far as that goes without opening all the photos; one alone is decoded.
 
     Args:
@@ -42,6 +45,7 @@ def read_jobs(source: str | Path | Sequence[str | Path], sentences: Sequence[str
             a list of them, too; or several of these. Columns may have other names, see :data:`COLUMNS`, and be parted
             by semicolons or tabs; a csv without a header has photo and text.
         sentences: about every photo; none for files, which bring theirs.
+        private_addresses: see :func:`open_photo`.
 
     Returns:
         a job for each photo, once, named by its whole path, or address.
@@ -55,14 +59,14 @@ def read_jobs(source: str | Path | Sequence[str | Path], sentences: Sequence[str
         raise ValueError('no source; name a photo, its address, a folder, a .csv, .tsv or .jsonl')
     found: dict[str, Job] = {}
     for one in sources:
-        for job in _jobs_of(one, sentences, alone=len(sources) == 1):
+        for job in _jobs_of(one, sentences, len(sources) == 1, private_addresses):
             before = found.get(job.photo)
             texts = dict.fromkeys([*before.sentences, *job.sentences]) if before else job.sentences
             found[job.photo] = replace(before or job, sentences=tuple(texts))
     return list(found.values())
 
 
-def _jobs_of(source: str | Path, sentences: Sequence[str], alone: bool) -> list[Job]:
+def _jobs_of(source: str | Path, sentences: Sequence[str], alone: bool, private_addresses: bool) -> list[Job]:
     if not str(source):  # Path('') is the current folder
         raise ValueError('the source is empty; name a photo, its address, a folder, a .csv, .tsv or .jsonl')
     path, name = Path(source), str(source)
@@ -80,7 +84,7 @@ def _jobs_of(source: str | Path, sentences: Sequence[str], alone: bool) -> list[
         return [Job(os.path.abspath(p), texts, str(p.relative_to(path).parent / _name(str(p)))) for p in photos]
     job = Job(whole_path(name), texts, _name(name))
     # of many, the headers are enough: what is broken behind them is listed at the end
-    opened = open_photo(name) if alone or not is_address(name) else None
+    opened = open_photo(name, private_addresses=private_addresses) if alone or not is_address(name) else None
     if alone and isinstance(opened, Path):
         decode_photo(opened.read_bytes(), name)
     return [job]

@@ -1,5 +1,6 @@
 """From files to a model."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -12,6 +13,7 @@ from torch import nn
 from ..checkpoint_files import convert_checkpoint
 from ..engine.weights import check_weights
 from ..models.checkpoints import State, state_dict_of
+from ..models.size_limit import NoLargerThan
 from .config import find_config, load_config, weights_in
 from .onnx import ONNX, OnnxSegmentor
 
@@ -46,11 +48,16 @@ def load_model(
         _require_checkpoint(checkpoint)
     if checkpoint is None and Path(config).is_dir():
         checkpoint = weights_in(config)
-    model = build_model(load_config(config, options))
+    cfg = load_config(config, options)
     if checkpoint is None:
+        model = build_model(cfg)
         model.init_weights()
     else:
-        model.load_state_dict(check_checkpoint(model, checkpoint))
+        path = weights_in(checkpoint)
+        state = read_weights(path)
+        with NoLargerThan(state) if str(cfg.filename).endswith('.json') else nullcontext():
+            model = build_model(cfg)
+        model.load_state_dict(check_weights(model, state, path))
     return model.to(device).eval()
 
 

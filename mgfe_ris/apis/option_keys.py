@@ -86,7 +86,7 @@ def _place(cfg: Mapping, key: str, types: Mapping[str, Any]) -> tuple[Any, Any]:
         elif isinstance(node, Mapping):
             reader = _reader(path, node, types)
             if part not in node and not _reads(reader, path, node, part, types):
-                raise ValueError(_unknown(cfg, key, i, set(node) | _arguments(reader)[0]))
+                raise ValueError(_unknown(cfg, key, i, set(node) | arguments(reader)[0]))
             hint = _hints(reader).get(part)
             node = node[part] if part in node else ({} if i + 1 < len(parts) else MISSING)
         else:
@@ -157,7 +157,7 @@ def _reads(reader: Callable | None, path: list[str], node: Mapping, part: str, t
         return _is_in_architecture(node, part)
     if reader is None:  # a dict of free names, such as those of results; what nobody registered shows when it is built
         return beside is None
-    names, takes_more = _arguments(reader)
+    names, takes_more = arguments(reader)
     return part in names or (takes_more and not get_close_matches(part, names | set(node), n=1, cutoff=0.8))
 
 
@@ -183,7 +183,7 @@ def registered_part(kind: Any) -> Callable | None:
     return None
 
 
-def _arguments(part: Callable | None) -> tuple[set[str], bool]:
+def arguments(part: Callable | None) -> tuple[set[str], bool]:
     """The names of the arguments of a part, those of its bases included to which it hands on what it does not know
     itself; and whether it takes still others."""
     names: set[str] = set()

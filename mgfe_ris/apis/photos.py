@@ -2,9 +2,6 @@
 
 import io
 import threading
-import time
-import urllib.request
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -15,6 +12,8 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from ..download import download, is_address
+
 Photo: TypeAlias = str | Path | Image.Image | np.ndarray | Tensor
 """A file, an ``http(s)`` address, or a picture in memory; see :func:`open_photo`."""
 MAX_PIXELS = 89_000_000
@@ -23,12 +22,14 @@ _MAX_SIDE = 65_535
 """As JPEG allows; a strip of pixels is no photo."""
 _MAX_BYTES = 100_000_000
 _SILENCE, _SECONDS = 20, 60
-"""For which an address may send nothing, and until which it must have sent all."""
+"""For which an address may send nothing, and until which it must have sent all; see :mod:`mgfe_ris.download`."""
 _PILLOW = threading.Lock()
 """Two threads that load one lazy image get half of it each."""
 
 
-def open_photo(photo: Photo, bgr: bool = False, max_pixels: int = MAX_PIXELS) -> Path | np.ndarray:
+def open_photo(
+    photo: Photo, bgr: bool = False, max_pixels: int = MAX_PIXELS, private_addresses: bool = False
+) -> Path | np.ndarray:
     """A file stays one, with its header checked; anything else becomes an RGB picture.
 
     Args:
@@ -36,6 +37,7 @@ def open_photo(photo: Photo, bgr: bool = False, max_pixels: int = MAX_PIXELS) ->
             float in [0, 1]. Files are turned as their EXIF says, and lose transparency.
         bgr: the channels of arrays and tensors are blue, green, red, as OpenCV has them.
         max_pixels: larger photos are refused, ahead of decoding.
+        private_addresses: whether to read addresses of this machine, its network, and what else is not public.
 
     Returns:
         the path, or (H, W, 3) uint8.
@@ -45,7 +47,7 @@ def open_photo(photo: Photo, bgr: bool = False, max_pixels: int = MAX_PIXELS) ->
         ValueError: not a photo, an empty or too large one, or an address that gives none.
     """
     if isinstance(photo, str) and is_address(photo):
-        data = _download(photo)
+        data = _download(photo, private_addresses)
         _check_header(io.BytesIO(data), photo, max_pixels)
         return decode_photo(data, photo)
     if isinstance(photo, (str, Path)):
@@ -59,11 +61,6 @@ def open_photo(photo: Photo, bgr: bool = False, max_pixels: int = MAX_PIXELS) ->
     array = _as_array(photo)
     _check_size(array.shape[1::-1], 'the photo', max_pixels)
     return np.ascontiguousarray(array[..., ::-1]) if bgr else array
-
-
-def is_address(photo: str) -> bool:
-    """Of something to be downloaded; anything else is the name of a file."""
-    return photo.lower().startswith(('http://', 'https://'))
 
 
 def decode_photo(data: bytes, name: str) -> np.ndarray:
@@ -113,20 +110,13 @@ def _as_array(photo: Any) -> np.ndarray:
     return photo if photo.ndim == 3 else photo[..., None].repeat(3, 2)
 
 
-def _download(address: str) -> bytes:
-    end = time.monotonic() + _SECONDS
-    data = bytearray()
+def _download(address: str, private_addresses: bool) -> bytes:
+    data = io.BytesIO()
     try:
-        with urllib.request.urlopen(address, timeout=_SILENCE) as answer:
-            while part := answer.read1(1 << 16):
-                data += part
-                if len(data) > _MAX_BYTES:
-                    raise ValueError(f'more than {_MAX_BYTES:,} bytes')
-                if time.monotonic() > end:
-                    raise TimeoutError(f'no end after {_SECONDS} seconds')
-    except (OSError, ValueError, HTTPException) as error:
+        download(address, data, _MAX_BYTES, _SECONDS, _SILENCE, private_addresses)
+    except (OSError, ValueError) as error:
         raise ValueError(f'{address}: cannot be read ({error})') from error
-    return bytes(data)
+    return data.getvalue()
 
 
 def _check_header(file: Path | io.BytesIO, name: str, max_pixels: int) -> None:

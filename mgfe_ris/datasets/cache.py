@@ -6,11 +6,12 @@ import re
 import shutil
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from .index import SharedIndex, write_index
+from .index import SharedIndex, is_in_use, write_index
 from .records import Record
 
 _FORM = 3  # of the columns; another number makes every file be read anew
@@ -21,8 +22,8 @@ def open_index(source: Path, files: Sequence[Path], read: Callable[[], Iterable[
     """The index of these files: as it was kept when the same bytes were read before, or read and kept now.
 
     It is kept in ``$MGFE_RIS_CACHE``, else in ``mgfe_ris`` of ``$XDG_CACHE_HOME`` or ``~/.cache``, for as long as it is
-    used every two months. Where nothing can be written there, or there is no home, it lies in a temporary folder and
-    goes with the index.
+    used every two months. Where nothing can be written there, others may write there, or there is no home, it lies in a
+    temporary folder and goes with the index.
 
     Args:
         source: what errors name.
@@ -35,6 +36,7 @@ def open_index(source: Path, files: Sequence[Path], read: Callable[[], Iterable[
     with suppress(OSError):  # no such folder can be made, or it is full: what the files lack shows again below
         folder = cache_folder()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _require_own(folder)
         return _kept_index(folder / _key(files), source, files, read)
     return SharedIndex(_written(Path(tempfile.gettempdir()), source, read), owner=True)
 
@@ -52,8 +54,22 @@ def cache_folder() -> Path:
         raise FileNotFoundError(f'{caches}: {error}') from error
 
 
+def _require_own(folder: Path) -> None:
+    """What others may write says what they like of the same files; a word, and the index lies in a temporary folder.
+
+    Raises:
+        PermissionError: the folder is another user's, root's apart, or others may write into it.
+    """
+    about = folder.lstat()
+    if hasattr(os, 'getuid') and (about.st_uid not in (os.getuid(), 0) or about.st_mode & 0o022):
+        reason = f'{folder}: others may write there, so the cache is not used; chmod go-w, or set MGFE_RIS_CACHE'
+        warnings.warn(reason, stacklevel=2)
+        raise PermissionError(reason)
+
+
 def _kept_index(place: Path, source: Path, files: Sequence[Path], read: Callable) -> SharedIndex:
-    if place.is_dir():
+    if os.path.lexists(place):
+        _require_own(place)
         try:
             index = SharedIndex(place)
         except (OSError, ValueError):  # somebody removed a part, or the power went
@@ -104,5 +120,5 @@ def _remove_unused(folder: Path) -> None:
         if kept or unfinished:
             with suppress(OSError):
                 days = _UNUSED_DAYS if kept else _UNFINISHED_DAYS
-                if time.time() - path.stat().st_mtime > days * 86400:
+                if time.time() - path.stat().st_mtime > days * 86400 and not is_in_use(path):
                     shutil.rmtree(path, ignore_errors=True)

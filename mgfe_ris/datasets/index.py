@@ -10,12 +10,19 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
 from .file_names import kinship
 from .masks import check_parts, is_empty
 from .records import Record, is_blank, pack_parts, unpack_parts
+
+fcntl: ModuleType | None
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 _NUMBERS = ('img_id', 'height', 'width', 'kin', 'inside', 'photo', 'ref_id', 'split', 'sent_id', 'sentence_end')
 _TEXTS = dict(names='name_end', where='where_end', masks='mask_end', raw='raw_end', sent='sent_end')
@@ -69,12 +76,17 @@ class SharedIndex:
         self.same: dict[int, int] = {}
         if owner:
             weakref.finalize(self, _remove, folder, os.getpid())
-        about = json.loads((folder / 'index.json').read_text(encoding='utf-8'))
+        self.file = open(folder / 'index.json', encoding='utf-8')  # noqa: SIM115
+        if fcntl is not None:
+            fcntl.flock(self.file, fcntl.LOCK_SH)  # until it is closed: it is in use, see is_in_use
+        about = json.loads(self.file.read())
         if not isinstance(about, dict) or about.keys() != {'splits', 'pngs', 'photos', 'reach', 'bytes'}:
             raise ValueError(f'{folder}: no index')
         if about['photos'] and len(os.listdir(folder / _PHOTOS)) != about['photos']:
             raise ValueError(f'{folder}: it had {about["photos"]} photos')
         self.splits, self.pngs, self.reach = about['splits'], about['pngs'], about['reach']
+        if about['bytes'].keys() != {*_NUMBERS, *_TEXTS, *_TEXTS.values()}:
+            raise ValueError(f'{folder}: no index')
         for name, size in about['bytes'].items():
             setattr(self, name, _mapped(folder / name, np.uint8 if name in _TEXTS else np.int64, size))
 
@@ -143,6 +155,18 @@ class SharedIndex:
         ends = getattr(self, f'{key}_end')
         numbers = range(int(self.sentence_start[i]), int(self.sentence_end[i]))
         return [s for s in numbers if ends[s] > (ends[s - 1] if s else 0)]
+
+
+def is_in_use(folder: Path) -> bool:
+    """Whether a process has the index of this folder open, as far as this system tells."""
+    if fcntl is None or not (folder / 'index.json').is_file():
+        return False
+    with open(folder / 'index.json', encoding='utf-8') as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
 
 
 def write_index(folder: Path, source: Path, records: Iterable[Record]) -> None:

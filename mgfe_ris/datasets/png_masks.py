@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 _VOID = 255
+_MOST_PIXELS = 89_000_000  # as of a photo
 _COLOUR = np.array([1 << 16, 1 << 8, 1])  # a colour as one number
 _LARGEST_LABEL = 32  # below it, a value beside 255 is a label; above, it may be the soft edge of white
 
@@ -56,6 +57,8 @@ def _pixels(path: str | BinaryIO, as_stored: bool) -> tuple[np.ndarray, np.ndarr
         with Image.open(path) as png:
             if png.format != 'PNG':
                 raise ValueError(f'{path} is a {png.format}, which may change pixels; a mask must be a PNG')
+            if png.width * png.height > _MOST_PIXELS:
+                raise ValueError(f'{path} has {png.width} x {png.height} pixels, more than {_MOST_PIXELS:,}')
             turned = ImageOps.exif_transpose(png)
             has_alpha = 'A' in turned.getbands() or 'transparency' in turned.info
             alpha = np.asarray(turned.convert('RGBA'))[..., 3] if has_alpha else None

@@ -1,4 +1,4 @@
-from . import encoders, fusion, losses
+from . import encoders, fusion, initializer, losses
 from .decode_head import LightDecodeHead
 from .preprocessor import ReferringDataPreProcessor
 from .segmentor import ReferringSegmentor
@@ -9,5 +9,6 @@ __all__ = [
     'ReferringSegmentor',
     'encoders',
     'fusion',
+    'initializer',
     'losses',
 ]

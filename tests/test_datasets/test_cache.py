@@ -10,14 +10,16 @@ import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from some_records import records
 
 import mgfe_ris.datasets.cache as cache
 from mgfe_ris.datasets.cache import open_index
-from mgfe_ris.datasets.index import SharedIndex
+from mgfe_ris.datasets.index import SharedIndex, write_index
 from mgfe_ris.datasets.readers import Record
+from mgfe_ris.datasets.rows import read_rows
 
 REPO = Path(__file__).parents[2]
 IDS = [r.ref_id for r in records()]
@@ -229,6 +231,7 @@ for name in ('mgfe_ris', 'mgfe_ris.datasets'):
     sys.modules[name] = types.ModuleType(name)
     sys.modules[name].__path__ = [{str(REPO)!r} + '/' + name.replace('.', '/')]
 from pathlib import Path
+from types import SimpleNamespace
 from mgfe_ris.datasets.cache import open_index
 from mgfe_ris.datasets.readers import read_refer, refer_files
 from mgfe_ris.datasets.selection import Samples, Selection
@@ -322,3 +325,50 @@ def test_a_user_without_a_home(file, monkeypatch):
     assert index.ref_id.tolist() == IDS and folder.is_dir()
     del index
     assert not folder.exists()
+
+
+# Shared folders
+
+
+def test_what_others_may_write_is_passed_over(tmp_path, monkeypatch):
+    monkeypatch.setenv('MGFE_RIS_CACHE', str(tmp_path / 'shared'))
+    rows = tmp_path / 'val.jsonl'
+    rows.write_text('{"image": "a.jpg", "sentences": ["x"], "mask": null}\n')
+    first = cache.open_index(rows, [rows], lambda: read_rows(rows))
+    assert first.folder.parent == cache.cache_folder()
+    first.folder.chmod(0o777)
+    with pytest.warns(UserWarning, match='others may write there'):
+        second = cache.open_index(rows, [rows], lambda: read_rows(rows))
+    assert second.folder.parent != cache.cache_folder() and len(second) == 1
+    first.folder.chmod(0o700)
+    monkeypatch.setattr('os.getuid', lambda: 4321)
+    monkeypatch.setattr(type(tmp_path), 'lstat', lambda _: SimpleNamespace(st_uid=99, st_mode=0o40700))
+    with pytest.warns(UserWarning, match='others may write there'):
+        cache.open_index(rows, [rows], lambda: read_rows(rows))
+
+
+@pytest.mark.parametrize('name', ['../../secret', '/etc/hostname', 'other'])
+def test_an_index_names_no_other_files(tmp_path, name):
+    rows = tmp_path / 'val.jsonl'
+    rows.write_text('{"image": "a.jpg", "sentences": ["x"], "mask": null}\n')
+    (tmp_path / 'index').mkdir()
+    write_index(tmp_path / 'index', rows, read_rows(rows))
+    about = json.loads((tmp_path / 'index/index.json').read_text())
+    about['bytes'][name] = 1
+    (tmp_path / 'index/index.json').write_text(json.dumps(about))
+    with pytest.raises(ValueError, match='no index'):
+        SharedIndex(tmp_path / 'index')
+
+
+def test_an_open_index_is_not_removed_by_its_age(tmp_path, monkeypatch):
+    monkeypatch.setenv('MGFE_RIS_CACHE', str(tmp_path))
+    rows = tmp_path / 'val.jsonl'
+    rows.write_text('{"image": "a.jpg", "sentences": ["x"], "mask": null}\n')
+    index = cache.open_index(rows, [rows], lambda: read_rows(rows))
+    folder = index.folder
+    os.utime(folder, (0, 0))
+    cache._remove_unused(folder.parent)
+    assert folder.is_dir()
+    index.file.close()
+    cache._remove_unused(folder.parent)
+    assert not folder.is_dir()

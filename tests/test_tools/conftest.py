@@ -4,10 +4,14 @@ import runpy
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import mmengine.runner
 import pytest
+import torch
 from forks import run_forks
 
+TESTS = Path(__file__).parents[1]
 TOOLS = Path(__file__).parents[2] / 'tools'
 
 
@@ -15,6 +19,27 @@ TOOLS = Path(__file__).parents[2] / 'tools'
 def settings_of_the_process(monkeypatch) -> None:
     """What training sets for its process would stay for the tests after it."""
     monkeypatch.setattr('mgfe_ris.apis.prepare_cpu', lambda: None)
+
+
+@pytest.fixture(autouse=True)
+def no_unpickling(monkeypatch) -> None:
+    """Whatever a tool does here, what would unpickle objects raises: mmengine's loaders, and torch's where it is asked
+    for more than tensors, but by a test itself."""
+
+    def unsafe(*_: object, **__: object) -> None:
+        raise AssertionError('an unpickling loader was called')
+
+    def load(*args: object, **options: object) -> Any:
+        asked_by = Path(sys._getframe(1).f_code.co_filename)
+        return read(*args, **options) if options.get('weights_only') is True or TESTS in asked_by.parents else unsafe()
+
+    read = torch.load
+    monkeypatch.setattr(torch, 'load', load)
+    for name in ('load_checkpoint', '_load_checkpoint', '_load_checkpoint_with_prefix'):
+        monkeypatch.setattr(mmengine.runner.checkpoint, name, unsafe)
+    monkeypatch.setattr(mmengine.runner, 'load_checkpoint', unsafe)
+    monkeypatch.setattr(mmengine.runner.runner, '_load_checkpoint', unsafe)
+    monkeypatch.setattr(mmengine.runner.CheckpointLoader, 'load_checkpoint', unsafe)
 
 
 @pytest.fixture

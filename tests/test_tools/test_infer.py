@@ -134,7 +134,9 @@ def test_several_photos_and_a_folder(model_folder, photos, infer):
 
 
 def test_an_address(model_folder, photos, server, infer):
-    status, *_ = infer(f'{server}/3.jpg?size=large', '--text', 'red ring', '--model', model_folder, '--out', 'a')
+    status, *_ = infer(
+        f'{server}/3.jpg?size=large', '--private-addresses', '--text', 'red ring', '--model', model_folder, '--out', 'a'
+    )
     assert status == 0
     assert infer('photos/3.jpg', '--text', 'red ring', '--model', model_folder, '--out', 'b')[0] == 0
     (line,), (expected,) = lines_of('a'), lines_of('b')
@@ -159,7 +161,7 @@ def test_lists_with_a_photo_by_file_and_by_address(model_folder, photos, server,
     Path('list.csv').write_text('\ufeffphoto,text\r\n' + ''.join(f'{photo},"{text}"\r\n' for photo, text in rows))
     Path('list.jsonl').write_text(''.join(json.dumps({'photo': str(p), 'text': t, 'id': 3}) + '\n' for p, t in rows))
     for name in ('csv', 'jsonl'):
-        status, *_ = infer(f'list.{name}', '--model', model_folder, '--out', name)
+        status, *_ = infer(f'list.{name}', '--private-addresses', '--model', model_folder, '--out', name)
         assert status == 0
         check_pictures(name)
     assert [(line['photo'], line['sentence']) for line in lines_of('csv')] == [
@@ -321,8 +323,8 @@ def test_bad_sources(refused, photos, server, model_folder):
         ('gone.csv', [], 'gone.csv: no such file'),
         ('text.jpg', text, 'text.jpg: not a readable image'),
         ('half.jpg', text, 'half.jpg: not a readable image'),
-        (f'{server}/gone.jpg', text, f'{server}/gone.jpg: cannot be read (HTTP Error 404'),
-        ('http://127.0.0.1:9/x.jpg', text, 'http://127.0.0.1:9/x.jpg: cannot be read'),
+        (f'{server}/gone.jpg', text, f'{server}/gone.jpg: cannot be read (127.0.0.1 is not a public address'),
+        (f'{server}/gone.jpg', ['--private-addresses', *text], f'{server}/gone.jpg: cannot be read (404'),
         ('http://', text, 'http://: cannot be read'),
         ('http://[bad/x.jpg', text, 'http://[bad/x.jpg: no address'),
         ('deep.jsonl', [], 'deep.jsonl, line 1: no JSON'),
