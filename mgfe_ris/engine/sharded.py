@@ -45,7 +45,8 @@ def build_runner(cfg: Config) -> RISRunner:
 def read_strategy(setting: str | Mapping | None) -> Strategy | None:
     """None: each process has the whole model."""
     settings = dict(setting) if isinstance(setting, Mapping) else dict(type=setting or 'ddp')
-    given = str(settings.pop('type', 'ddp'))
+    kind = settings.pop('type', 'ddp')
+    given = str(getattr(kind, '__name__', kind))
     name = given.removesuffix('Strategy').lower()
     if name in ('ddp', 'singledevice'):
         if settings:

@@ -32,9 +32,9 @@ class RefSegMetric(BaseMetric):
             whether a review found the sentence wrong, ``part``, the number of the data set among several, and
             ``category`` and ``category_id`` of the target. None: no files.
         ignore_index: label of pixels that count nowhere.
-        collect_device: ``cpu`` or ``gpu``, where several processes meet.
+        collect_device: mmengine's; results go through the network, unless there is a ``collect_dir``.
         prefix: stands before the metrics' names, ``<prefix>/oIoU``: for several metrics beside each other.
-        collect_dir: mmengine's.
+        collect_dir: a folder that all processes share, to meet there.
         coco_json: also write ``<split>.coco.json`` to the folder, COCO's list of results: each sample's ``image_id``,
             ``category_id`` (0: not known), ``segmentation``, at the photo's own size whatever the truth's is,
             ``score``, the mean probability of the mask's pixels (0 if it is empty), ``ref_id``, ``sent_id`` and
@@ -156,7 +156,12 @@ class RefSegMetric(BaseMetric):
         return mask[None], score
 
     def evaluate(self, size: int) -> dict[str, float]:
-        """mmengine's, which takes an element of ``results`` from each process in turn."""
+        """mmengine's, which takes an element of ``results`` from each process in turn.
+
+        Through the network, unless there is a ``collect_dir``: the current folder may be no shared one, or read-only.
+        """
+        if self.collect_dir is None:
+            self.collect_device = 'gpu'  # which is mmengine's word for it
         batches, self._batches = self._batches, []
         if self.dealt_batches:
             records = iter(self.results)

@@ -20,6 +20,7 @@ def config(model_folder, refshapes, tmp_path) -> Path:
     cfg = load_config(model_folder, data_root=str(refshapes))
     for part in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         part.update(num_workers=0, persistent_workers=False, batch_size=4)
+    cfg.val_dataloader.batch_size = 5  # seven batches, of which one process has more
     cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=2, val_interval=2)
     cfg.train_dataloader.sampler = dict(type='InfiniteSampler', shuffle=False)
     cfg.default_hooks.checkpoint = dict(type='CheckpointHook', by_epoch=False, interval=2)
