@@ -1,5 +1,6 @@
 """What mmengine's runner needs beside, to train and to test: schedules, hooks, checkpoints."""
 
+from .checkpoint_hook import CheckpointHook
 from .hooks import DeferredInfoHook, EpochSeedHook, EpochSummaryHook, SlowStepsHook, StartFromHook
 from .non_finite import NonFiniteError, NonFiniteHook
 from .runner import RISRunner
@@ -7,6 +8,7 @@ from .schedulers import PolynomialLR
 from .weights import check_weights, unwrap
 
 __all__ = [
+    'CheckpointHook',
     'DeferredInfoHook',
     'EpochSeedHook',
     'EpochSummaryHook',

@@ -5,15 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.dist import is_distributed
+from mmengine.dist import is_distributed, master_only
 from mmengine.hooks import CheckpointHook
 from mmengine.model import MMDistributedDataParallel, revert_sync_batchnorm
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
 
-from ..checkpoint_files import read_checkpoint
+from ..checkpoint_files import read_checkpoint, require_intact
 from ..models.checkpoints import state_dict_of
-from .checkpoints import LAST, last_checkpoint_in, training_state
+from ..output_files import whole_file
+from .checkpoints import BEST, LAST, newest_first, nothing_in, resumable_in, training_state
 from .weights import check_weights, unwrap
 
 
@@ -26,6 +27,7 @@ class RISRunner(Runner):
     _load_from: str | None
     optim_wrapper: Any
     param_schedulers: Any
+    resumed: Path | None = None
 
     def setup_env(self, env_cfg: dict) -> None:
         """mmengine's, which sets a CUDA device: without one, processes of torchrun speak through gloo."""
@@ -77,20 +79,41 @@ class RISRunner(Runner):
         )
 
     def choose_resumed(self) -> None:
-        """Find the checkpoint to resume from, if there is one: ``load_from`` of the config, else the last one.
+        """Find the checkpoint to resume from, if there is one: ``load_from`` of the config, else the newest whole one.
 
         Raises:
-            FileNotFoundError: the one that ``load_from`` names is not there, or none that ``last_checkpoint`` may mean.
-            ValueError: it is no checkpoint of a training, or of another model.
+            FileNotFoundError: the one that ``load_from`` names is not there; none to go on from, where there were some.
+            ValueError: it is no checkpoint of a training, or of another model; or there are some, and none is whole.
         """
         folder = self.checkpoint_folder
-        if self._load_from is None:
-            if not (folder / LAST).is_file() and not any(folder.glob('*.pth')):
-                self._resume = False  # mmengine would look in the work dir, where a copy names the original's files
-                return
-            self._load_from = str(last_checkpoint_in(folder))
-        checkpoint = self._read(self._load_from)
+        if self._load_from is not None:
+            checkpoint = self._read(self._load_from)
+        elif candidates := resumable_in(folder):
+            self._load_from, checkpoint = self._newest(candidates)
+        elif (folder / LAST).is_file() or any(folder.glob(BEST)):
+            raise FileNotFoundError(nothing_in(folder))
+        else:
+            self._resume = False  # mmengine would look in the work dir, where a copy names the original's files
+            return
         check_weights(self.model, state_dict_of(checkpoint), self._load_from)
+
+    def _newest(self, candidates: list[Path]) -> tuple[str, dict]:
+        """The newest one that is whole, and what it holds."""
+        passed = []
+        for path in newest_first(candidates):
+            try:
+                require_intact(path)
+                return str(path), self._read(str(path))
+            except ValueError as error:
+                passed.append(error)
+                self.logger.warning(f'passed over: {error}')
+        if len(candidates) == 1 and passed:
+            raise passed[0]
+        names = ', '.join(path.name for path in candidates)
+        raise ValueError(
+            f'{self.checkpoint_folder}: nothing to resume, as there is no whole checkpoint among {names}. Remove them '
+            'to begin anew'
+        )
 
     @property
     def checkpoint_folder(self) -> Path:
@@ -99,6 +122,17 @@ class RISRunner(Runner):
             if isinstance(hook, CheckpointHook) and hook.out_dir not in (None, self.work_dir):
                 return Path(hook.out_dir, Path(self.work_dir).name)
         return Path(self.work_dir)
+
+    def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
+        """mmengine's; hooks find in ``resumed`` what the training goes on from."""
+        super().resume(filename, *args, **kwargs)
+        self.resumed = Path(filename)
+
+    @master_only
+    def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
+        """mmengine's, whole or not at all: what is there under this name stays until the new one is on the disk."""
+        with whole_file(Path(out_dir, filename)) as part:
+            super().save_checkpoint(out_dir, part.name, *args, **kwargs)
 
     def load_checkpoint(
         self,
