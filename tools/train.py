@@ -6,6 +6,7 @@ Example: python tools/train.py configs/mgfe_ris/mgfe-ris_tiny_refshapes.py
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import signal
 import sys
@@ -24,6 +25,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config file, or the name of one of ours')
     parser.add_argument('--work-dir', help='for logs and checkpoints; default: work_dirs/<config name>')
     parser.add_argument('--resume', action='store_true', help='go on from the newest checkpoint in the work dir')
+    parser.add_argument(
+        '--resume-anyway', action='store_true', help='--resume, also with settings that make another training of it'
+    )
     parser.add_argument('--amp', action='store_true', help='mixed precision: fp16 on CUDA, bf16 on a CPU')
     parser.add_argument(
         '--auto-scale-lr', action='store_true', help="scale the learning rate by batch / config's batch"
@@ -45,7 +49,7 @@ def build_config(args: argparse.Namespace) -> Config:
     cfg = load_config(args.config, args.cfg_options, args.from_scratch)
     cfg.launcher = args.launcher
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(args.config).stem}'
-    cfg.resume = args.resume or cfg.get('resume', False)
+    cfg.resume = args.resume or args.resume_anyway or cfg.get('resume', False)
     if args.amp:
         use_mixed_precision(cfg)
     if args.auto_scale_lr:
@@ -60,8 +64,10 @@ def prepare(args: argparse.Namespace) -> RISRunner:
     from mgfe_ris.apis import check_checkpoint
     from mgfe_ris.engine import NonFiniteHook, RISRunner, StartFromHook, unwrap
     from mgfe_ris.evaluation import check_metric_names
+    from mgfe_ris.output_files import require_folder
 
     cfg = build_config(args)
+    require_folder('--work-dir', cfg.work_dir)
     start = None if cfg.resume else cfg.get('load_from')
     if start:
         cfg.load_from = None  # loaded below: mmengine would pass over what does not fit, and run what the file holds
@@ -74,11 +80,16 @@ def prepare(args: argparse.Namespace) -> RISRunner:
         runner.logger.info(f'{start}: {len(common)} weights to start from, {len(state) - len(common)} left out')
         runner.register_hook(StartFromHook({name: state[name] for name in common}))
     elif cfg.resume:
-        runner.choose_resumed()
+        runner.choose_resumed(args.resume_anyway)
     runner.prepare_training()
     if runner.val_loop is not None:
         check_metric_names(runner.val_loop.evaluator.metrics, runner.hooks)
     return runner
+
+
+_NEXT = (
+    'the checkpoints of before are whole. Make room, or see that files can be written there, and go on with --resume'
+)
 
 
 def main() -> None:
@@ -87,7 +98,9 @@ def main() -> None:
     try:
         from mgfe_ris.apis import prepare_cpu, report_errors
         from mgfe_ris.engine import NonFiniteError
+        from mgfe_ris.output_files import NO_RIGHT, NO_ROOM
 
+        logging.raiseExceptions = False  # a log that cannot be written is no reason for a traceback at each line
         prepare_cpu()
         with report_errors():
             runner = prepare(args)
@@ -95,6 +108,12 @@ def main() -> None:
             runner.train()
         except NonFiniteError as error:
             print(f'error: {error}', file=sys.stderr)
+            raise SystemExit(1) from error
+        except OSError as error:
+            if error.errno not in (*NO_ROOM, *NO_RIGHT):
+                raise
+            where = error.strerror if error.filename is None else f'{error.filename}: {error.strerror}'
+            print(f'error: {where}; {_NEXT}', file=sys.stderr)
             raise SystemExit(1) from error
     except KeyboardInterrupt:
         where = f'in epoch {runner.epoch + 1}, behind step {runner.iter}' if runner else 'before the training began'

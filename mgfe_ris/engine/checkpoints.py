@@ -20,6 +20,8 @@ STARTED = 'started'
 """Likewise: when the training began, in seconds; what goes on keeps it."""
 VALIDATED = 'last_validation'
 """Likewise: the epoch, or step, behind which it was last validated."""
+SETTINGS = 'settings'
+"""In ``meta``: the config that the checkpoint was written with, see ``settings_as_json``."""
 _NUMBERED = r'(?:epoch|iter)_\d+\.pth'
 _REPLACED = rf'{_NUMBERED}|best_[^/\\]+\.pth'
 _WRITTEN = rf'{_REPLACED}|{LAST}'
@@ -148,7 +150,7 @@ def training_state(checkpoint: Any, source: str | Path, folder: Path) -> dict:
     return {
         **checkpoint,
         # no config, which mmengine would run, and nothing else that it might read one day
-        'meta': {key: meta[key] for key in ('epoch', 'iter', 'seed', 'dataset_meta') if key in meta},
+        'meta': {key: meta[key] for key in ('epoch', 'iter', 'seed', 'dataset_meta', SETTINGS) if key in meta},
         'message_hub': dict(
             log_scalars=scalars,
             runtime_info=info,
