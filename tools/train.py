@@ -62,7 +62,7 @@ def build_config(args: argparse.Namespace) -> Config:
 def prepare(args: argparse.Namespace) -> RISRunner:
     """Read and check everything, so that what is wrong with the input shows before the training starts."""
     from mgfe_ris.apis import check_checkpoint
-    from mgfe_ris.engine import NonFiniteHook, RISRunner, StartFromHook, unwrap
+    from mgfe_ris.engine import NonFiniteHook, RISRunner, StartFromHook, StartRecordHook, unwrap
     from mgfe_ris.evaluation import check_metric_names
     from mgfe_ris.output_files import require_folder
 
@@ -74,6 +74,7 @@ def prepare(args: argparse.Namespace) -> RISRunner:
     runner = RISRunner.from_cfg(cfg)
     if not any(isinstance(hook, NonFiniteHook) for hook in runner.hooks):  # a config that inherits nothing of ours
         runner.register_hook(NonFiniteHook())
+    runner.register_hook(StartRecordHook())
     if start:
         state = check_checkpoint(runner.model, start, whole=False)
         common = state.keys() & unwrap(runner.model).state_dict().keys()

@@ -5,6 +5,7 @@ from .hooks import DeferredInfoHook, EpochSeedHook, EpochSummaryHook, SlowStepsH
 from .non_finite import NonFiniteError, NonFiniteHook
 from .runner import RISRunner
 from .schedulers import PolynomialLR
+from .start_record import StartRecordHook
 from .weights import check_weights, unwrap
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     'RISRunner',
     'SlowStepsHook',
     'StartFromHook',
+    'StartRecordHook',
     'check_weights',
     'unwrap',
 ]

@@ -1,6 +1,9 @@
 """Trainings that are killed while they write, and go on: they end as one that was not disturbed."""
 
+import errno
+import logging
 import os
+import runpy
 import signal
 import sys
 import traceback
@@ -21,6 +24,7 @@ from mgfe_ris.engine import CheckpointHook, RISRunner
 REPO = Path(__file__).parents[2]
 TINY = REPO / 'configs/mgfe_ris/mgfe-ris_tiny_refshapes.py'
 
+resource = pytest.importorskip('resource', reason='not on Windows')
 SLOW = bool(os.environ.get('MGFE_RIS_SLOW'))
 slow = pytest.mark.skipif(not SLOW, reason='takes longer; set MGFE_RIS_SLOW=1')
 pytestmark = pytest.mark.skipif(not hasattr(os, 'fork'), reason='processes are killed that were forked')
@@ -213,6 +217,89 @@ def test_killed_at_every_moment_of_writing(toy, tmp_path, epochs, best, keep):
             assert read_checkpoint(weights_in(folder)), moment
         assert train(runner, folder, log, resume=True) == 0, (moment, log.read_text()[-3000:])
         require_same_end(folder, whole)
+
+
+@pytest.mark.parametrize(('write', 'kind'), [(3, 'ENOSPC'), (4, 'the system'), (4, 'EDQUOT'), (5, 'EROFS')])
+def test_a_disk_that_is_full_keeps_what_was_there(toy, tmp_path, kind, write):
+    """In writing epoch_1 again, epoch_2, and the best one of it; with room made, the end is the same."""
+    runner, score = toy
+    score.best, runner.train_loop._max_epochs = (1, 2), 2
+    (hook,) = (hook for hook in runner.hooks if isinstance(hook, CheckpointHook))
+    hook.max_keep_ckpts = 1
+    whole, folder, log = tmp_path / 'whole', tmp_path / 'full', tmp_path / 'log.txt'
+    assert train(runner, whole, log) == 0
+    folder.mkdir()
+    put, count = LocalBackend.put, iter(range(1, 99))
+
+    def put_some(backend, data, path):
+        if next(count) == write:
+            if kind == 'the system':
+                resource.setrlimit(resource.RLIMIT_FSIZE, (len(data) // 2, -1))
+                signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            else:
+                put(backend, data[: len(data) // 2], path)
+                raise OSError(getattr(errno, kind), os.strerror(getattr(errno, kind)))
+        put(backend, data, path)
+
+    def run_until_full() -> None:
+        LocalBackend.put = put_some
+        runner._work_dir = str(folder)
+        with pytest.raises(OSError, match=r'full: \w+_\d\.pth was not written \(.*\); it needs up to .* MB'):
+            runner.train()
+
+    assert in_child(run_until_full, log) == 0, log.read_text()[-3000:]
+    assert all(read_checkpoint(path) for path in folder.glob('*.pth')) and not list(folder.glob('.*'))
+    assert len(list(folder.glob('epoch_*.pth'))) == 1
+    assert train(runner, folder, log, resume=True) == 0, log.read_text()[-3000:]
+    require_same_end(folder, whole)
+
+
+def test_a_disk_that_is_full_is_said_in_a_line(monkeypatch, capsys):
+    tool = runpy.run_path(str(REPO / 'tools/train.py'), run_name='train')
+
+    class Full:
+        def train(self):
+            raise OSError(errno.ENOSPC, 'No space left on device', 'runs/vis_data/scalars.json')
+
+    monkeypatch.setattr('mgfe_ris.apis.prepare_cpu', lambda: None)
+    monkeypatch.setattr(logging, 'raiseExceptions', True)
+    monkeypatch.setitem(tool['main'].__globals__, 'prepare', lambda args: Full())
+    monkeypatch.setattr(sys, 'argv', ['train.py', str(TINY)])
+    with pytest.raises(SystemExit) as ended:
+        tool['main']()
+    assert ended.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith('error: runs/vis_data/scalars.json: No space left on device; the checkpoints of before are')
+    assert line.endswith('and go on with --resume')
+
+
+def test_no_whole_checkpoint(toy, tmp_path):
+    runner, _ = toy
+    whole, log = tmp_path / 'whole', tmp_path / 'log.txt'
+    assert train(runner, whole, log) == 0
+
+    def refused(folder: Path, said: str) -> None:
+        def run() -> None:
+            runner._work_dir = str(folder)
+            with pytest.raises((ValueError, OSError), match=said):
+                runner.choose_resumed()
+
+        assert in_child(run, log) == 0, log.read_text()[-3000:]
+
+    (last,) = whole.glob('epoch_*.pth')
+    (best,) = whole.glob('best_*.pth')
+    half = tmp_path / 'half'
+    half.mkdir()
+    (half / last.name).write_bytes(last.read_bytes()[:-200])
+    refused(half, rf'half: nothing to resume, as there is no whole checkpoint among {last.name}\.')
+    (half / 'epoch_1.pth').touch()
+    refused(half, rf'half: nothing to resume, as there is no whole checkpoint among epoch_1\.pth, {last.name}\.')
+    (half / 'iter_1.pth').write_bytes(best.read_bytes())
+    refused(half, 'no whole checkpoint among')
+    only = tmp_path / 'only'
+    only.mkdir()
+    (only / best.name).write_bytes(best.read_bytes())
+    refused(only, rf'of a training there is {best.name} only, weights without the state .* load_from=')
 
 
 # The published config
