@@ -72,6 +72,7 @@ def prepare(args: argparse.Namespace) -> RISRunner:
     if start:
         cfg.load_from = None  # loaded below: mmengine would pass over what does not fit, and run what the file holds
     runner = RISRunner.from_cfg(cfg)
+    require_folder('default_hooks.checkpoint.out_dir', runner.checkpoint_folder)
     if not any(isinstance(hook, NonFiniteHook) for hook in runner.hooks):  # a config that inherits nothing of ours
         runner.register_hook(NonFiniteHook())
     runner.register_hook(StartRecordHook())

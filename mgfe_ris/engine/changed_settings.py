@@ -21,6 +21,7 @@ _HARMLESS = (
     r'train_cfg\.(max_epochs|max_iters|val_\w+|dynamic_intervals.*)',
     r'randomness\.deterministic',
     r'model\.compile.*',
+    r'model\.(.*\.)?(init_cfg|pretrained)(\..*)?',  # what it began with is in the checkpoint no more
     r'auto_scale_lr\.base_batch_size',  # of no effect unless enabled; see _effective
 )
 _NOT_COMPARED = ('experiment_name', 'launcher', 'load_from', 'resume')

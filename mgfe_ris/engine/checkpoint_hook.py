@@ -41,10 +41,11 @@ class CheckpointHook(mmengine.hooks.CheckpointHook):
     def before_train(self, runner: Runner) -> None:
         super().before_train(runner)
         self.file_backend = _LaterBackend()
-        self._folder = Path(str(self.out_dir))
+        self.folder = Path(str(self.out_dir))
         if is_main_process():
-            remove_parts(self._folder)
-        runner.message_hub.runtime_info.setdefault(STARTED, time.time())
+            remove_parts(self.folder)
+        if STARTED not in runner.message_hub.runtime_info:
+            runner.message_hub.update_info(STARTED, time.time())
         if (resumed := getattr(runner, 'resumed', None)) is None:
             runner.message_hub.update_info(VALIDATED, 0)
         else:
@@ -53,21 +54,21 @@ class CheckpointHook(mmengine.hooks.CheckpointHook):
     def _go_on_from(self, resumed: Path, runner: Runner) -> None:
         """Finish what the training was at when it was killed: removing what is replaced, and validating."""
         info = runner.message_hub.runtime_info
-        if resumed.parent == self._folder:
+        if resumed.parent == self.folder:
             for name in info.get(OUTDATED, ()):
                 if name != resumed.name:
-                    self.file_backend.remove(self._folder / name)
+                    self.file_backend.remove(self.folder / name)
             self._remove_outdated()
             if self.by_epoch and resumed.name.startswith('iter_'):
                 self.file_backend.remove(resumed)  # written where the training was interrupted; for the next one to go
         if resumed.name == self._name(runner):
-            self.last_ckpt = str(self._folder / resumed.name)
+            self.last_ckpt = str(self.folder / resumed.name)
         if VALIDATED in info and info[VALIDATED] < _position(runner) and _validates_here(runner):
             runner.logger.info('the validation behind this checkpoint was interrupted, and is done again')
             runner.val_loop.run()
 
     def after_val_epoch(self, runner: Runner, metrics: dict) -> None:
-        if not hasattr(self, '_folder'):  # no training
+        if not hasattr(self, 'folder'):  # no training
             return
         runner.message_hub.update_info(VALIDATED, _position(runner))
         self._has_saved = False
@@ -88,11 +89,11 @@ class CheckpointHook(mmengine.hooks.CheckpointHook):
         name = self.filename_tmpl.format(step)
         if self.max_keep_ckpts > 0 and step not in self.keep_ckpt_ids:
             if len(self.keep_ckpt_ids) == self.max_keep_ckpts:
-                self.file_backend.remove(self._folder / self.filename_tmpl.format(self.keep_ckpt_ids.popleft()))
+                self.file_backend.remove(self.folder / self.filename_tmpl.format(self.keep_ckpt_ids.popleft()))
             self.keep_ckpt_ids.append(step)
             runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
-        self.file_backend.outdated.pop(str(self._folder / name), None)
-        self.last_ckpt = str(self._folder / name)
+        self.file_backend.outdated.pop(str(self.folder / name), None)
+        self.last_ckpt = str(self.folder / name)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
         runner.message_hub.update_info(OUTDATED, [Path(path).name for path in self.file_backend.outdated])
         runner.save_checkpoint(

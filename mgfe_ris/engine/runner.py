@@ -7,15 +7,17 @@ from typing import Any
 
 import torch
 from mmengine.dist import is_distributed, master_only
-from mmengine.hooks import CheckpointHook
+from mmengine.hooks import CheckpointHook, Hook
 from mmengine.model import MMDistributedDataParallel, revert_sync_batchnorm
-from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmengine.runner import EpochBasedTrainLoop, Priority, Runner
+from mmengine.utils import get_object_from_string
 from torch import nn
 
 from ..checkpoint_files import read_checkpoint, require_intact
 from ..models.checkpoints import state_dict_of
 from ..output_files import NO_RIGHT, NO_ROOM, whole_file
 from .changed_settings import Change, changes_of, settings_as_json
+from .checkpoint_hook import CheckpointHook as WholeCheckpointHook
 from .checkpoints import BEST, LAST, SETTINGS, newest_first, nothing_in, resumable_in, training_state
 from .weights import check_weights, unwrap
 
@@ -48,6 +50,15 @@ class RISRunner(Runner):
             broadcast_buffers=False,
             find_unused_parameters=self.cfg.get('find_unused_parameters', False),
         )
+
+    def register_hook(self, hook: Hook | dict, priority: str | int | Priority | None = None) -> None:
+        """mmengine's; in the place of its ``CheckpointHook``, which deletes before it writes, ours."""
+        if isinstance(hook, dict):
+            kind = hook.get('type')
+            kind = get_object_from_string(kind) if isinstance(kind, str) and '.' in kind else kind
+            if kind in ('CheckpointHook', CheckpointHook):
+                hook = {**hook, 'type': WholeCheckpointHook}
+        super().register_hook(hook, priority)
 
     def prepare_training(self) -> None:
         """Build what trains ahead of the training, so that what is wrong with the input shows before it starts.
@@ -149,7 +160,8 @@ class RISRunner(Runner):
         """Where checkpoints are written: the work dir, or the folder of its name in the ``out_dir`` of the hook."""
         for hook in self.hooks:
             if isinstance(hook, CheckpointHook) and hook.out_dir not in (None, self.work_dir):
-                return Path(hook.out_dir, Path(self.work_dir).name)
+                # once the training has begun, out_dir of the hook is the folder itself
+                return getattr(hook, 'folder', Path(hook.out_dir, Path(self.work_dir).name))
         return Path(self.work_dir)
 
     def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:

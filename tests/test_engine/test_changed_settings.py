@@ -47,6 +47,7 @@ BASE = dict(
         ({'randomness.seed': 1}, True, 'randomness.seed: 0 -> 1'),
         ({'model.loss.weight': 2}, True, 'model.loss.weight: 1 -> 2'),
         ({'auto_scale_lr.enable': True}, True, 'auto_scale_lr.enable: false -> true'),
+        ({'model.init_cfg': dict(type='Pretrained', checkpoint='x.pth')}, False, 'model.init_cfg: not set ->'),
         ({'train_dataloader.num_workers': 4}, False, 'train_dataloader.num_workers: 0 -> 4'),
         ({'val_dataloader.num_workers': 4}, False, 'val_dataloader.num_workers: 0 -> 4'),
         ({'train_cfg.max_epochs': 4}, False, 'train_cfg.max_epochs: 2 -> 4'),

@@ -116,6 +116,7 @@ def require_same_end(folder: Path, undisturbed: Path) -> None:
             assert same(ours[name].get(part), theirs[name].get(part)), (name, part)
         best = [run[name]['message_hub']['runtime_info'] for run in (ours, theirs)]
         assert same(*({k: v for k, v in info.items() if k.startswith(('best_score', 'keep'))} for info in best))
+        assert best[0]['started'] > 0
     last = (folder / 'last_checkpoint').read_text()
     assert Path(last).name == Path((undisturbed / 'last_checkpoint').read_text()).name
 
