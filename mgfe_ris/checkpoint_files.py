@@ -7,6 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
+from zipfile import BadZipFile, ZipFile, is_zipfile
 
 import numpy as np
 import torch
@@ -24,11 +25,12 @@ _REPEATED = 1 << 24
 """Bytes of a tensor that the file need not hold, since they are the same."""
 
 
-def read_checkpoint(source: str | Path) -> Any:
+def read_checkpoint(source: str | Path, mapped: bool = False) -> Any:
     """What ``torch.save`` or safetensors wrote. Only tensors and plain records are unpickled.
 
     Args:
         source: a local file, or an http(s) URL, which is downloaded once into torch's cache.
+        mapped: read the numbers of a tensor when they are used, from the file, which must stay; the rest at once.
 
     Raises:
         FileNotFoundError: no such file.
@@ -43,7 +45,9 @@ def read_checkpoint(source: str | Path) -> Any:
             return load_file(path)
         _require_stored(path)
         with torch.serialization.safe_globals(_STAND_INS):
-            return torch.load(path, map_location='cpu', weights_only=True)
+            return torch.load(path, map_location='cpu', weights_only=True, mmap=mapped and is_zipfile(path))
+    except PermissionError:
+        raise
     except Exception as error:
         if remote:
             path.unlink(missing_ok=True)  # half a download, or a page in its place: the next try starts anew
@@ -97,6 +101,21 @@ def require_finite(state: Mapping[str, Any], source: str | Path) -> None:
                 f'{source}: {bad} of the {value.numel()} numbers of {name} are NaN or infinite: the training diverged '
                 'before it wrote them. Take a checkpoint of before'
             )
+
+
+def require_intact(path: str | Path) -> None:
+    """Compare all bytes of what ``torch.save`` wrote with the checksums in the file: a disk may have lost some.
+
+    Raises:
+        ValueError: some differ.
+    """
+    try:
+        with ZipFile(path) as file:
+            wrong = file.testzip()
+    except (BadZipFile, EOFError, NotImplementedError) as error:
+        raise ValueError(f'{path}: it is no whole file of torch.save ({error})') from error
+    if wrong is not None:
+        raise ValueError(f'{path}: {wrong} in it was changed since it was written; the disk may have lost bytes')
 
 
 def write_checkpoint(state: Mapping[str, Any], path: str | Path) -> Path:

@@ -1,6 +1,8 @@
 """Files that appear whole or not at all, in folders that are looked at before the work."""
 
+import errno
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,9 +12,9 @@ from tempfile import TemporaryFile
 
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
-    """A path to write to; at the end, what was written takes the place of ``path``.
+    """A path to write to; at the end, what was written takes the place of ``path``, and is on the disk.
 
-    Behind an error, ``path`` is as it was. Missing folders are made.
+    Behind an error, ``path`` is as it was. Missing folders are made. Who is killed leaves a file of :func:`parts_in`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -20,10 +22,37 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     part = path.with_name(f'.{path.name}.{token_hex(4)}.part')
     try:
         yield part
+        _sync(part)  # else a machine that fails may have the new name, and not yet the bytes
         part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+    if os.name == 'posix':  # Windows opens no folders
+        _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems that cannot, such as some over a network
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def parts_in(folder: str | Path, name: str) -> list[Path]:
+    """What processes that were killed left of files whose names match ``name``, a regular expression, whole."""
+    part = re.compile(rf'\.(?:{name})\.(?P<process>\d+)\.part')
+    found = ((path, part.fullmatch(path.name)) for path in Path(folder).glob('.*.part'))
+    return [path for path, match in found if match and int(match['process']) != os.getpid()]
+
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""The ``errno`` of a disk that is full, of a user's share of it, and of a file that may not grow further."""
+NO_RIGHT = (errno.EROFS, errno.EACCES, errno.EPERM)
+"""Of a folder that may not be written to."""
 
 
 def nearest(path: str | Path) -> Path:

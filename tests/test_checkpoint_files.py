@@ -16,7 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from mgfe_ris import checkpoint_files
-from mgfe_ris.checkpoint_files import LoggedNumbers, read_checkpoint, write_checkpoint
+from mgfe_ris.checkpoint_files import LoggedNumbers, read_checkpoint, require_intact, write_checkpoint
 
 STATE = {
     'a.weight': torch.arange(24.0).reshape(2, 3, 2, 2) / 7,
@@ -297,3 +297,16 @@ def test_whole_or_not_at_all(tmp_path, monkeypatch, name):
     with pytest.raises(OSError, match='no space left'):
         write_checkpoint(STATE, tmp_path / name)
     assert not os.listdir(tmp_path)
+
+
+def test_bytes_that_a_disk_lost_are_found(tmp_path):
+    path = tmp_path / 'x.pth'
+    torch.save(dict(state_dict=dict(a=torch.full((100,), 7, dtype=torch.uint8))), path)
+    require_intact(path)
+    path.write_bytes(path.read_bytes().replace(b'\x07' * 50, b'\0' * 50, 1))
+    assert read_checkpoint(path)['state_dict']['a'][0] == 0, 'torch does not look'
+    with pytest.raises(ValueError, match=r'x\.pth: .* was changed since it was written'):
+        require_intact(path)
+    path.write_bytes(path.read_bytes()[:-50])
+    with pytest.raises(ValueError, match=r'x\.pth: it is no whole file'):
+        require_intact(path)

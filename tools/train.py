@@ -6,6 +6,7 @@ Example: python tools/train.py configs/mgfe_ris/mgfe-ris_tiny_refshapes.py
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import signal
 import sys
@@ -25,6 +26,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config file, or the name of one of ours')
     parser.add_argument('--work-dir', help='for logs and checkpoints; default: work_dirs/<config name>')
     parser.add_argument('--resume', action='store_true', help='go on from the newest checkpoint in the work dir')
+    parser.add_argument(
+        '--resume-anyway', action='store_true', help='--resume, also with settings that make another training of it'
+    )
     parser.add_argument('--amp', action='store_true', help='mixed precision: fp16 on CUDA, bf16 on a CPU')
     parser.add_argument(
         '--auto-scale-lr', action='store_true', help="scale the learning rate by batch / config's batch"
@@ -49,7 +53,7 @@ def build_config(args: argparse.Namespace) -> Config:
     cfg = load_config(args.config, args.cfg_options, args.from_scratch)
     cfg.launcher = args.launcher
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(args.config).stem}'
-    cfg.resume = args.resume or cfg.get('resume', False)
+    cfg.resume = args.resume or args.resume_anyway or cfg.get('resume', False)
     if args.amp:
         use_mixed_precision(cfg)
     if args.auto_scale_lr:
@@ -62,27 +66,36 @@ def build_config(args: argparse.Namespace) -> Config:
 def prepare(args: argparse.Namespace) -> RISRunner:
     """Read and check everything, so that what is wrong with the input shows before the training starts."""
     from mgfe_ris.apis import check_checkpoint
-    from mgfe_ris.engine import NonFiniteHook, StartFromHook, build_runner, unwrap
+    from mgfe_ris.engine import NonFiniteHook, StartFromHook, StartRecordHook, build_runner, unwrap
     from mgfe_ris.evaluation import check_metric_names
+    from mgfe_ris.output_files import require_folder
 
     cfg = build_config(args)
+    require_folder('--work-dir', cfg.work_dir)
     start = None if cfg.resume else cfg.get('load_from')
     if start:
         cfg.load_from = None  # loaded below: mmengine would pass over what does not fit, and run what the file holds
     runner = build_runner(cfg)
+    require_folder('default_hooks.checkpoint.out_dir', runner.checkpoint_folder)
     if not any(isinstance(hook, NonFiniteHook) for hook in runner.hooks):  # a config that inherits nothing of ours
         runner.register_hook(NonFiniteHook())
+    runner.register_hook(StartRecordHook())
     if start:
         state = check_checkpoint(runner.model, start, whole=False)
         common = state.keys() & unwrap(runner.model).state_dict().keys()
         runner.logger.info(f'{start}: {len(common)} weights to start from, {len(state) - len(common)} left out')
         runner.register_hook(StartFromHook({name: state[name] for name in common}))
     elif cfg.resume:
-        runner.choose_resumed()
+        runner.choose_resumed(args.resume_anyway)
     runner.prepare_training()
     if runner.val_loop is not None:
         check_metric_names(runner.val_loop.evaluator.metrics, runner.hooks)
     return runner
+
+
+_NEXT = (
+    'the checkpoints of before are whole. Make room, or see that files can be written there, and go on with --resume'
+)
 
 
 def main() -> None:
@@ -91,7 +104,9 @@ def main() -> None:
     try:
         from mgfe_ris.apis import fail, prepare_cpu, report_errors
         from mgfe_ris.engine import NonFiniteError
+        from mgfe_ris.output_files import NO_RIGHT, NO_ROOM
 
+        logging.raiseExceptions = False  # a log that cannot be written is no reason for a traceback at each line
         prepare_cpu()
         with report_errors():
             runner = prepare(args)
@@ -99,6 +114,11 @@ def main() -> None:
             runner.train()
         except NonFiniteError as error:
             fail(error, error, status=1)
+        except OSError as error:
+            if error.errno not in (*NO_ROOM, *NO_RIGHT):
+                raise
+            where = error.strerror if error.filename is None else f'{error.filename}: {error.strerror}'
+            fail(f'{where}; {_NEXT}', error, status=1)
     except KeyboardInterrupt:
         where = f'in epoch {runner.epoch + 1}, behind step {runner.iter}' if runner else 'before the training began'
         print(f'stopped {where}; the same command with --resume goes on from the last checkpoint', file=sys.stderr)

@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.utils import get_object_from_string
 
 from ..data_parts import config_parts
-from ..engine.checkpoints import LAST, last_checkpoint_in
+from ..engine.checkpoints import BEST, LAST, best_in, last_checkpoint_in, nothing_in, resumable_in
 from ..packaged import packaged
 from .json_config import nodes_of, read_json
 from .option_keys import fit_options, registered_part
@@ -168,40 +168,45 @@ def config_in(folder: str | Path) -> Path:
         FileNotFoundError: there is none, or several.
     """
     folder = Path(folder)
-    trained = (folder / LAST).is_file() or any(folder.glob('best_*.pth'))
-    return _only_file(folder, CONFIG, '*.py' if trained and not (folder / WEIGHTS).is_file() else None)
+    trained = (folder / LAST).is_file() or any(folder.glob(BEST)) or resumable_in(folder)
+    if (folder / CONFIG).is_file():
+        return folder / CONFIG
+    if not trained or (folder / WEIGHTS).is_file():
+        raise FileNotFoundError(f'{folder}: expected {CONFIG}; name the one you mean')
+    found = sorted(folder.glob('*.py'))
+    if len(found) != 1:
+        raise FileNotFoundError(
+            f'{folder}: expected one file *.py, found {[path.name for path in found]}, and no {CONFIG}; name the one '
+            'you mean'
+        )
+    return found[0]
 
 
 def weights_in(path: str | Path) -> str | Path:
     """The weights that ``save_folder``, or training, left in a folder; what is no folder is given back.
 
-    Of a training's: the best, or, where it did not validate, the last.
+    Of a training's: the best, or, where it did not validate, the last. Files that are not whole are passed over, and
+    named in the log.
 
     Raises:
         FileNotFoundError: there are none in the folder, or several that were the best.
+        ValueError: none of several is whole.
     """
     folder = Path(path)
     if not folder.is_dir():
         return path
-    if (folder / WEIGHTS).is_file() or any(folder.glob('best_*.pth')) or not (folder / LAST).is_file():
-        return _only_file(folder, WEIGHTS, 'best_*.pth')
-    return last_checkpoint_in(folder)
-
-
-def _only_file(folder: Path, exported: str, trained: str | None) -> Path:
-    if (folder / exported).is_file():
-        return folder / exported
-    found = sorted(folder.glob(trained)) if trained else []
-    if len(found) > 1 and exported == WEIGHTS:
-        raise FileNotFoundError(
-            f'{folder}: expected one file {trained}, found {[path.name for path in found]}: this folder was copied or '
-            'moved, and trained on, by a version that left the best model of before. Keep one of them, or name the '
-            'one you mean'
-        )
-    if len(found) != 1:
-        files = f'one file {trained}, found {[path.name for path in found]}, and no {exported}' if trained else exported
-        raise FileNotFoundError(f'{folder}: expected {files}; name the one you mean')
-    return found[0]
+    if (folder / WEIGHTS).is_file():
+        return folder / WEIGHTS
+    if best := best_in(folder):
+        return best
+    broken = sorted(folder.glob(BEST))
+    if resumable_in(folder):
+        return last_checkpoint_in(folder)
+    if broken:
+        return broken[-1]  # whoever reads it says what is wrong
+    if (folder / LAST).is_file():
+        raise FileNotFoundError(nothing_in(folder))
+    raise FileNotFoundError(f'{folder}: expected one file {BEST}, found [], and no {WEIGHTS}; name the one you mean')
 
 
 def input_size(cfg: Config) -> tuple[int, int]:

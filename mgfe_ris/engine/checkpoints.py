@@ -1,40 +1,126 @@
 """Checkpoints of a training: which one is the last, and what of it a training goes on from."""
 
 import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from mmengine.logging import HistoryBuffer
+from mmengine.logging import HistoryBuffer, MMLogger
 
-from ..checkpoint_files import LoggedNumbers
+from ..checkpoint_files import LoggedNumbers, read_checkpoint
+from ..output_files import parts_in
 
 LAST = 'last_checkpoint'
 """The file in which mmengine writes the name of the last one."""
+BEST = 'best_*.pth'
+"""Weights alone, of the best validation so far."""
+OUTDATED = 'outdated'
+"""What mmengine's message hub holds: names of checkpoints in whose place the one that holds it was written."""
+STARTED = 'started'
+"""Likewise: when the training began, in seconds; what goes on keeps it."""
+VALIDATED = 'last_validation'
+"""Likewise: the epoch, or step, behind which it was last validated."""
+SETTINGS = 'settings'
+"""In ``meta``: the config that the checkpoint was written with, see ``settings_as_json``."""
+_NUMBERED = r'(?:epoch|iter)_\d+\.pth'
+_REPLACED = rf'{_NUMBERED}|best_[^/\\]+\.pth'
+_WRITTEN = rf'{_REPLACED}|{LAST}'
+"""Names of what a training writes."""
 
 
 def last_checkpoint_in(folder: str | Path) -> Path:
     """The last checkpoint that training left in a folder, which may have been moved or copied since.
 
-    The one that ``last_checkpoint`` names, by its name alone; where that is not there, the newest ``epoch_N.pth`` or
-    ``iter_N.pth``.
+    The whole one with the most steps of those that :func:`resumable_in` finds; a single one is not looked at.
 
     Raises:
         FileNotFoundError: there is none.
+        ValueError: none of several is whole.
     """
+    found = resumable_in(folder)
+    if not found:
+        raise FileNotFoundError(nothing_in(folder))
+    if len(found) == 1:
+        return found[0]
+    newest = next(newest_first(found), None)
+    if newest is None:
+        raise ValueError(f'{folder}: none of {", ".join(path.name for path in found)} is a whole checkpoint')
+    return newest
+
+
+def resumable_in(folder: str | Path) -> list[Path]:
+    """Every ``epoch_N.pth`` and ``iter_N.pth`` in a folder, whole or not, and what ``last_checkpoint`` names there."""
     folder = Path(folder)
+    names = {path.name for path in folder.glob('*.pth') if re.fullmatch(_NUMBERED, path.name)}
+    named = _last_named_in(folder)
+    if named.endswith('.pth') and not named.startswith('best_'):
+        names.add(named)
+    return [folder / name for name in sorted(names, key=_number) if (folder / name).is_file()]
+
+
+def _last_named_in(folder: Path) -> str:
     # training writes the whole path; the folder's part of it is where the folder was then, on Windows for all we know
-    named = (folder / LAST).read_text(encoding='utf-8').strip() if (folder / LAST).is_file() else ''
-    path = folder / PureWindowsPath(named).name
-    if not path.is_file():
-        numbered = [(int(n[1]), file) for file in folder.glob('*.pth') if (n := _NUMBERED.fullmatch(file.name))]
-        if not numbered:
-            reason = f', though {LAST} names it' if named else ', and no epoch_N.pth or iter_N.pth'
-            raise FileNotFoundError(f'{path if named else folder / LAST}: no such file{reason}')
-        path = max(numbered)[1]
-    return path
+    path = folder / LAST
+    return PureWindowsPath(path.read_text(encoding='utf-8', errors='replace').strip()).name if path.is_file() else ''
 
 
-_NUMBERED = re.compile(r'(?:epoch|iter)_(\d+)\.pth')
+def _number(name: str) -> tuple[int, str]:
+    return int(re.findall(r'\d+', name)[-1]) if re.search(r'\d', name) else 0, name
+
+
+def nothing_in(folder: str | Path) -> str:
+    """Why a training cannot go on in a folder without a checkpoint that it could go on from."""
+    folder = Path(folder)
+    if best := sorted(path.name for path in folder.glob(BEST)):
+        return (
+            f'{folder}: of a training there is {", ".join(best)} only, weights without the state of the optimizer, and '
+            f'nothing to resume. Train from them in another work dir, with load_from={folder / best[0]}'
+        )
+    reason = f', though {LAST} names it' if (named := _last_named_in(folder)) else ', and no epoch_N.pth or iter_N.pth'
+    return f'{folder / (named or LAST)}: no such file{reason}'
+
+
+def newest_first(paths: Iterable[Path]) -> Iterator[Path]:
+    """The whole ones of these checkpoints, those of most steps first; the others are named in the log.
+
+    What another training left in the folder comes behind what the last one wrote there. Cheap where files are large:
+    what they hold beside the tensors is read.
+    """
+    places = {}
+    for path in paths:
+        try:
+            places[path] = (*_place(path), _number(path.name))
+        except ValueError as error:
+            MMLogger.get_current_instance().warning(f'passed over: {error}')
+    yield from sorted(places, key=lambda path: places[path], reverse=True)
+
+
+def _place(path: Path) -> tuple[float, int]:
+    """When its training began, and how many steps it did; 0 where a whole file does not say."""
+    checkpoint = read_checkpoint(path, mapped=True)
+    try:
+        steps = int(checkpoint['meta']['iter'])
+        return float(checkpoint['message_hub']['runtime_info'].get(STARTED, 0)), steps
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return 0.0, 0
+
+
+def best_in(folder: str | Path) -> Path | None:
+    """The whole one of ``best_*.pth``; of several, the one of most steps, since a training that is killed leaves the
+    best of before beside the new one.
+
+    Raises:
+        FileNotFoundError: several metrics, or other code, have a best one each.
+    """
+    found = sorted(Path(folder).glob(BEST))
+    if len({re.sub(_OF_STEP, '', path.name) for path in found}) > 1:
+        raise FileNotFoundError(
+            f'{folder}: expected one file {BEST}, found {[path.name for path in found]}; name the one you mean'
+        )
+    return next(newest_first(found), None)
+
+
+_OF_STEP = r'_(epoch|iter)_\d+\.pth$'
 
 
 def training_state(checkpoint: Any, source: str | Path, folder: Path) -> dict:
@@ -64,7 +150,7 @@ def training_state(checkpoint: Any, source: str | Path, folder: Path) -> dict:
     return {
         **checkpoint,
         # no config, which mmengine would run, and nothing else that it might read one day
-        'meta': {key: meta[key] for key in ('epoch', 'iter', 'seed', 'dataset_meta') if key in meta},
+        'meta': {key: meta[key] for key in ('epoch', 'iter', 'seed', 'dataset_meta', SETTINGS) if key in meta},
         'message_hub': dict(
             log_scalars=scalars,
             runtime_info=info,
@@ -79,10 +165,20 @@ def _names_in(folder: Path, info: dict) -> dict:
     for key, value in info.items():
         if key == 'last_ckpt' or key.startswith('best_ckpt'):
             path = folder / PureWindowsPath(str(value)).name
-            if path.is_file():
+            if path.is_file() and (key == 'last_ckpt' or path.match(BEST)):
                 found[key] = str(path)
         elif key == 'keep_ckpt_ids':
             found[key] = [number for number in value if isinstance(number, int)]
+        elif key == OUTDATED:
+            found[key] = [name for name in value if isinstance(name, str) and re.fullmatch(_REPLACED, name)]
+        elif key in (STARTED, VALIDATED):
+            found[key] = float(value) if key == STARTED else int(value)
         else:
             found[key] = value
     return found
+
+
+def remove_parts(folder: str | Path) -> None:
+    """What trainings that were killed left half written of their checkpoints, and nothing else."""
+    for path in parts_in(folder, _WRITTEN):
+        path.unlink(missing_ok=True)

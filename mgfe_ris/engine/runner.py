@@ -1,20 +1,25 @@
 """Training that goes on: a checkpoint is read safely, and nothing outside of the work dir is touched."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from logging import INFO, WARNING
 from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.dist import is_distributed
-from mmengine.hooks import CheckpointHook
+from mmengine.dist import is_distributed, master_only
+from mmengine.hooks import CheckpointHook, Hook
 from mmengine.model import is_model_wrapper, revert_sync_batchnorm
-from mmengine.runner import EpochBasedTrainLoop
+from mmengine.runner import EpochBasedTrainLoop, Priority
+from mmengine.utils import get_object_from_string
 from mmseg.registry import MODEL_WRAPPERS
 from torch import nn
 
-from ..checkpoint_files import read_checkpoint
+from ..checkpoint_files import read_checkpoint, require_intact
 from ..models.checkpoints import state_dict_of
-from .checkpoints import LAST, last_checkpoint_in, training_state
+from ..output_files import NO_RIGHT, NO_ROOM, whole_file
+from .changed_settings import Change, changes_of, settings_as_json
+from .checkpoint_hook import CheckpointHook as WholeCheckpointHook
+from .checkpoints import BEST, LAST, SETTINGS, newest_first, nothing_in, resumable_in, training_state
 from .dealing import DealtBatches, is_dealt
 from .launch import join_processes
 from .weights import check_weights, unwrap
@@ -31,6 +36,8 @@ class RISRunner(DealtBatches):
     _load_from: str | None
     optim_wrapper: Any
     param_schedulers: Any
+    resumed: Path | None = None
+    _changed: Sequence[Change] = ()
 
     def setup_env(self, env_cfg: dict) -> None:
         """mmengine's, which takes a GPU for granted where several processes meet; see :func:`join_processes`."""
@@ -46,6 +53,15 @@ class RISRunner(DealtBatches):
         wrapper: dict = dict(type='MMDistributedDataParallel', broadcast_buffers=False)
         wrapper['find_unused_parameters'] = self.cfg.get('find_unused_parameters', False)
         return MODEL_WRAPPERS.build({**wrapper, **(model_wrapper_cfg or {}), 'module': revert_sync_batchnorm(model)})
+
+    def register_hook(self, hook: Hook | dict, priority: str | int | Priority | None = None) -> None:
+        """mmengine's; in the place of its ``CheckpointHook``, which deletes before it writes, ours."""
+        if isinstance(hook, dict):
+            kind = hook.get('type')
+            kind = get_object_from_string(kind) if isinstance(kind, str) and '.' in kind else kind
+            if kind in ('CheckpointHook', CheckpointHook):
+                hook = {**hook, 'type': WholeCheckpointHook}
+        super().register_hook(hook, priority)
 
     def prepare_training(self) -> None:
         """Build what trains ahead of the training, so that what is wrong with the input shows before it starts.
@@ -79,29 +95,129 @@ class RISRunner(DealtBatches):
             f'of the scheduler to {total}'
         )
 
-    def choose_resumed(self) -> None:
-        """Find the checkpoint to resume from, if there is one: ``load_from`` of the config, else the last one.
+    def choose_resumed(self, anyway: bool = False) -> None:
+        """Find the checkpoint to resume from, if there is one: ``load_from`` of the config, else the newest whole one.
+
+        Args:
+            anyway: go on with settings that make another training of it; they apply from here on, see :meth:`resume`.
 
         Raises:
-            FileNotFoundError: the one that ``load_from`` names is not there, or none that ``last_checkpoint`` may mean.
-            ValueError: it is no checkpoint of a training, or of another model.
+            FileNotFoundError: the one that ``load_from`` names is not there; none to go on from, where there were some.
+            ValueError: it is no checkpoint of a training, or of another model; or there are some, and none is whole;
+                or it is of a training with other settings.
         """
         folder = self.checkpoint_folder
-        if self._load_from is None:
-            if not (folder / LAST).is_file() and not any(folder.glob('*.pth')):
-                self._resume = False  # mmengine would look in the work dir, where a copy names the original's files
-                return
-            self._load_from = str(last_checkpoint_in(folder))
-        checkpoint = self._read(self._load_from)
+        if self._load_from is not None:
+            checkpoint = self._read(self._load_from)
+        elif candidates := resumable_in(folder):
+            self._load_from, checkpoint = self._newest(candidates)
+        elif (folder / LAST).is_file() or any(folder.glob(BEST)):
+            raise FileNotFoundError(nothing_in(folder))
+        else:
+            self._resume = False  # mmengine would look in the work dir, where a copy names the original's files
+            return
         check_weights(self.model, state_dict_of(checkpoint), self._load_from)
+        self._compare_settings(checkpoint['meta'].get(SETTINGS), anyway)
+
+    def _compare_settings(self, old: str | None, anyway: bool) -> None:
+        """Name what differs from the settings that a checkpoint was written with."""
+        changes = changes_of(old, self._settings())
+        if changes is None:
+            self.logger.warning(f'{self._load_from} does not say its settings, as older ones: they are not compared')
+            return
+        decisive = [change for change in changes if change.is_decisive]
+        for change in changes:
+            self.logger.log(WARNING if change in decisive else INFO, f'changed since {self._load_from}: {change}')
+        if decisive and not anyway:
+            more = f', and {len(decisive) - 3} more' if len(decisive) > 3 else ''
+            raise ValueError(
+                f'{self._load_from} is of a training with other settings: {"; ".join(map(str, decisive[:3]))}{more}. '
+                'Go on with those of then, train in another work dir, or let the new ones apply from here on with '
+                '--resume-anyway'
+            )
+        self._changed = decisive
+
+    def _settings(self) -> str:
+        return settings_as_json(self.cfg, self.world_size)
+
+    def _newest(self, candidates: list[Path]) -> tuple[str, dict]:
+        """The newest one that is whole, and what it holds."""
+        passed = []
+        for path in newest_first(candidates):
+            try:
+                require_intact(path)
+                return str(path), self._read(str(path))
+            except ValueError as error:
+                passed.append(error)
+                self.logger.warning(f'passed over: {error}')
+        if len(candidates) == 1 and passed:
+            raise passed[0]
+        names = ', '.join(path.name for path in candidates)
+        raise ValueError(
+            f'{self.checkpoint_folder}: nothing to resume, as there is no whole checkpoint among {names}. Remove them '
+            'to begin anew'
+        )
 
     @property
     def checkpoint_folder(self) -> Path:
         """Where checkpoints are written: the work dir, or the folder of its name in the ``out_dir`` of the hook."""
         for hook in self.hooks:
             if isinstance(hook, CheckpointHook) and hook.out_dir not in (None, self.work_dir):
-                return Path(hook.out_dir, Path(self.work_dir).name)
+                # once the training has begun, out_dir of the hook is the folder itself
+                return getattr(hook, 'folder', Path(hook.out_dir, Path(self.work_dir).name))
         return Path(self.work_dir)
+
+    def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
+        """mmengine's; hooks find in ``resumed`` what the training goes on from.
+
+        mmengine takes the learning rate, weight decay, ... and the schedule from the checkpoint, whatever the config
+        says now. Where optimizer, schedule or data were changed, the config's hold: of the optimizer, its moments stay
+        where it is of the same kind; the schedule is where it would be had it been this one from the start.
+        """
+        if any(change.key.split('.')[0] in _RATES for change in self._changed):
+            self._resume_with_new_rates(filename)
+        else:
+            super().resume(filename, *args, **kwargs)
+        self.resumed = Path(filename)
+
+    def _resume_with_new_rates(self, filename: str) -> None:
+        groups = self.optim_wrapper.param_groups
+        rates = [{key: value for key, value in group.items() if key != 'params'} for group in groups]
+        of_then, of_now = self._read(filename)['optimizer'], self.optim_wrapper.state_dict()
+        sizes = [[len(group['params']) for group in state['param_groups']] for state in (of_then, of_now)]
+        kept = sizes[0] == sizes[1] and 'optim_wrapper.optimizer.type' not in {one.key for one in self._changed}
+        super().resume(filename, resume_optimizer=kept, resume_param_scheduler=False)
+        for group, new in zip(self.optim_wrapper.param_groups, rates, strict=True):
+            group.update(new)
+        schedulers = self.param_schedulers or []
+        steps, epochs = self.iter, self.epoch
+        for step in range(steps):
+            _step(schedulers, by_epoch=False)
+            if (step + 1) * epochs % steps < epochs:  # an epoch ends
+                _step(schedulers, by_epoch=True)
+        self.logger.warning(
+            f'the settings of the optimizer and the schedule are those of the config now: learning rate '
+            f'{self.optim_wrapper.param_groups[0]["lr"]:.3g}, at step {steps}; the moments of the optimizer '
+            f'{"are kept" if kept else "begin anew"}'
+        )
+
+    @master_only
+    def save_checkpoint(self, out_dir: str, filename: str, *args: Any, meta: dict | None = None, **kwargs: Any) -> None:
+        """mmengine's, whole or not at all: what is there under this name stays until the new one is on the disk.
+
+        Raises:
+            OSError: the disk is full, or may not be written to; nothing is lost.
+        """
+        meta = {**(meta or {}), SETTINGS: self._settings()}
+        try:
+            with whole_file(Path(out_dir, filename)) as part:
+                super().save_checkpoint(out_dir, part.name, *args, meta=meta, **kwargs)
+        except OSError as error:
+            if error.errno not in (*NO_ROOM, *NO_RIGHT):
+                raise
+            needed = _bytes([self.model.state_dict(), self.optim_wrapper.state_dict()]) / 1e6
+            said = f'{out_dir}: {filename} was not written ({error.strerror}); it needs up to {needed:.3g} MB'
+            raise OSError(error.errno, said) from error
 
     def load_checkpoint(
         self,
@@ -126,3 +242,22 @@ class RISRunner(DealtBatches):
 
     def _read(self, filename: str) -> dict:
         return training_state(read_checkpoint(filename), filename, self.checkpoint_folder)
+
+
+_RATES = ('auto_scale_lr', 'batch_samples', 'optim_wrapper', 'param_scheduler', 'train_dataloader')
+"""Parts of a config on which the learning rate depends, or the length of its schedule."""
+
+
+def _step(schedulers: list, by_epoch: bool) -> None:
+    for scheduler in schedulers:
+        if scheduler.by_epoch == by_epoch:
+            scheduler.step()
+
+
+def _bytes(states: Any) -> int:
+    """Of all tensors."""
+    if isinstance(states, torch.Tensor):
+        return states.nbytes
+    if isinstance(states, dict):
+        states = list(states.values())
+    return sum(map(_bytes, states)) if isinstance(states, (list, tuple)) else 0

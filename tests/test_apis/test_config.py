@@ -1,12 +1,14 @@
 """Configs as tools read them."""
 
 import json
+import re
 import sys
 import types
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from mgfe_ris.apis import find_config, input_size, load_config, weights_in
 from mgfe_ris.apis.config import CONFIG_ROOT, last_checkpoint_in
@@ -314,12 +316,18 @@ def test_a_config_that_imports_what_is_not_there_is_named(tmp_path):
 
 
 def work_dir(folder: Path, *files: str, last: str | None = None) -> Path:
+    """With checkpoints of as many steps as the number in a name says."""
     folder.mkdir()
     for name in files:
-        (folder / name).write_text('')
+        steps = int(re.findall(r'\d+', name)[-1]) if re.search(r'\d', name) else 0
+        torch.save(dict(meta=dict(iter=steps), message_hub=dict(runtime_info={})), folder / name)
     if last:
         (folder / 'last_checkpoint').write_text(f'/where/it/was/then/{last}')
     return folder
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
 def test_weights_of_a_training_are_the_best_else_the_last(tmp_path):
@@ -334,15 +342,40 @@ def test_weights_of_a_training_are_the_best_else_the_last(tmp_path):
     assert weights_in('a.pth') == 'a.pth'
 
 
-@pytest.mark.parametrize('last', [None, 'gone.pth', r'C:\runs\gone.pth', '../other/epoch_2.pth', ''])
-def test_the_newest_where_the_last_one_is_not_there(tmp_path, last):
+def test_of_two_best_the_newest_whole_one(tmp_path):
+    """A training that was killed when the new one was written left the former."""
+    best = [f'best_oIoU_epoch_{epoch}.pth' for epoch in (9, 10)]
+    folder = work_dir(tmp_path / 'two', 'epoch_9.pth', 'epoch_10.pth', *best)
+    assert weights_in(folder) == folder / best[1]
+    cut(folder / best[1])
+    assert weights_in(folder) == folder / best[0]
+    cut(folder / best[0])
+    assert weights_in(folder) == folder / 'epoch_10.pth'
+    cut(folder / 'epoch_10.pth')
+    assert weights_in(folder) == folder / 'epoch_9.pth'
+    cut(folder / 'epoch_9.pth')
+    with pytest.raises(ValueError, match=r'two: none of epoch_9\.pth, epoch_10\.pth is a whole checkpoint'):
+        weights_in(folder)
+
+
+@pytest.mark.parametrize(
+    'last', [None, 'gone.pth', r'C:\runs\gone.pth', '../other/epoch_20.pth', '', '/epoch_9.pth', '\xff']
+)
+def test_the_newest_whatever_is_called_the_last(tmp_path, last):
     folder = work_dir(tmp_path / 'moved', 'epoch_9.pth', 'epoch_10.pth', 'other_11.pth', 'epoch_12.pth.part')
-    work_dir(tmp_path / 'other', 'epoch_2.pth')
+    work_dir(tmp_path / 'other', 'epoch_20.pth')
     if last is not None:
-        (folder / 'last_checkpoint').write_text(last)
+        (folder / 'last_checkpoint').write_text(last, encoding='latin-1')
     assert last_checkpoint_in(folder) == folder / 'epoch_10.pth'
-    (folder / 'last_checkpoint').write_text(r'C:\runs\epoch_9.pth')
-    assert last_checkpoint_in(folder) == folder / 'epoch_9.pth', 'written on Windows'
+    (folder / 'last_checkpoint').write_text(r'C:\runs\other_11.pth')
+    assert last_checkpoint_in(folder) == folder / 'other_11.pth', 'written on Windows, with a name of its own'
+
+
+def test_what_another_training_left_in_the_folder_comes_last(tmp_path):
+    folder = work_dir(tmp_path / 'again', 'epoch_9.pth')
+    info = dict(runtime_info=dict(started=1e9))
+    torch.save(dict(meta=dict(iter=1), message_hub=info), folder / 'epoch_1.pth')
+    assert last_checkpoint_in(folder) == folder / 'epoch_1.pth'
 
 
 def test_weights_that_are_not_there_are_named(tmp_path):
@@ -350,8 +383,8 @@ def test_weights_that_are_not_there_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r'lost/epoch_2\.pth: no such file, though last_checkpoint names it'):
         weights_in(lost)
     with pytest.raises(FileNotFoundError, match=r'expected one file best_\*\.pth, found \[\]'):
-        weights_in(work_dir(tmp_path / 'unknown', 'epoch_1.pth'))
-    with pytest.raises(FileNotFoundError, match=r'found \[.best_a\.pth., .best_b\.pth.\]: .* Keep one of them'):
+        weights_in(work_dir(tmp_path / 'unknown', 'other.pth'))
+    with pytest.raises(FileNotFoundError, match=r'found \[.best_a\.pth., .best_b\.pth.\]; name the one you mean'):
         weights_in(work_dir(tmp_path / 'two', 'best_a.pth', 'best_b.pth', last='epoch_2.pth'))
 
 

@@ -68,7 +68,7 @@ def test_folders_that_are_not_enough(work_dir, tmp_path):
     with pytest.raises(FileNotFoundError, match=r'expected one file best_\*\.pth, found \[\]') as error:
         load_model(tmp_path)
     assert str(tmp_path) in str(error.value)
-    for name in ('best_oIoU_epoch_1.pth', 'best_oIoU_epoch_2.pth'):
+    for name in ('best_mIoU_epoch_1.pth', 'best_oIoU_epoch_2.pth'):
         (tmp_path / name).touch()
     with pytest.raises(FileNotFoundError, match=r'epoch_1\.pth.*epoch_2\.pth.*name the one you mean'):
         load_model(tmp_path)

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import mmengine.hooks
 import numpy as np
 import pytest
 import torch
@@ -10,7 +11,7 @@ from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseModel
 
 from mgfe_ris.checkpoint_files import read_checkpoint
-from mgfe_ris.engine import RISRunner
+from mgfe_ris.engine import CheckpointHook, RISRunner
 from mgfe_ris.engine.checkpoints import training_state
 
 
@@ -107,6 +108,7 @@ def test_checkpoints_in_a_folder_of_their_own(tmp_path):
         assert runner.checkpoint_folder == tmp_path / 'all/run'
         runner.choose_resumed()
         runner.train()
+        assert runner.checkpoint_folder == tmp_path / 'all/run', 'also behind the start'
     assert runner.iter == 4
     assert sorted(path.name for path in (tmp_path / 'all/run').iterdir()) == ['epoch_1.pth', 'epoch_2.pth']
 
@@ -137,3 +139,11 @@ def test_a_copied_work_dir_whose_checkpoints_lie_elsewhere_begins_anew(tmp_path)
     runner.choose_resumed()
     runner.load_or_resume()
     assert (runner.epoch, runner.iter) == (0, 0)
+
+
+@pytest.mark.parametrize('kind', ['CheckpointHook', 'mmengine.hooks.CheckpointHook', mmengine.hooks.CheckpointHook])
+def test_every_config_gets_the_hook_that_deletes_last(tmp_path, kind):
+    hooks = dict(checkpoint=dict(type=kind, interval=2))
+    runner = RISRunner(Toy(), str(tmp_path), default_hooks=hooks, experiment_name=f'hook_{kind}'.replace('.', '_'))
+    (hook,) = (hook for hook in runner.hooks if isinstance(hook, mmengine.hooks.CheckpointHook))
+    assert type(hook) is CheckpointHook and hook.interval == 2

@@ -492,8 +492,8 @@ def test_safetensors_for_the_official_code(refused, tmp_path):
 def test_folders_with_no_or_several_checkpoints(refused, tiny, tmp_path, tool):
     (tmp_path / 'work').mkdir()
     assert f'{tmp_path}/work: expected one file' in refused(tool, *SOURCES[tool](tmp_path / 'work', tmp_path / 'out'))
-    for epoch in (1, 2):
-        shutil.copy(tiny / 'best_oIoU_epoch_2.pth', tmp_path / f'work/best_oIoU_epoch_{epoch}.pth')
+    for metric in ('mIoU', 'oIoU'):
+        shutil.copy(tiny / 'best_oIoU_epoch_2.pth', tmp_path / f'work/best_{metric}_epoch_1.pth')
     line = refused(tool, *SOURCES[tool](tmp_path / 'work', tmp_path / 'out'))
     assert 'best_oIoU_epoch_1.pth' in line and 'name the one you mean' in line
 
