@@ -81,10 +81,11 @@ def test_what_cannot_be_compared(old):
     assert changes_of(old, settings_as_json(Config(BASE), 1)) is None
 
 
-def toy_config(epochs: int = 1, lr: float = 0.1, end: int = 4, kind: str = 'Adam', **more) -> dict:
+def toy_config(epochs: int = 1, lr: float = 0.1, end: int = 4, kind: str = 'Adam', amp: bool = False, **more) -> dict:
+    wrapper = dict(type='AmpOptimWrapper', dtype='bfloat16') if amp else {}
     return dict(
         train_cfg=dict(by_epoch=True, max_epochs=epochs),
-        optim_wrapper=dict(optimizer=dict(type=kind, lr=lr)),
+        optim_wrapper=dict(optimizer=dict(type=kind, lr=lr), **wrapper),
         param_scheduler=dict(type='PolyLR', end=end, by_epoch=True, convert_to_iter_based=True),
         default_scope='mmseg',
         log_level='WARNING',
@@ -141,3 +142,16 @@ def test_with_resume_anyway_the_new_rates_apply(one_epoch):
     assert torch.equal(*moments) and moments[0] != 0
     other = resumed(one_epoch, kind='SGD')
     assert not other.optim_wrapper.optimizer.state
+
+
+def test_mixed_precision_turned_on_and_off(one_epoch, tmp_path, monkeypatch):
+    monkeypatch.setattr('mmengine.optim.optimizer.amp_optimizer_wrapper.is_cuda_available', lambda: True)
+    with pytest.raises(ValueError, match=r'optim_wrapper\.dtype: not set -> "bfloat16"'):
+        build(one_epoch, 'amp', amp=True).choose_resumed()
+    runner = resumed(one_epoch, amp=True, epochs=2)
+    runner._work_dir = str(tmp_path)
+    runner.train()
+    assert runner.iter == 4
+    off = resumed(tmp_path, epochs=3)
+    off.train()
+    assert off.iter == 6 and off.optim_wrapper.optimizer.state[off.model.weight]['step'] == 6
