@@ -140,6 +140,7 @@ def test_with_resume_anyway_the_new_rates_apply(one_epoch):
     assert new.iter == 2 and new.optim_wrapper.param_groups[0]['lr'] == pytest.approx(0.5 * (1 - 2 / 11))
     moments = [runner.optim_wrapper.optimizer.state[runner.model.weight]['exp_avg'] for runner in (same, new)]
     assert torch.equal(*moments) and moments[0] != 0
+    assert resumed(one_epoch, randomness=dict(seed=5)).seed == 5
     other = resumed(one_epoch, kind='SGD')
     assert not other.optim_wrapper.optimizer.state
 
