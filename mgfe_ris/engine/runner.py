@@ -234,6 +234,8 @@ class RISRunner(DealtBatches):
             FileNotFoundError, ValueError: see :meth:`choose_resumed`.
         """
         checkpoint = self._read(filename)
+        if any(change.key.split('.')[0] == 'randomness' for change in self._changed):
+            checkpoint['meta'].pop('seed', None)  # mmengine would go on with the one of then
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         unwrap(self.model).load_state_dict(state_dict_of(checkpoint), strict=strict)
         self._has_loaded = True

@@ -81,10 +81,11 @@ def test_what_cannot_be_compared(old):
     assert changes_of(old, settings_as_json(Config(BASE), 1)) is None
 
 
-def toy_config(epochs: int = 1, lr: float = 0.1, end: int = 4, kind: str = 'Adam', **more) -> dict:
+def toy_config(epochs: int = 1, lr: float = 0.1, end: int = 4, kind: str = 'Adam', amp: bool = False, **more) -> dict:
+    wrapper = dict(type='AmpOptimWrapper', dtype='bfloat16') if amp else {}
     return dict(
         train_cfg=dict(by_epoch=True, max_epochs=epochs),
-        optim_wrapper=dict(optimizer=dict(type=kind, lr=lr)),
+        optim_wrapper=dict(optimizer=dict(type=kind, lr=lr), **wrapper),
         param_scheduler=dict(type='PolyLR', end=end, by_epoch=True, convert_to_iter_based=True),
         default_scope='mmseg',
         log_level='WARNING',
@@ -139,5 +140,19 @@ def test_with_resume_anyway_the_new_rates_apply(one_epoch):
     assert new.iter == 2 and new.optim_wrapper.param_groups[0]['lr'] == pytest.approx(0.5 * (1 - 2 / 11))
     moments = [runner.optim_wrapper.optimizer.state[runner.model.weight]['exp_avg'] for runner in (same, new)]
     assert torch.equal(*moments) and moments[0] != 0
+    assert resumed(one_epoch, randomness=dict(seed=5)).seed == 5
     other = resumed(one_epoch, kind='SGD')
     assert not other.optim_wrapper.optimizer.state
+
+
+def test_mixed_precision_turned_on_and_off(one_epoch, tmp_path, monkeypatch):
+    monkeypatch.setattr('mmengine.optim.optimizer.amp_optimizer_wrapper.is_cuda_available', lambda: True)
+    with pytest.raises(ValueError, match=r'optim_wrapper\.dtype: not set -> "bfloat16"'):
+        build(one_epoch, 'amp', amp=True).choose_resumed()
+    runner = resumed(one_epoch, amp=True, epochs=2)
+    runner._work_dir = str(tmp_path)
+    runner.train()
+    assert runner.iter == 4
+    off = resumed(tmp_path, epochs=3)
+    off.train()
+    assert off.iter == 6 and off.optim_wrapper.optimizer.state[off.model.weight]['step'] == 6

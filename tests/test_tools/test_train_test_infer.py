@@ -391,6 +391,13 @@ def test_resuming_another_model(refused, trained, options, tmp_path):
     assert 'epoch_2.pth does not fit the model of the config' in line
 
 
+def test_resuming_with_other_settings(refused, trained, options, tmp_path):
+    shutil.copy(trained[0] / 'epoch_2.pth', tmp_path)
+    line = refused('train.py', TINY, '--work-dir', tmp_path, '--resume', *options, 'optim_wrapper.optimizer.lr=0.5')
+    assert 'of a training with other settings: optim_wrapper.optimizer.lr: 0.002 -> 0.5. ' in line
+    assert line.endswith('--resume-anyway') and [path.name for path in tmp_path.glob('*.pth')] == ['epoch_2.pth']
+
+
 def test_a_checkpoint_of_another_tokenizer(refused, best, options, tmp_path):
     checkpoint = torch.load(best, weights_only=False)
     checkpoint['state_dict']['data_preprocessor.vocabulary'] += 1
