@@ -90,8 +90,6 @@ def row_config(
     cfg.default_hooks.logger.interval = 10  # the first steps are a curve of their own
     # what is interrupted must end as what is not; while it writes a checkpoint, the one before is whole
     cfg.default_hooks.checkpoint.max_keep_ckpts = 2
-    cfg.train_dataloader.persistent_workers = False
-    cfg.custom_hooks = [*cfg.custom_hooks, dict(type='EpochSeedHook')]
     cfg.randomness.seed = seed
     return cfg
 

@@ -1,14 +1,14 @@
 """What mmengine's runner needs beside, to train and to test: schedules, hooks, checkpoints."""
 
-from .hooks import DeferredInfoHook, EpochSeedHook, EpochSummaryHook, SlowStepsHook, StartFromHook
+from .hooks import DeferredInfoHook, EpochSummaryHook, SlowStepsHook, StartFromHook
 from .non_finite import NonFiniteError, NonFiniteHook
 from .runner import RISRunner
 from .schedulers import PolynomialLR
+from .stopping import Stopped
 from .weights import check_weights, unwrap
 
 __all__ = [
     'DeferredInfoHook',
-    'EpochSeedHook',
     'EpochSummaryHook',
     'NonFiniteError',
     'NonFiniteHook',
@@ -16,6 +16,7 @@ __all__ = [
     'RISRunner',
     'SlowStepsHook',
     'StartFromHook',
+    'Stopped',
     'check_weights',
     'unwrap',
 ]

@@ -54,7 +54,7 @@ def training_state(checkpoint: Any, source: str | Path, folder: Path) -> dict:
         raise ValueError(f'{source} holds weights only, and nothing to resume; start from it, without resume')
     meta, hub = checkpoint['meta'], checkpoint['message_hub']
     try:
-        meta = dict(meta, epoch=int(meta['epoch']), iter=int(meta['iter']))
+        meta = dict(meta, epoch=int(meta['epoch']), iter=int(meta['iter']), samples=max(0, int(meta.get('samples', 0))))
         scalars, info, resumed = (dict(hub[name]) for name in ('log_scalars', 'runtime_info', 'resumed_keys'))
         info = _names_in(folder, info)
     except (KeyError, TypeError, ValueError) as error:
@@ -64,7 +64,7 @@ def training_state(checkpoint: Any, source: str | Path, folder: Path) -> dict:
     return {
         **checkpoint,
         # no config, which mmengine would run, and nothing else that it might read one day
-        'meta': {key: meta[key] for key in ('epoch', 'iter', 'seed', 'dataset_meta') if key in meta},
+        'meta': {key: meta[key] for key in ('epoch', 'iter', 'samples', 'seed', 'dataset_meta') if key in meta},
         'message_hub': dict(
             log_scalars=scalars,
             runtime_info=info,

@@ -9,7 +9,7 @@ from statistics import median
 
 import torch
 from mmengine.hooks import Hook, LoggerHook, RuntimeInfoHook
-from mmengine.runner import Runner, set_random_seed
+from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
 from .weights import unwrap
@@ -29,17 +29,6 @@ class StartFromHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         unwrap(runner.model).load_state_dict(self.state, strict=False)
-
-
-@HOOKS.register_module()
-class EpochSeedHook(Hook):
-    """Random numbers begin anew with each epoch: a training that was interrupted then ends as one that was not.
-
-    The loader's workers begin anew by themselves, where they are not persistent.
-    """
-
-    def before_train_epoch(self, runner: Runner) -> None:
-        set_random_seed(runner.seed + 1000 * runner.epoch + runner.rank)
 
 
 @HOOKS.register_module()
@@ -76,7 +65,7 @@ class EpochSummaryHook(Hook):
 
     def before_train_epoch(self, runner: Runner) -> None:
         self._losses: list[torch.Tensor] = []
-        self._samples = 0
+        self._samples = 0  # of a resumed epoch, what is left
         self._epoch_start = time.monotonic()
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
@@ -89,7 +78,7 @@ class EpochSummaryHook(Hook):
         left = (now - self._start) / (done - self._first_epoch) * (total - done)
         rates = runner.optim_wrapper.get_lr()  # base_lr: what groups with a multiplier of their own start from
         runner.logger.info(
-            f'epoch {done}/{total}  loss {torch.stack(self._losses).mean():.4f}  '
+            f'epoch {done}/{total}  loss {torch.stack(self._losses or [torch.tensor(float("nan"))]).mean():.4f}  '
             f'lr {rates.get("base_lr", rates["lr"])[0]:.2e}  '
             f'{self._samples / (now - self._epoch_start):.0f} samples/s  '
             f'memory {_peak_memory() / 2**30:.1f} GiB  left {timedelta(seconds=round(left))}'

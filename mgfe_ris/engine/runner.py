@@ -5,15 +5,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.dist import is_distributed
+from mmengine.dist import get_rank, is_distributed, sync_random_seed
 from mmengine.hooks import CheckpointHook
 from mmengine.model import MMDistributedDataParallel, revert_sync_batchnorm
-from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmengine.registry import LOOPS
+from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from torch import nn
+from torch.utils.data import DataLoader
 
 from ..checkpoint_files import read_checkpoint
+from ..datasets.seeded import SeededDataset, SeededSampler
 from ..models.checkpoints import state_dict_of
+from . import loops
 from .checkpoints import LAST, last_checkpoint_in, training_state
+from .stopping import Stopped, StopRequest, keep_workers
 from .weights import check_weights, unwrap
 
 
@@ -21,7 +26,15 @@ class RISRunner(Runner):
     """mmengine's runner, whose checkpoints are read by ``read_checkpoint``: mmengine's reader runs what they hold.
 
     A folder that was copied or moved goes on by itself: of the paths that a checkpoint names, only the names count.
+
+    What is random in the data depends on the seed, the epoch and the sample alone, and several processes together load
+    what one would. A training that a signal stops goes on from its step.
+
+    Attributes:
+        stop: of the training.
     """
+
+    stop: StopRequest
 
     _load_from: str | None
     optim_wrapper: Any
@@ -43,6 +56,51 @@ class RISRunner(Runner):
             broadcast_buffers=False,
             find_unused_parameters=self.cfg.get('find_unused_parameters', False),
         )
+
+    def train(self) -> nn.Module:
+        """Train.
+
+        Raises:
+            Stopped: SIGINT, SIGTERM, SIGUSR1 or SIGHUP asked for it; see :class:`StopRequest`.
+        """
+        self.stop = StopRequest()
+        try:
+            with self.stop.watch():
+                return super().train()
+        except Stopped:
+            self.visualizer.close()  # what was logged of late is written
+            raise
+
+    def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
+        """mmengine's; its two loops are ours, which may stop behind any step."""
+        if isinstance(loop, dict):
+            loop = dict(loop)
+            by_epoch = loop.pop('by_epoch', None)
+            named = loop.get('type', 'EpochBasedTrainLoop' if by_epoch else 'IterBasedTrainLoop')
+            kind = LOOPS.get(named) if isinstance(named, str) else named
+            ours = {EpochBasedTrainLoop: loops.EpochBasedTrainLoop, IterBasedTrainLoop: loops.IterBasedTrainLoop}
+            loop['type'] = ours.get(kind, named)
+        return super().build_train_loop(loop)
+
+    @staticmethod
+    def build_dataloader(
+        dataloader: DataLoader | dict, seed: int | None = None, diff_rank_seed: bool = False
+    ) -> DataLoader:
+        """mmengine's, with a data set and a sampler that draw by the seed, the epoch and the sample.
+
+        Args:
+            dataloader: config, or loader, which is given back.
+            seed: of all processes; with ``diff_rank_seed`` this one's number is in it.
+        """
+        if isinstance(dataloader, DataLoader):
+            return dataloader
+        seed = sync_random_seed() if seed is None else seed - get_rank() * diff_rank_seed
+        settings = dict(dataloader, dataset=dict(type=SeededDataset, dataset=dataloader['dataset']))
+        batch = dataloader.get('batch_size') if dataloader.get('drop_last') else None
+        settings['sampler'] = dict(type=SeededSampler, sampler=dataloader['sampler'], seed=seed, batch=batch)
+        loader = Runner.build_dataloader(settings, seed)
+        keep_workers(loader)
+        return loader
 
     def prepare_training(self) -> None:
         """Build what trains ahead of the training, so that what is wrong with the input shows before it starts.
