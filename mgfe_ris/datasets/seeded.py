@@ -57,8 +57,8 @@ class SampleNumber(int):
 class SeededDataset:
     """A data set, and wrappers around it, whose transforms draw from generators that begin anew with each sample.
 
-    They draw the same for the same seed, epoch and number of a sample, in whatever worker and process. What draws beside
-    in the main process does not notice that samples are loaded there.
+    They draw the same for the same seed, epoch and number of a sample, in whatever worker and process. What draws
+    beside in the main process does not notice that samples are loaded there.
 
     Args:
         dataset: config, or data set.

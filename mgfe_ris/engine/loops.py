@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import nullcontext
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -85,19 +86,23 @@ class _StoppingLoop(mmengine.runner.BaseLoop):
         self.samples += _samples_in(args[-1], self.dataloader) * get_world_size()
         super().run_iter(*args)  # type: ignore[misc]
 
-    def batches(self) -> Iterator[Any]:
-        """Of the loader, which may let wait for one, and there is no need to wait where it is to stop."""
+    def batches(self, steps: int | None = None) -> Iterator[Any]:
+        """Of the loader, which may let wait for one, and there is no need to wait where it is to stop.
+
+        Args:
+            steps: so many are there, behind which an epoch is brought to its end.
+        """
         iterator = iter(self.dataloader)
-        batch = object()
-        while batch is not None:
+        for step in count():
             try:
-                with self.runner.stop.at_once() if self.updated() else nullcontext():
+                with self.runner.stop.at_once() if self.updated() and step != steps else nullcontext():
                     batch = next(iterator, None)
             except Stopped as stopped:
                 self._stopped = stopped
                 raise
-            if batch is not None:
-                yield batch
+            if batch is None:
+                return
+            yield batch
 
     def _save(self) -> Path:
         """Beside the checkpoints of epochs, or as one more of those of steps."""
@@ -124,9 +129,9 @@ class EpochBasedTrainLoop(_StoppingLoop, mmengine.runner.EpochBasedTrainLoop):
         self.runner.call_hook('before_train_epoch')
         self.runner.model.train()
         steps = len(self.dataloader)
-        first = steps - self._steps_left()
+        left = self._steps_left()
         _begin_at(self.dataloader, self.samples // get_world_size())
-        for idx, batch in enumerate(self.batches(), first):
+        for idx, batch in enumerate(self.batches(left), steps - left):
             self.run_iter(idx, batch)
             if idx + 1 < steps:
                 self.stop_if_asked()

@@ -2,14 +2,15 @@
 
 import os
 import random
-import re
 import runpy
+import shlex
 import signal
 import sys
 from collections.abc import Callable
 from multiprocessing import get_context
 from pathlib import Path
 
+import mmengine.config.config
 import pytest
 import torch
 
@@ -34,17 +35,17 @@ def options(refshapes, small_model) -> list[str]:
     return ['--cfg-options', *(f'{key}={value}' for key, value in texts.items())]
 
 
-def train(folder: Path, options: list[str], trouble: Trouble = lambda: None) -> tuple[int, str]:
+def train(folder: Path, options: list[str], trouble: Trouble = lambda: None, config: Path = TINY) -> tuple[int, str]:
     """In a fork of this process, which spares the imports -> its status, and what it said.
 
     It is resumed, if there is something to resume.
     """
     folder.mkdir(exist_ok=True)
     output = folder.parent / f'{folder.name}_{len(list(folder.parent.glob(folder.name + "_*")))}.txt'
-    arguments = ['train.py', str(TINY), '--work-dir', str(folder), '--resume', *options]
+    arguments = ['train.py', str(config), '--work-dir', str(folder), '--resume', *options]
     child = get_context('fork').Process(target=_train_here, args=(arguments, output, trouble))
     child.start()
-    child.join(60)
+    child.join(100)
     if child.exitcode is None:
         child.kill()
     assert child.exitcode is not None, output.read_text()[-3000:]
@@ -57,6 +58,7 @@ def _train_here(arguments: list[str], output: Path, trouble: Trouble) -> None:
     os.dup2(file, 2)
     sys.stdout, sys.stderr = (os.fdopen(n, 'w', buffering=1) for n in (1, 2))  # pytest put its own in their place
     sys.argv = arguments
+    mmengine.config.config.FormatCode = lambda text, **_: (text, True)  # half of the time, at each checkpoint
     torch.set_num_threads(1)
     trouble()
     runpy.run_path(str(TRAIN), run_name='__main__')
@@ -81,17 +83,21 @@ def at(name: str, call: int, signum: int) -> Trouble:
     return trouble
 
 
-def until_the_end(folder: Path, options: list[str], troubles: list[Trouble]) -> list[tuple[int, str]]:
+def until_the_end(
+    folder: Path, options: list[str], troubles: list[Trouble], config: Path = TINY
+) -> list[tuple[int, str]]:
     """Each trouble ends one start; the last start has none."""
-    runs = [train(folder, options, trouble) for trouble in [*troubles, lambda: None]]
+    runs = [train(folder, options, trouble, config) for trouble in [*troubles, lambda: None]]
     assert runs[-1][0] == 0, runs[-1][1][-3000:]
     return runs
 
 
-def trained(folder: Path) -> dict:
+def trained(folder: Path, name: str = 'epoch_2.pth') -> dict:
     """What the last checkpoint holds that makes the training what it is."""
-    state = torch.load(folder / 'epoch_2.pth', weights_only=False)
-    return {key: state[key] for key in ('state_dict', 'optimizer', 'param_schedulers', 'ema_state_dict') if key in state}
+    state = torch.load(folder / name, weights_only=False)
+    return {
+        key: state[key] for key in ('state_dict', 'optimizer', 'param_schedulers', 'ema_state_dict') if key in state
+    }
 
 
 def same(a: object, b: object) -> bool:
@@ -100,6 +106,16 @@ def same(a: object, b: object) -> bool:
     if isinstance(a, (list, tuple)):
         return len(a) == len(b) and all(map(same, a, b))
     return torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b
+
+
+@pytest.fixture(scope='module', autouse=True)
+def imported(small_model) -> None:
+    """Ahead of the first fork."""
+    import mgfe_ris.engine  # noqa: F401
+    from mgfe_ris.apis import build_model, load_config
+
+    build_model(load_config('mgfe-ris_tiny_refshapes', small_model))
+    import torch.utils.tensorboard  # noqa: F401
 
 
 @pytest.fixture(scope='module')
@@ -124,3 +140,83 @@ def test_killed_at_a_random_moment(undisturbed, options, tmp_path, seed):
     runs = until_the_end(tmp_path / 'run', options, random_troubles(seed))
     assert runs[0][0] == -signal.SIGKILL
     assert same(trained(tmp_path / 'run'), undisturbed)
+
+
+@pytest.mark.parametrize(
+    ('signum', 'name', 'call'),
+    [
+        pytest.param(signal.SIGTERM, 'loss', 3, id='in an epoch'),
+        pytest.param(signal.SIGINT, 'loss', 2 * STEPS - 1, id='in the last epoch'),
+        pytest.param(signal.SIGUSR1, 'loss', STEPS, id='in the last step of an epoch'),
+        pytest.param(signal.SIGTERM, 'predict', 1, id='in a validation'),
+    ],
+)
+def test_asked_to_stop(undisturbed, options, tmp_path, signum, name, call):
+    """It goes on from the step; a file of the step is written where there is none of the epoch."""
+    run = tmp_path / 'run'
+    status, said = train(run, options, at(name, call, signum))
+    assert status == 128 + signum
+    last = said.splitlines()[-1]
+    step = STEPS if name == 'predict' else call
+    epoch, inside = 1 + step // STEPS, step % STEPS
+    saved = f'; saved as {run}/iter_{step}.pth' if inside else ''
+    by = f'stopped by {signal.Signals(signum).name} in epoch {epoch}, behind step {step}{saved}. To go on: '
+    command = shlex.join([str(TRAIN), str(TINY), '--work-dir', str(run), '--resume', *options])
+    assert last == f'{by}python {command}'
+    assert [path.name for path in run.glob('iter_*.pth')] == ([f'iter_{step}.pth'] if inside else [])
+    status, said = train(run, options)
+    assert status == 0, said[-3000:]
+    assert same(trained(run), undisturbed)
+    assert f'resumed epoch: {epoch - 1}, iter: {step}' in said
+
+
+def changed(options: list[str], **settings: object) -> list[str]:
+    return [*options, *(f'{key.replace("__", ".")}={value}' for key, value in settings.items())]
+
+
+def ends_of_runs(folder: Path, options: list[str], *troubles: Trouble, config: Path = TINY) -> list[dict]:
+    """What the checkpoint at the end holds, of a run that is left alone and of one with troubles."""
+    ends = []
+    for name, some in (('alone', []), ('troubled', list(troubles))):
+        runs = until_the_end(folder / name, options, some, config)
+        assert all(status == 128 + signal.SIGTERM for status, _ in runs[:-1]), runs[0][1][-2000:]
+        (last,) = [
+            path for path in (folder / name).glob('*.pth') if path.name in ('epoch_2.pth', f'iter_{2 * STEPS}.pth')
+        ]
+        ends.append(trained(last.parent, last.name))
+    return ends
+
+
+def test_steps_that_count_several_gradients_stop_at_the_update(options, tmp_path):
+    """Of 12 steps each third changes the weights: the 4th goes on to the 6th, which ends an epoch."""
+    several = changed(options, optim_wrapper__accumulative_counts=3)
+    alone, troubled = ends_of_runs(tmp_path, several, at('loss', 1, signal.SIGTERM), at('loss', 5, signal.SIGTERM))
+    assert same(alone, troubled)
+    said = [path.read_text().splitlines()[-1] for path in sorted(tmp_path.glob('troubled_*.txt'))[:2]]
+    assert 'behind step 3; saved' in said[0] and 'behind step 9; saved' in said[1]
+
+
+def test_steps_instead_of_epochs_with_averaged_weights(options, tmp_path):
+    """mmengine loads again what was trained on; of its averages, the weights themselves are to go on."""
+    config = tmp_path / 'by_step.py'
+    loop = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=2 * STEPS, val_interval=STEPS)
+    cosine = dict(type='CosineAnnealingLR', by_epoch=False, begin=0, end=2 * STEPS)
+    config.write_text(f"""
+_base_ = {str(TINY)!r}
+train_cfg = {loop}
+train_dataloader = dict(sampler=dict(type='InfiniteSampler'))
+param_scheduler = [{cosine}]
+default_hooks = dict(checkpoint=dict(by_epoch=False, interval={STEPS}))
+custom_hooks = [dict(type='EMAHook')]
+""")
+    by_step = [text for text in options if not text.startswith(('train_cfg.', 'param_scheduler.'))]
+    troubles = [at('loss', 4, signal.SIGTERM), at('loss', 5, signal.SIGTERM)]
+    alone, troubled = ends_of_runs(tmp_path, by_step, *troubles, config=config)
+    assert 'ema_state_dict' in alone and same(alone, troubled)
+
+
+def test_a_validation_that_no_checkpoint_precedes_is_broken_off(options, tmp_path):
+    """The averages are in the place of the weights then."""
+    rare = changed(options, default_hooks__checkpoint__interval=2, custom_hooks="[dict(type='EMAHook')]")
+    alone, troubled = ends_of_runs(tmp_path, rare, at('predict', 1, signal.SIGTERM))
+    assert same(alone, troubled) and (tmp_path / 'troubled_0.txt').read_text().count('iter_6.pth') == 1
