@@ -1,6 +1,6 @@
 """What mmengine's runner needs beside, to train and to test: schedules, hooks, checkpoints."""
 
-from .hooks import DeferredInfoHook, EpochSummaryHook, SlowStepsHook, StartFromHook
+from .hooks import DeferredInfoHook, EarlyStoppingHook, EpochSummaryHook, SlowStepsHook, StartFromHook
 from .non_finite import NonFiniteError, NonFiniteHook
 from .runner import RISRunner
 from .schedulers import PolynomialLR
@@ -9,6 +9,7 @@ from .weights import check_weights, unwrap
 
 __all__ = [
     'DeferredInfoHook',
+    'EarlyStoppingHook',
     'EpochSummaryHook',
     'NonFiniteError',
     'NonFiniteHook',

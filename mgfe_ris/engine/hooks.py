@@ -7,6 +7,7 @@ from collections import deque
 from datetime import timedelta
 from statistics import median
 
+import mmengine.hooks
 import torch
 from mmengine.hooks import Hook, LoggerHook, RuntimeInfoHook
 from mmengine.runner import Runner
@@ -29,6 +30,18 @@ class StartFromHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         unwrap(runner.model).load_state_dict(self.state, strict=False)
+
+
+@HOOKS.register_module()
+class EarlyStoppingHook(mmengine.hooks.EarlyStoppingHook):
+    """mmengine's, which counts the validations before a training was resumed, too."""
+
+    priority = 'VERY_HIGH'  # ahead of a validation that is done again before the training goes on
+
+    def before_train(self, runner: Runner) -> None:
+        logged = runner.message_hub.log_scalars.get(f'val/{self.monitor}')
+        for score in logged.data[0].tolist() if logged is not None else ():
+            runner.train_loop.stop_training, _ = self._check_stop_condition(score)
 
 
 @HOOKS.register_module()

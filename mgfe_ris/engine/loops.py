@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import mmengine.runner
+import torch
 from mmengine.dataset import InfiniteSampler
 from mmengine.dist import broadcast_object_list, get_world_size, is_main_process
 from mmengine.hooks import CheckpointHook, EMAHook, Hook
@@ -17,6 +18,7 @@ from ..datasets.seeded import SeededSampler, seed_generators
 from ..output_files import whole_file
 from .checkpoints import LAST
 from .stopping import Stopped
+from .weights import unwrap
 
 
 class _StoppingLoop(mmengine.runner.BaseLoop):
@@ -200,12 +202,16 @@ class _StoppingHook(Hook):
 
     def __init__(self, loop: _StoppingLoop):
         self.loop = loop
+        self._gradients: dict[str, torch.Tensor] = {}
 
     def before_train(self, runner: Any) -> None:
         seed = runner.seed - (runner.rank if runner._randomness_cfg.get('diff_rank_seed') else 0)
         for loop in filter(None, (runner.train_loop, runner.val_loop)):  # a resumed run has the seed that it had
             if isinstance(sampler := _sampler_of(loop.dataloader), SeededSampler):
                 sampler.set_seed(seed)
+        for name, parameter in unwrap(runner.model).named_parameters():
+            if name in self._gradients:
+                parameter.grad = self._gradients.pop(name).to(parameter)
 
     def before_val(self, runner: Any) -> None:
         self.loop.draw_anew()  # one that is done again draws the same
@@ -227,13 +233,18 @@ class _StoppingHook(Hook):
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
         checkpoint['meta']['samples'] = self.loop.samples
-        if 'optimizer' in checkpoint:
-            self.loop.saved = checkpoint['meta']['iter']
+        if 'optimizer' not in checkpoint:
+            return
+        self.loop.saved = checkpoint['meta']['iter']
+        if not self.loop.updated() and get_world_size() == 1:  # of several, each has its own
+            parameters = unwrap(runner.model).named_parameters()
+            checkpoint['gradients'] = {name: p.grad.cpu() for name, p in parameters if p.grad is not None}
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
         if runner._resume:
             self.loop.samples = checkpoint['meta'].get('samples', 0)
             self.loop.saved = checkpoint['meta']['iter']
+            self._gradients = dict(checkpoint.get('gradients', {}))
 
 
 def _sampler_of(loader: DataLoader) -> Any:
