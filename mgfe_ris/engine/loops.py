@@ -119,6 +119,9 @@ class _StoppingLoop(mmengine.runner.BaseLoop):
         if is_main_process():
             with whole_file(Path(runner.work_dir, LAST)) as part:
                 part.write_text(str(path), encoding='utf-8')
+            before = Path(runner._load_from or '')  # where it stopped the last time
+            if before.parent == path.parent and before.name.startswith('iter_') and before != path:
+                before.unlink(missing_ok=True)
         return path
 
 
