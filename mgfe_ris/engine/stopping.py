@@ -175,7 +175,7 @@ _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of sys/prctl.h
 def end_workers() -> None:
     """End the workers of all loaders of this process."""
     workers = [child for child in multiprocessing.active_children() if child.daemon]
-    if workers and threading.current_thread() is threading.main_thread():
+    if workers and hasattr(signal, 'SIGCHLD') and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch would report them as failed
     for child in workers:
         child.kill()

@@ -7,9 +7,11 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from multiprocessing import get_context
 from pathlib import Path
+from socket import socket
+from types import MappingProxyType
 
 import mmengine.config.config
 import pytest
@@ -66,7 +68,31 @@ def nobody_is_left(group: int, seconds: float = 3) -> bool:
     return False
 
 
-def _train_here(arguments: list[str], output: Path, trouble: Trouble) -> None:
+def train_in_two(folder: Path, options: list[str], trouble: Trouble = lambda: None) -> list[tuple[int, str]]:
+    """The same in two processes, of which the second one has the trouble."""
+    folder.mkdir(exist_ok=True)
+    with socket() as one:
+        one.bind(('127.0.0.1', 0))
+        port = one.getsockname()[1]
+    arguments = ['train.py', str(TINY), '--work-dir', str(folder), '--resume', '--launcher', 'pytorch', *options]
+    children = []
+    for rank in range(2):
+        output = folder.parent / f'{folder.name}_{rank}_{len(list(folder.parent.glob(f"{folder.name}_{rank}_*")))}.txt'
+        where = dict(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE=2, MASTER_ADDR='127.0.0.1', MASTER_PORT=port)
+        trouble_here = trouble if rank else lambda: None
+        child = get_context('fork').Process(target=_train_here, args=(arguments, output, trouble_here, where))
+        child.start()
+        children.append((child, output))
+    for child, _ in children:
+        child.join(150)
+        child.kill()
+    return [(child.exitcode, output.read_text()) for child, output in children]
+
+
+def _train_here(
+    arguments: list[str], output: Path, trouble: Trouble, where: Mapping[str, object] = MappingProxyType({})
+) -> None:
+    os.environ |= {key: str(value) for key, value in where.items()}
     file = os.open(output, os.O_WRONLY | os.O_CREAT)
     os.dup2(file, 1)
     os.dup2(file, 2)
@@ -242,3 +268,19 @@ def test_a_validation_that_no_checkpoint_precedes_is_broken_off(options, tmp_pat
     rare = changed(options, default_hooks__checkpoint__interval=2, custom_hooks="[dict(type='EMAHook')]")
     alone, troubled = ends_of_runs(tmp_path, rare, at('predict', 1, signal.SIGTERM))
     assert same(alone, troubled) and (tmp_path / 'troubled_0.txt').read_text().count('iter_6.pth') == 1
+
+
+@slow
+def test_two_processes_of_which_one_is_asked_to_stop(options, tmp_path):
+    """They stop together, in an epoch and in a validation, and go on as two that nobody asked."""
+    two = changed(options, train_dataloader__batch_size=2, val_dataloader__batch_size=1)
+    assert [status for status, _ in train_in_two(tmp_path / 'alone', two)] == [0, 0]
+    for trouble, place in (
+        (at('loss', 2, signal.SIGTERM), 'epoch 1, behind step 3; saved'),
+        (at('predict', 1, signal.SIGUSR1), 'behind step 6'),
+    ):
+        runs = train_in_two(tmp_path / 'run', two, trouble)
+        assert {status for status, _ in runs} <= {128 + signal.SIGTERM, 128 + signal.SIGUSR1} and place in runs[0][1]
+        assert 'stopped by' not in runs[1][1], 'the first one speaks'
+    assert [status for status, _ in train_in_two(tmp_path / 'run', two)] == [0, 0]
+    assert same(trained(tmp_path / 'run'), trained(tmp_path / 'alone'))
