@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import shlex
 import signal
 import sys
 import warnings
@@ -98,8 +99,31 @@ _NEXT = (
 )
 
 
+def end_by_signal(signum: int, frame: object) -> None:
+    """As Ctrl-C does by itself; while it trains, the runner listens."""
+    raise KeyboardInterrupt(signum)
+
+
+def say_how_to_go_on(runner: RISRunner | None, stopped: KeyboardInterrupt, args: argparse.Namespace) -> int:
+    """Print it, in the first of several processes; returns the signal."""
+    signum = next(iter(stopped.args), signal.SIGINT)
+    if runner is None:
+        said = 'before the training began'
+    else:
+        said = f'in epoch {runner.epoch + 1}, behind step {runner.iter}'
+        saved = getattr(stopped, 'saved', None)
+        said += f'; saved as {saved}' if saved else ''
+    words = sys.argv if args.resume else [*sys.argv, '--resume']
+    again = f'python {shlex.join(words)}' if args.launcher == 'none' else 'the same command with --resume'
+    if runner is None or runner.rank == 0:
+        print(f'stopped by {signal.Signals(signum).name} {said}. To go on: {again}', file=sys.stderr)
+    return signum
+
+
 def main() -> None:
     args = parse_args()
+    heard = [getattr(signal, name) for name in ('SIGTERM', 'SIGUSR1') if hasattr(signal, name)]
+    before = {signum: signal.signal(signum, end_by_signal) for signum in heard}
     runner = None
     try:
         from mgfe_ris.apis import fail, prepare_cpu, report_errors
@@ -119,10 +143,11 @@ def main() -> None:
                 raise
             where = error.strerror if error.filename is None else f'{error.filename}: {error.strerror}'
             fail(f'{where}; {_NEXT}', error, status=1)
-    except KeyboardInterrupt:
-        where = f'in epoch {runner.epoch + 1}, behind step {runner.iter}' if runner else 'before the training began'
-        print(f'stopped {where}; the same command with --resume goes on from the last checkpoint', file=sys.stderr)
-        raise SystemExit(128 + signal.SIGINT) from None
+    except KeyboardInterrupt as stopped:
+        raise SystemExit(128 + say_how_to_go_on(runner, stopped, args)) from None
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
 
 
 if __name__ == '__main__':

@@ -88,9 +88,6 @@ def row_config(
     cfg.train_cfg.update(max_epochs=epochs, val_begin=epochs + 1)  # never
     cfg.test_cfg.update(splits=('val',), shuffled=())
     cfg.default_hooks.logger.interval = 10  # the first steps are a curve of their own
-    # what is interrupted must end as what is not
-    cfg.train_dataloader.persistent_workers = False
-    cfg.custom_hooks = [*cfg.custom_hooks, dict(type='EpochSeedHook')]
     cfg.randomness.seed = seed
     return cfg
 

@@ -2,6 +2,7 @@ from .augmentations import ColourJitter, CropWithTarget, FlipWithWords, WordDrop
 from .combined import ConcatDataset, MixedDataset, RepeatDataset
 from .referring import ReferringDataset
 from .samplers import PhotoBatchSampler
+from .seeded import SeededDataset, SeededSampler
 from .transforms import LoadPhoto, LoadReferringMask, OncePerPhoto, PickSentence
 
 __all__ = [
@@ -17,5 +18,7 @@ __all__ = [
     'PickSentence',
     'ReferringDataset',
     'RepeatDataset',
+    'SeededDataset',
+    'SeededSampler',
     'WordDropout',
 ]

@@ -1,7 +1,7 @@
 """Random changes for training after which the sentence is still true of the object.
 
 A flip exchanges left and right, a crop spares sentences about places, a jitter leaves hues alone, since sentences name
-colours. All draw from numpy's global generator, which mmengine seeds in every worker.
+colours. All draw from numpy's global generator, which begins anew with each sample; see ``SeededDataset``.
 """
 
 import re

@@ -123,6 +123,9 @@ def best_in(folder: str | Path) -> Path | None:
 _OF_STEP = r'_(epoch|iter)_\d+\.pth$'
 
 
+_META = ('epoch', 'iter', 'samples', 'seed', 'dataset_meta', SETTINGS)
+
+
 def training_state(checkpoint: Any, source: str | Path, folder: Path) -> dict:
     """What a training goes on from, out of a checkpoint of mmengine's runner.
 
@@ -140,7 +143,7 @@ def training_state(checkpoint: Any, source: str | Path, folder: Path) -> dict:
         raise ValueError(f'{source} holds weights only, and nothing to resume; start from it, without resume')
     meta, hub = checkpoint['meta'], checkpoint['message_hub']
     try:
-        meta = dict(meta, epoch=int(meta['epoch']), iter=int(meta['iter']))
+        meta = dict(meta, epoch=int(meta['epoch']), iter=int(meta['iter']), samples=max(0, int(meta.get('samples', 0))))
         scalars, info, resumed = (dict(hub[name]) for name in ('log_scalars', 'runtime_info', 'resumed_keys'))
         info = _names_in(folder, info)
     except (KeyError, TypeError, ValueError) as error:
@@ -150,7 +153,7 @@ def training_state(checkpoint: Any, source: str | Path, folder: Path) -> dict:
     return {
         **checkpoint,
         # no config, which mmengine would run, and nothing else that it might read one day
-        'meta': {key: meta[key] for key in ('epoch', 'iter', 'seed', 'dataset_meta', SETTINGS) if key in meta},
+        'meta': {key: meta[key] for key in _META if key in meta},
         'message_hub': dict(
             log_scalars=scalars,
             runtime_info=info,

@@ -7,9 +7,10 @@ from collections import deque
 from datetime import timedelta
 from statistics import median
 
+import mmengine.hooks
 import torch
 from mmengine.hooks import Hook, LoggerHook, RuntimeInfoHook
-from mmengine.runner import Runner, set_random_seed
+from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
 from .launch import sentence_counts
@@ -33,14 +34,15 @@ class StartFromHook(Hook):
 
 
 @HOOKS.register_module()
-class EpochSeedHook(Hook):
-    """Random numbers begin anew with each epoch: a training that was interrupted then ends as one that was not.
+class EarlyStoppingHook(mmengine.hooks.EarlyStoppingHook):
+    """mmengine's, which counts the validations before a training was resumed, too."""
 
-    The loader's workers begin anew by themselves, where they are not persistent.
-    """
+    priority = 'VERY_HIGH'  # ahead of a validation that is done again before the training goes on
 
-    def before_train_epoch(self, runner: Runner) -> None:
-        set_random_seed(runner.seed + 1000 * runner.epoch + runner.rank)
+    def before_train(self, runner: Runner) -> None:
+        logged = runner.message_hub.log_scalars.get(f'val/{self.monitor}')
+        for score in logged.data[0].tolist() if logged is not None else ():
+            runner.train_loop.stop_training, _ = self._check_stop_condition(score)
 
 
 @HOOKS.register_module()
@@ -77,7 +79,7 @@ class EpochSummaryHook(Hook):
 
     def before_train_epoch(self, runner: Runner) -> None:
         self._losses: list[torch.Tensor] = []
-        self._samples = 0
+        self._samples = 0  # of a resumed epoch, what is left
         self._epoch_start = time.monotonic()
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
@@ -90,7 +92,7 @@ class EpochSummaryHook(Hook):
         left = (now - self._start) / (done - self._first_epoch) * (total - done)
         rates = runner.optim_wrapper.get_lr()  # base_lr: what groups with a multiplier of their own start from
         runner.logger.info(
-            f'epoch {done}/{total}  loss {torch.stack(self._losses).mean():.4f}  '
+            f'epoch {done}/{total}  loss {torch.stack(self._losses or [torch.tensor(float("nan"))]).mean():.4f}  '
             f'lr {rates.get("base_lr", rates["lr"])[0]:.2e}  '
             f'{self._samples / (now - self._epoch_start):.0f} samples/s  '
             f'memory {_peak_memory() / 2**30:.1f} GiB  left {timedelta(seconds=round(left))}'

@@ -6,22 +6,27 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.dist import is_distributed, master_only
+from mmengine.dist import get_rank, is_distributed, master_only, sync_random_seed
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.model import is_model_wrapper, revert_sync_batchnorm
-from mmengine.runner import EpochBasedTrainLoop, Priority
+from mmengine.registry import LOOPS
+from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop, Priority, Runner
 from mmengine.utils import get_object_from_string
 from mmseg.registry import MODEL_WRAPPERS
 from torch import nn
+from torch.utils.data import DataLoader
 
 from ..checkpoint_files import read_checkpoint, require_intact
+from ..datasets.seeded import SeededDataset, SeededSampler
 from ..models.checkpoints import state_dict_of
 from ..output_files import NO_RIGHT, NO_ROOM, whole_file
+from . import loops
 from .changed_settings import Change, changes_of, settings_as_json
 from .checkpoint_hook import CheckpointHook as WholeCheckpointHook
 from .checkpoints import BEST, LAST, SETTINGS, newest_first, nothing_in, resumable_in, training_state
 from .dealing import DealtBatches, is_dealt
 from .launch import join_processes
+from .stopping import Stopped, StopRequest, keep_workers
 from .weights import check_weights, unwrap
 
 NO_CUDA = 'no CUDA: {} processes on the CPU, through gloo; norms are not synchronised'
@@ -31,7 +36,15 @@ class RISRunner(DealtBatches):
     """mmengine's runner, whose checkpoints are read by ``read_checkpoint``: mmengine's reader runs what they hold.
 
     A folder that was copied or moved goes on by itself: of the paths that a checkpoint names, only the names count.
+
+    What is random in the data depends on the seed, the epoch and the sample alone, and several processes together load
+    what one would. A training that a signal stops goes on from its step.
+
+    Attributes:
+        stop: of the training.
     """
+
+    stop: StopRequest
 
     _load_from: str | None
     optim_wrapper: Any
@@ -62,6 +75,51 @@ class RISRunner(DealtBatches):
             if kind in ('CheckpointHook', CheckpointHook):
                 hook = {**hook, 'type': WholeCheckpointHook}
         super().register_hook(hook, priority)
+
+    def train(self) -> nn.Module:
+        """Train.
+
+        Raises:
+            Stopped: SIGINT, SIGTERM, SIGUSR1 or SIGHUP asked for it; see :class:`StopRequest`.
+        """
+        self.stop = StopRequest()
+        try:
+            with self.stop.watch():
+                return super().train()
+        except Stopped:
+            self.visualizer.close()  # what was logged of late is written
+            raise
+
+    def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
+        """mmengine's; its two loops are ours, which may stop behind any step."""
+        if isinstance(loop, dict):
+            loop = dict(loop)
+            by_epoch = loop.pop('by_epoch', None)
+            named = loop.get('type', 'EpochBasedTrainLoop' if by_epoch else 'IterBasedTrainLoop')
+            kind = LOOPS.get(named) if isinstance(named, str) else named
+            ours = {EpochBasedTrainLoop: loops.EpochBasedTrainLoop, IterBasedTrainLoop: loops.IterBasedTrainLoop}
+            loop['type'] = ours.get(kind, named)
+        return super().build_train_loop(loop)
+
+    @staticmethod
+    def build_dataloader(
+        dataloader: DataLoader | dict, seed: int | None = None, diff_rank_seed: bool = False
+    ) -> DataLoader:
+        """mmengine's, with a data set and a sampler that draw by the seed, the epoch and the sample.
+
+        Args:
+            dataloader: config, or loader, which is given back.
+            seed: of all processes; with ``diff_rank_seed`` this one's number is in it.
+        """
+        if isinstance(dataloader, DataLoader):
+            return dataloader
+        seed = sync_random_seed() if seed is None else seed - get_rank() * diff_rank_seed
+        settings = dict(dataloader, dataset=dict(type=SeededDataset, dataset=dataloader['dataset']))
+        batch = dataloader.get('batch_size') if dataloader.get('drop_last') else None
+        settings['sampler'] = dict(type=SeededSampler, sampler=dataloader['sampler'], seed=seed, batch=batch)
+        loader = Runner.build_dataloader(settings, seed)
+        keep_workers(loader)
+        return loader
 
     def prepare_training(self) -> None:
         """Build what trains ahead of the training, so that what is wrong with the input shows before it starts.

@@ -184,7 +184,6 @@ def toy(tmp_path_factory) -> tuple[RISRunner, Score]:
         default_hooks=dict(
             checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=1, save_best='oIoU', rule='greater')
         ),
-        custom_hooks=[dict(type='EpochSeedHook')],
         default_scope='mmseg',
         experiment_name='killed_toy',
     )
@@ -317,7 +316,6 @@ def prepared(small_model, one_thread, tmp_path_factory) -> RISRunner:
         settings |= {f'{loader}_dataloader.num_workers': 0, f'{loader}_dataloader.persistent_workers': False}
     settings['visualizer.vis_backends'] = [dict(type='LocalVisBackend')]  # TensorBoard's thread would not be forked
     # until the draws of an epoch depend on its number alone, in default_runtime.py
-    settings['custom_hooks'] = [dict(type='EpochSeedHook')]
     cfg = load_config(TINY, settings)
     cfg.work_dir = str(tmp_path_factory.mktemp('prepared'))
     runner = RISRunner.from_cfg(cfg)

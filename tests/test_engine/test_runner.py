@@ -62,7 +62,7 @@ def test_paths_are_names_in_the_folder(tmp_path):
 
 def test_the_log_goes_on_and_no_config_is_run(tmp_path):
     state = cleaned(tmp_path, checkpoint())
-    assert state['meta'] == dict(epoch=2, iter=9, seed=0)
+    assert state['meta'] == dict(epoch=2, iter=9, samples=0, seed=0)
     assert state['message_hub']['log_scalars']['train/loss'].mean() == 2.0
 
 

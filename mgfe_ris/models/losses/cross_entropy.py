@@ -7,10 +7,12 @@ import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from .processes import sum_over_processes
+
 
 @MODELS.register_module()
 class WeightedCrossEntropyLoss(nn.Module):
-    """Cross entropy, averaged with the weights of the pixels' classes.
+    """Cross entropy, averaged with the weights of the pixels' classes, over the samples of all processes.
 
     Args:
         class_weight: of background and target; 0.9 and 1.1 in the official baseline.
@@ -29,4 +31,5 @@ class WeightedCrossEntropyLoss(nn.Module):
         weight = torch.zeros_like(loss)
         for label, of_class in enumerate(self.class_weight):
             weight = weight.masked_fill(target == label, of_class)
-        return (weight * loss).sum() / weight.sum().clamp(min=1e-6)  # 0 where every pixel is ignored
+        total, weights = sum_over_processes((weight * loss).sum(), weight.sum())
+        return total / weights.clamp(min=1e-6)  # 0 where every pixel is ignored

@@ -1,9 +1,9 @@
 """Multi-class Dice loss: section 3.3, eqs. 17 to 19."""
 
-import torch
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from .processes import mean_over_processes, sum_over_processes
 from .target import softmax_and_one_hot
 
 
@@ -17,7 +17,7 @@ class MultiClassDiceLoss(nn.Module):
     Args:
         squared: sum p_c^2 in the place of sum p_c (Milletari et al., 3DV 2016): an unsure pixel, whose p^2 is small,
             costs less. Eq. 19 prints p; the code base that the paper's experiments are options of has p^2.
-        over_batch: sum over the pixels of the whole batch instead of each photo's.
+        over_batch: sum over the pixels of the whole batch, of all processes, instead of each photo's.
         ignore_index: label of pixels that count nowhere.
         delta: keeps an empty class from 0 / 0.
     """
@@ -36,4 +36,7 @@ class MultiClassDiceLoss(nn.Module):
         overlap = (p_s * y).sum(pixels)
         mass = p_s.square() if self.squared else p_s
         total = (mass * valid).sum(pixels) + y.sum(pixels)
-        return torch.mean(1 - 2 * overlap / (total + self.delta))
+        if self.over_batch:
+            overlap, total = sum_over_processes(overlap, total)
+        loss = 1 - 2 * overlap / (total + self.delta)
+        return loss.mean() if self.over_batch else mean_over_processes(loss)

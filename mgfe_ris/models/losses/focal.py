@@ -4,6 +4,7 @@ import torch
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from .processes import sum_over_processes
 from .target import softmax_and_one_hot
 
 
@@ -46,4 +47,5 @@ class SoftmaxFocalLoss(nn.Module):
         q = torch.where(y, p_s, 1 - p_s)  # eq. 20
         inside = q if self.corrected else torch.where(y, q, 1 - q)
         loss = -self.alpha * (1 - q) ** self.gamma * torch.log(inside + self.delta)  # eqs. 21 to 23
-        return (loss * valid).sum() / (valid.sum() * logits.shape[1]).clamp(min=1)
+        total, count = sum_over_processes((loss * valid).sum(), (valid.sum() * logits.shape[1]).to(loss.dtype))
+        return total / count.clamp(min=1)
