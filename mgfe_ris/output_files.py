@@ -43,10 +43,10 @@ def _sync(path: Path) -> None:
 
 
 def parts_in(folder: str | Path, name: str) -> list[Path]:
-    """What processes that were killed left of files whose names match ``name``, a regular expression, whole."""
-    part = re.compile(rf'\.(?:{name})\.(?P<process>\d+)\.part')
-    found = ((path, part.fullmatch(path.name)) for path in Path(folder).glob('.*.part'))
-    return [path for path, match in found if match and int(match['process']) != os.getpid()]
+    """What processes that were killed left of files whose names match ``name``, a regular expression, whole; and what
+    those that run are writing at this moment."""
+    part = re.compile(rf'\.(?:{name})\.[0-9a-f]{{8}}\.part')
+    return [path for path in Path(folder).glob('.*.part') if part.fullmatch(path.name)]
 
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -315,7 +315,6 @@ def prepared(small_model, one_thread, tmp_path_factory) -> RISRunner:
     for loader in ('train', 'val'):
         settings |= {f'{loader}_dataloader.num_workers': 0, f'{loader}_dataloader.persistent_workers': False}
     settings['visualizer.vis_backends'] = [dict(type='LocalVisBackend')]  # TensorBoard's thread would not be forked
-    # until the draws of an epoch depend on its number alone, in default_runtime.py
     cfg = load_config(TINY, settings)
     cfg.work_dir = str(tmp_path_factory.mktemp('prepared'))
     runner = RISRunner.from_cfg(cfg)
