@@ -13,10 +13,11 @@ from mmengine.dist import barrier, is_main_process
 from safetensors.torch import load_file, save_file
 
 from .output_files import whole_file
+from .torchscript_files import ScriptError, is_torchscript, read_torchscript
 
 
 def read_checkpoint(source: str | Path) -> Any:
-    """What ``torch.save`` or safetensors wrote. Only tensors and plain records are unpickled.
+    """What ``torch.save``, safetensors or ``torch.jit.save`` wrote. Only tensors and plain records are unpickled.
 
     Args:
         source: a local file, or an http(s) URL, which is downloaded once into torch's cache.
@@ -32,6 +33,8 @@ def read_checkpoint(source: str | Path) -> Any:
     try:
         if path.suffix == '.safetensors':
             return load_file(path)
+        if is_torchscript(path):
+            return read_torchscript(path)
         with torch.serialization.safe_globals(_STAND_INS):
             return torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:
@@ -39,6 +42,8 @@ def read_checkpoint(source: str | Path) -> Any:
             path.unlink(missing_ok=True)  # half a download, or a page in its place: the next try starts anew
         asked = re.search(r'GLOBAL (\S+)', str(error))  # torch's text is a page long, and advises to load unsafely
         reason = f'it asks for {asked[1]}' if asked else 'it is no whole file of torch.save or safetensors'
+        if isinstance(error, ScriptError):
+            reason = str(error)
         raise ValueError(f'{source}: not a checkpoint that can be read safely: {reason}') from error
 
 
