@@ -21,6 +21,8 @@ key                value                                     written by         
                                                              ``exclude``
 ``gt_sem_seg``     PixelData, (1, H, W) int64: 1 on the      ``PackSegInputs``    loss, metric, pictures
                    object, 0 elsewhere, 255 = ignore
+``gt_share``       PixelData, (1, H, W) float: how much of   ``PackReferring-     loss, in the place of
+                   a pixel is the object, in [0, 1]          Inputs``             ``gt_sem_seg``
 ``seg_logits``     PixelData, (2, h, w) float: background    model                metric, pictures, apis
                    and target, or (1, h, w), target alone;
                    of the model's own size

@@ -83,10 +83,14 @@ class ReferringModel(BaseModel):
         return self.loss(logits, data_samples) if mode == 'loss' else self.predict(logits, data_samples)
 
     def loss(self, logits: Tensor, data_samples: Sequence[SegDataSample]) -> dict[str, Tensor]:
-        """What :meth:`segment` returned and the samples' ``gt_sem_seg`` -> named scalars, to be added."""
+        """What :meth:`segment` returned -> named scalars, to be added.
+
+        The truth is the samples' ``gt_share``, where they have one, else their ``gt_sem_seg``.
+        """
         if self.loss_function is None:
             raise ValueError(f'{type(self).__name__} has no loss to train with: name one in the config, model.loss')
-        target = torch.stack([sample.gt_sem_seg.data.squeeze(0) for sample in data_samples])
+        truths = (sample.gt_share if 'gt_share' in sample else sample.gt_sem_seg for sample in data_samples)
+        target = torch.stack([truth.data.squeeze(0) for truth in truths])
         loss = self.loss_function(logits, target)
         return loss if isinstance(loss, dict) else {'loss': loss}
 

@@ -47,8 +47,8 @@ class CRIS(ReferringModel):
         channels, sentence = neck_channels[1], self.text_encoder.text_projection.shape[1]
         if self.encoder.out_channels[-1] != sentence or self.text_encoder.out_channels != channels:
             raise ValueError(
-                f'the encoder ends with {self.encoder.out_channels[-1]} channels, the sentence has {sentence}; words have '
-                f'{self.text_encoder.out_channels} and neck_channels[1] is {channels}: expected the same, twice'
+                f'the encoder ends with {self.encoder.out_channels[-1]} channels, the sentence has {sentence}; words '
+                f'have {self.text_encoder.out_channels} and neck_channels[1] is {channels}: expected the same, twice'
             )
         self.neck = CRISNeck(self.encoder.out_channels[1:], neck_channels)
         self.decoder = PixelDecoder(channels, **(decoder or {}))
