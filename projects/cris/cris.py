@@ -56,12 +56,12 @@ class CRIS(ReferringModel):
         self.lay_out(channels_last, compile)
 
     def segment(self, image: Tensor, token_ids: Tensor, word_mask: Tensor) -> Tensor:
-        """image (B or 1, 3, H, W), ids (B, T) padded with 0 -> logits (B, 1, H / 4, W / 4)."""
+        """image (B or 1, 3, H, W), ids and mask (B, T) -> logits (B, 1, H / 4, W / 4)."""
         words = self.text_encoder(token_ids, word_mask)
-        sentence = self.text_encoder.sentence(words, token_ids)
+        sentence = self.text_encoder.sentence(words, word_mask)
         _, *feats = self.encoder(image)
         x = self.neck(feats, sentence)
-        x = self.decoder(x, words, hidden=token_ids == 0)
+        x = self.decoder(x, words, hidden=~word_mask)
         return self.projector(x, sentence)
 
 

@@ -80,7 +80,7 @@ def test_recorded_text_tower(record):
     with torch.no_grad():
         words = text(ids, mask)
         first = text.blocks[0](*text.embed(ids))
-        state = text.sentence(words, ids)
+        state = text.sentence(words, mask)
     expected = record['features']
     torch.testing.assert_close(first, expected['text_block0'].transpose(0, 1), rtol=0, atol=1e-12)
     torch.testing.assert_close(words, expected['words'], rtol=0, atol=1e-12)
@@ -103,7 +103,7 @@ def test_the_text_tower_is_that_of_hugging_face():
         expected = theirs(input_ids=ids, attention_mask=mask.long())
         words = ours(ids, mask)
         torch.testing.assert_close(words[mask], expected.last_hidden_state[mask], rtol=0, atol=1e-5)
-        torch.testing.assert_close(ours.sentence(words, ids), expected.text_embeds, rtol=0, atol=1e-5)
+        torch.testing.assert_close(ours.sentence(words, mask), expected.text_embeds, rtol=0, atol=1e-5)
 
 
 def test_a_word_sees_those_before_it_and_none_behind():

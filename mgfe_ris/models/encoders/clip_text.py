@@ -83,10 +83,13 @@ class CLIPTextTower(BaseModule):
         x = self.token_embedding(ids) + self.positional_embedding[:length]
         return x, torch.ones(length, length, dtype=torch.bool, device=ids.device).triu(1)
 
-    def sentence(self, words: Tensor, ids: Tensor) -> Tensor:
-        """words (B, T, D) of ids (B, T) -> the sentences (B, E): the end token, whose id is the highest, projected."""
-        end = words[torch.arange(len(ids), device=ids.device), ids.argmax(1)]
-        return end @ self.text_projection
+    def sentence(self, words: Tensor, mask: Tensor) -> Tensor:
+        """words (B, T, D), mask (B, T), True = a word -> the sentences (B, E): what the last word says, projected.
+
+        That is the end mark, which has seen all others. CLIP's authors look for it by its id, the highest one there is.
+        """
+        last = mask.sum(1) - 1
+        return words[torch.arange(len(words), device=words.device), last] @ self.text_projection
 
 
 class CLIPBlock(nn.Module):
