@@ -1,6 +1,6 @@
 """What every model here is: photo and sentence -> logits; and how logits become a mask."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -27,6 +27,9 @@ class ReferringModel(BaseModel):
         loss: config of ``(logits, target) -> scalar or dict of scalars``; None, where :meth:`loss` needs none.
         mask: arguments of :class:`mgfe_ris.structures.MaskRule`: how logits become a mask.
     """
+
+    from_official: Callable[[Mapping[str, Any]], dict[str, Tensor]] | None = None
+    """What the authors' code saved -> our weights, all but ``data_preprocessor.vocabulary``; None: not known."""
 
     def __init__(
         self,

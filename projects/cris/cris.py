@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
+from cris_checkpoints import from_cris
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
@@ -26,6 +27,8 @@ class CRIS(ReferringModel):
     Raises:
         ValueError: towers of CLIP that are not of one kind.
     """
+
+    from_official = staticmethod(from_cris)
 
     def __init__(
         self,

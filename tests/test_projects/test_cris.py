@@ -4,10 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
+from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 
 import mgfe_ris.models.pixel_decoder
+from mgfe_ris.apis import build_model, input_size, load_config
 from mgfe_ris.models.checkpoints import differences
 from mgfe_ris.models.losses import BinaryCrossEntropy
 from mgfe_ris.structures import MaskRule, SegDataSample, scores_and_mask
@@ -15,6 +18,19 @@ from mgfe_ris.structures import MaskRule, SegDataSample, scores_and_mask
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / 'shared/fixtures'
 RECORDS = sorted(SHARED.glob('cris*.pt'))
+BOX = ((1.0, 0.0, 0.0), (0.0, 1.0, 12.0))
+SMALL = {
+    'model.encoder.depths': (1, 1, 1, 1),
+    'model.encoder.base_channels': 16,
+    'model.encoder.attention_pool': dict(out_channels=32),
+    'model.text_encoder.width': 64,
+    'model.text_encoder.depth': 1,
+    'model.text_encoder.sentence_channels': 32,
+    'model.text_encoder.vocabulary_size': 512,
+    'model.neck_channels': (32, 64, 64),
+    'model.decoder': dict(layers=1, heads=2, hidden=32),
+}
+"""Options that leave of a full config what a test has time for."""
 RULE = dict(threshold=0.35, of='scores', resize='bicubic', align_corners=True)
 
 
@@ -133,3 +149,64 @@ def test_recorded_training(record, model, tables):
 
 def _is_tower(name: str) -> bool:
     return name.startswith(('encoder.', 'text_encoder.')) and 'positional_embedding' not in name
+
+
+@pytest.fixture
+def project(monkeypatch) -> Path:
+    monkeypatch.syspath_prepend(ROOT / 'projects/cris')
+    return ROOT / 'projects/cris'
+
+
+@pytest.mark.parametrize('kind, count', [('rn50', 146_849_122), ('rn101', 161_251_682)])
+def test_a_full_model_has_the_official_number_of_parameters(project, kind, count):
+    """But for CLIP's ``logit_scale``, which nothing reads."""
+    model = build_model(load_config(project / f'cris_{kind}_refcoco.py', from_scratch=True))
+    assert sum(p.numel() for p in model.parameters()) == count - 1
+
+
+def test_rates_are_those_of_the_official_groups(project):
+    """CLIP at a tenth, its tables of positions at the whole rate."""
+    cfg = load_config(project / 'cris_rn50_refcoco.py', dict(SMALL), from_scratch=True)
+    model = build_model(cfg)
+    wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    groups = {id(group['params'][0]): group for group in wrapper.param_groups}
+    for name, parameter in model.named_parameters():
+        group = groups[id(parameter)]
+        assert group['lr'] == pytest.approx(1e-5 if _is_tower(name) else 1e-4), name
+        assert group['weight_decay'] == 0
+
+
+@pytest.mark.parametrize('config', sorted(path.name for path in (ROOT / 'projects/cris').glob('cris_*_*.py')))
+def test_configs_build_and_train(project, config):
+    """A step from the loss to every parameter, and a prediction at the photo's size."""
+    cfg = load_config(project / config, {} if 'tiny' in config else dict(SMALL), from_scratch=True)
+    model = build_model(cfg)
+    size = input_size(cfg)
+    samples = [
+        SegDataSample(metainfo=dict(sentence=text, img_shape=size, to_input=BOX)) for text in ('red ring', 'dog')
+    ]
+    for sample in samples:
+        sample.gt_share = PixelData(data=torch.rand(1, *size))
+    batch = dict(inputs=torch.randint(0, 256, (2, 3, *size), dtype=torch.uint8), data_samples=samples)
+    losses = model(**model.data_preprocessor(batch, training=True), mode='loss')
+    losses['loss'].backward()
+    assert not [name for name, p in model.named_parameters() if p.grad is None]
+    for sample in samples:
+        sample.gt_sem_seg = PixelData(data=torch.zeros(1, 40, 60, dtype=torch.int64))
+    tested = model.eval().test_step(batch)
+    assert all(sample.pred_sem_seg.data.shape == (1, 40, 60) for sample in tested)
+    assert tested[0].mask_rule.threshold == 0.35
+
+
+def test_towers_of_two_kinds_are_refused(project):
+    cfg = load_config(project / 'cris_tiny_refshapes.py', {'model.text_encoder.sentence_channels': 64})
+    with pytest.raises(ValueError, match='the encoder ends with 128 channels, the sentence has 64'):
+        build_model(cfg)
+
+
+def test_names_of_other_models_are_refused(project):
+    import cris_checkpoints
+
+    for name in ('neck.x', 'classifier.x'):
+        with pytest.raises(ValueError, match='CRIS'):
+            cris_checkpoints.from_cris({name: torch.zeros(1)})
