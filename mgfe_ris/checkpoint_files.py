@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from .download import download, is_address
 from .output_files import whole_file
+from .torchscript_files import ScriptError, is_torchscript, read_torchscript
 
 _MAX_BYTES, _SECONDS, _SILENCE = 20 * 10**9, 6 * 3600, 60
 """Of a download; see :mod:`mgfe_ris.download`."""
@@ -26,7 +27,7 @@ _REPEATED = 1 << 24
 
 
 def read_checkpoint(source: str | Path, mapped: bool = False) -> Any:
-    """What ``torch.save`` or safetensors wrote. Only tensors and plain records are unpickled.
+    """What ``torch.save``, safetensors or ``torch.jit.save`` wrote. Only tensors and plain records are unpickled.
 
     Args:
         source: a local file, or an http(s) URL, which is downloaded once into torch's cache.
@@ -44,6 +45,8 @@ def read_checkpoint(source: str | Path, mapped: bool = False) -> Any:
         if path.suffix == '.safetensors':
             return load_file(path)
         _require_stored(path)
+        if is_torchscript(path):
+            return read_torchscript(path)
         with torch.serialization.safe_globals(_STAND_INS):
             return torch.load(path, map_location='cpu', weights_only=True, mmap=mapped and is_zipfile(path))
     except PermissionError:
@@ -53,6 +56,8 @@ def read_checkpoint(source: str | Path, mapped: bool = False) -> Any:
             path.unlink(missing_ok=True)  # half a download, or a page in its place: the next try starts anew
         asked = re.search(r'GLOBAL (\S+)', str(error))  # torch's text is a page long, and advises to load unsafely
         reason = f'it asks for {asked[1]}' if asked else 'it is no whole file of torch.save or safetensors'
+        if isinstance(error, ScriptError):
+            reason = str(error)
         raise ValueError(f'{source}: not a checkpoint that can be read safely: {reason}') from error
 
 

@@ -21,9 +21,18 @@ key                value                                     written by         
                                                              ``exclude``
 ``gt_sem_seg``     PixelData, (1, H, W) int64: 1 on the      ``PackSegInputs``    loss, metric, pictures
                    object, 0 elsewhere, 255 = ignore
-``seg_logits``     PixelData, (2, H, W) float: background    segmentor            metric, pictures, apis
-                   and target, at the input's size
-``pred_sem_seg``   PixelData, (1, H, W) int64: 1 = target,   segmentor            metric, pictures
+``gt_share``       PixelData, (1, H, W) float: how much of   ``PackReferring-     loss, in the place of
+                   a pixel is the object, in [0, 1]          Inputs``             ``gt_sem_seg``
+``seg_logits``     PixelData, (2, h, w) float: background    model                metric, pictures, apis
+                   and target, or (1, h, w), target alone;
+                   of the model's own size
+``mask_rule``      :class:`MaskRule`, where it is not the    model                metric, pictures, apis
+                   usual one
+``to_input``       ((a, b, c), (d, e, f)): where a pixel     ``Letterbox``        metric, pictures, apis
+                   (x, y) of the photo lies in the input,
+                   (a x + b y + c, d x + e y + f); without
+                   it, the photo was stretched
+``pred_sem_seg``   PixelData, (1, H, W) int64: 1 = target,   model                metric, pictures
                    at the size of ``gt_sem_seg``, without
                    which it is the input's
 =================  ========================================  ===================  ==========================
@@ -34,18 +43,96 @@ What holds for a whole data set stands in its own ``metainfo``, which metrics ge
 names the file of lines) and ``protocol`` (dict, for reports; of several data sets a list of theirs, under ``parts``).
 """
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
+import torch
 import torch.nn.functional as F
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-__all__ = ['SegDataSample', 'resize_logits']
+__all__ = ['MaskRule', 'SegDataSample', 'scores_and_mask']
 
 
-def resize_logits(logits: Tensor, size: Sequence[int]) -> Tensor:
-    """``seg_logits`` (2, h, w) -> (2, height, width) float32, bilinear: what a mask of another size is made from.
+@dataclass(frozen=True)
+class MaskRule:
+    """How a model's logits become a mask, as its authors have it.
 
-    The border then lies where the logits cross, which a resized mask would not know.
+    Raises:
+        ValueError: a threshold that is no probability, or other words than those below.
     """
-    return F.interpolate(logits[None].float(), tuple(size), mode='bilinear', align_corners=False)[0]
+
+    threshold: float = 0.5
+    """The mask is where the target's probability is larger."""
+    of: str = 'logits'
+    """What is resized: ``logits``, so that a border lies where they cross; or ``scores``, the probabilities."""
+    resize: str = 'bilinear'
+    """To the input's size, and from there to the photo's: ``bilinear`` or ``bicubic``."""
+    align_corners: bool = False
+    """Of the step to the input's size."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.threshold < 1:
+            raise ValueError(f'threshold must be between 0 and 1; got {self.threshold!r}')
+        if self.of not in ('logits', 'scores') or self.resize not in ('bilinear', 'bicubic'):
+            raise ValueError(f"of must be 'logits' or 'scores', resize 'bilinear' or 'bicubic'; got {self}")
+
+
+def scores_and_mask(
+    logits: Tensor, size: Sequence[int], sample: Any = None, threshold: float | None = None
+) -> tuple[Tensor, Tensor]:
+    """What a model thinks of each pixel of a photo, and its mask: the one way from logits to a photo.
+
+    Args:
+        logits: (2, h, w) of background and target, or (1, h, w) of the target.
+        size: (height, width) of the photo or of the model's input.
+        sample: whose logits they are; ``to_input``, ``img_shape`` and ``mask_rule`` are read, where it has them.
+        threshold: None: the model's own.
+
+    Returns:
+        the target's probability (height, width) float32, and the mask (height, width) bool.
+    """
+    known = {key: None if sample is None else sample.get(key) for key in ('mask_rule', 'to_input', 'img_shape')}
+    rule: MaskRule = known['mask_rule'] or MaskRule()
+    threshold = rule.threshold if threshold is None else threshold
+    logits = logits.float()
+    if rule.of == 'scores':
+        scores = _to_size(target_logit(logits).sigmoid()[None], size, rule, known)[0]
+        return scores, scores > threshold
+    target = target_logit(_to_size(logits, size, rule, known))
+    # not of the score: rounded to 0.5 that would not tell which is larger
+    return target.sigmoid(), target > math.log(threshold / (1 - threshold))
+
+
+def target_logit(logits: Tensor) -> Tensor:
+    """(2, ...) or (1, ...) -> what the sigmoid is taken of."""
+    return logits[1] - logits[0] if len(logits) == 2 else logits[0]
+
+
+def _to_size(maps: Tensor, size: Sequence[int], rule: MaskRule, known: dict) -> Tensor:
+    """(C, h, w) -> (C, height, width): stretched, or by way of the input, in which the photo has its place."""
+    size = tuple(size)
+    if known['to_input'] is None:
+        return _stretch(maps, size, rule)
+    input_size = tuple(known['img_shape'][:2])
+    maps = _stretch(maps, input_size, rule)
+    return maps if size == input_size else _cut_out(maps, size, known['to_input'], rule.resize)
+
+
+def _stretch(maps: Tensor, size: tuple[int, ...], rule: MaskRule) -> Tensor:
+    if maps.shape[-2:] == size:
+        return maps
+    return F.interpolate(maps[None], size, mode=rule.resize, align_corners=rule.align_corners)[0]
+
+
+def _cut_out(maps: Tensor, size: tuple[int, ...], to_input: Sequence[Sequence[float]], mode: str) -> Tensor:
+    """The photo's part of the input; beyond the input's pixels there is 0."""
+    height, width = size
+    matrix = torch.tensor(to_input, dtype=torch.float64)
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing='ij')
+    places = torch.stack([x, y, torch.ones_like(x)], dim=-1).double() @ matrix.T
+    ends = torch.tensor([maps.shape[-1] - 1, maps.shape[-2] - 1], dtype=torch.float64)
+    grid = (places / ends * 2 - 1).to(maps)[None]
+    return F.grid_sample(maps[None], grid, mode=mode, padding_mode='zeros', align_corners=True)[0]

@@ -24,7 +24,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--model', help='folder, checkpoint, config or its name; default: work_dirs/quickstart')
     parser.add_argument('--checkpoint', help='weights, where --model is a config')
     parser.add_argument('--out', default='results', help='folder for the results; default: results')
-    parser.add_argument('--threshold', type=float, default=0.5, help='of the score, between 0 and 1; default: 0.5')
+    parser.add_argument('--threshold', type=float, help="of the score, between 0 and 1; default: the model's own")
     parser.add_argument('--device', help='default: cuda if there is one, else cpu')
     parser.add_argument('--precision', choices=['fp32', 'bf16'], default='fp32')
     parser.add_argument('--batch-size', type=int, default=16, help='sentences computed at once; default: 16')

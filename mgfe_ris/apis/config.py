@@ -237,7 +237,10 @@ def input_pipeline(cfg: Config) -> list[dict]:
 
 def _scales(pipeline: Sequence[dict]) -> list:
     """Of its ``Resize`` steps, also those inside of others; by name or, in a config of pure Python, by module."""
-    return [step.get('scale') for step in nodes_of(pipeline) if str(step.get('type')).split('.')[-1] == 'Resize']
+    return [step.get('scale') for step in nodes_of(pipeline) if str(step.get('type')).split('.')[-1] in _RESIZES]
+
+
+_RESIZES = ('Resize', 'Letterbox')
 
 
 def without_pretrained(cfg: Config) -> Config:

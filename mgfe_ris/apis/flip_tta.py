@@ -20,7 +20,7 @@ class FlipTTA(BaseTTAModel):
     that is too long for the model is cut, and counted, once in each reading.
 
     Args:
-        module: a :class:`ReferringSegmentor`, or what wraps one; or its config.
+        module: a :class:`ReferringModel`, or what wraps one; or its config.
     """
 
     def test_step(self, data: dict) -> Sequence[SegDataSample]:

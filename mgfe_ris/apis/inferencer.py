@@ -1,6 +1,5 @@
 """From photos and sentences to masks."""
 
-import math
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from torch import nn
 
 from ..datasets.records import is_blank
 from ..models.checkpoints import fingerprint
-from ..structures import SegDataSample, resize_logits
+from ..structures import SegDataSample, scores_and_mask
 from .config import input_pipeline
 from .model import load_trained
 from .onnx import OnnxSegmentor
@@ -87,7 +86,7 @@ class RISInferencer:
         self,
         photos: Photo | Sequence[Photo],
         sentences: str | Sequence[str] | Sequence[Sequence[str]],
-        threshold: float = 0.5,
+        threshold: float | None = None,
         bgr: bool = False,
     ) -> Any:
         """Segment what the sentences mean.
@@ -96,7 +95,8 @@ class RISInferencer:
             photos: one, or a list of them; see :func:`open_photo` for their forms.
             sentences: about one photo, one or a list; about a list of photos, one for all, or a list with one or
                 several for each.
-            threshold: of the score, in (0, 1), above which a pixel belongs to the object. 0.5 is what tests score.
+            threshold: of the score, in (0, 1), above which a pixel belongs to the object. None: the model's own, which
+                is what tests score.
             bgr: arrays and tensors have their channels as OpenCV has them.
 
         The first photo that is broken ends a call; :meth:`stream` goes on.
@@ -121,7 +121,7 @@ class RISInferencer:
         return found if isinstance(photos, (list, tuple)) else found[0]
 
     def stream(
-        self, jobs: Iterable[tuple[Photo, str | Sequence[str]]], threshold: float = 0.5, bgr: bool = False
+        self, jobs: Iterable[tuple[Photo, str | Sequence[str]]], threshold: float | None = None, bgr: bool = False
     ) -> Generator[list[RISResult] | Exception, None, None]:
         """Any number of photos in constant memory: photos are decoded a few ahead, in threads.
 
@@ -136,6 +136,8 @@ class RISInferencer:
         Raises:
             ValueError: a threshold out of range, at once.
         """
+        if threshold is None:
+            threshold = self.threshold
         check_threshold(threshold)
         return self._stream(map(_check_job, jobs), threshold, bgr)
 
@@ -154,6 +156,11 @@ class RISInferencer:
                     yield prepared
             if group:
                 yield from self._segment(group, threshold)
+
+    @property
+    def threshold(self) -> float:
+        """Of the score, as the model's authors have it."""
+        return self.model.mask_rule.threshold
 
     def prepare(self, photo: Photo, sentences: str | Sequence[str], bgr: bool = False) -> dict[str, list]:
         """What a loader would hand to the model's preprocessor: ``inputs`` and ``data_samples``, one per sentence."""
@@ -291,11 +298,8 @@ class _Prepared:
 @torch.inference_mode()
 def _result(source: Path | np.ndarray, text: str, understood: bool, sample: Any, threshold: float) -> RISResult:
     """As :class:`RefSegMetric` has it at the photo's size: logits are resized, then compared."""
-    background, target = resize_logits(sample.seg_logits.data, sample.ori_shape[:2])
-    difference = target - background
-    # not of the score: rounded to 0.5 that would not tell which is larger
-    mask = difference > math.log(threshold / (1 - threshold))
-    return RISResult(source, text, difference.sigmoid().cpu().numpy(), mask.cpu().numpy(), understood)
+    scores, mask = scores_and_mask(sample.seg_logits.data, sample.ori_shape[:2], sample, threshold)
+    return RISResult(source, text, scores.cpu().numpy(), mask.cpu().numpy(), understood)
 
 
 def _pair(photos: Any, sentences: Any) -> list[tuple[Photo, str | Sequence[str]]]:

@@ -10,7 +10,8 @@ from mmengine.model import BaseModel
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from ..models import ReferringSegmentor
+from ..models.base import write_masks
+from ..structures import MaskRule
 from .config import CONFIG, load_config
 from .folder import new_folder, write_description
 from .traced import Segment, trace
@@ -65,6 +66,7 @@ class OnnxSegmentor(BaseModel):
         path = Path(folder) / ONNX
         self.cfg: Config = load_config(Path(folder) / CONFIG)
         super().__init__(_preprocessor(self.cfg))
+        self.mask_rule = MaskRule(**(self.cfg.model.get('mask') or {}))
         self.session = _open(path)
         self.size = tuple(self.session.get_inputs()[0].shape[2:])
         self.path = path
@@ -73,7 +75,7 @@ class OnnxSegmentor(BaseModel):
     def forward(
         self, inputs: Tensor, token_ids: Tensor, word_mask: Tensor, data_samples: Any = None, mode: str = 'tensor'
     ) -> Any:
-        """As :meth:`ReferringSegmentor.forward`, without ``loss``.
+        """As :meth:`ReferringModel.forward`, without ``loss``.
 
         Raises:
             ValueError: photos of another size than the graph's, or ``loss``.
@@ -89,7 +91,9 @@ class OnnxSegmentor(BaseModel):
         logits = torch.from_numpy(self.session.run(None, dict(zip(INPUTS, arrays, strict=True)))[0])
         return logits if mode == 'tensor' else self.predict(logits, data_samples)
 
-    predict = ReferringSegmentor.predict
+    def predict(self, logits: Tensor, data_samples: Any) -> Any:
+        """As :meth:`ReferringModel.predict`."""
+        return write_masks(logits, data_samples, self.mask_rule)
 
     def fingerprint(self) -> str:
         """Of the graph and what lies beside it, in the place of the weights'; reads all of it."""

@@ -20,7 +20,7 @@ PART = f'.{SETTINGS}.part'
 
 
 def segment_jobs(
-    inferencer: RISInferencer, jobs: Sequence[Job], folder: str | Path, threshold: float = 0.5
+    inferencer: RISInferencer, jobs: Sequence[Job], folder: str | Path, threshold: float | None = None
 ) -> Iterator[tuple[Job, Exception | None]]:
     """Segment photo by photo and write what is found; what the folder has already is not computed again.
 
@@ -32,7 +32,7 @@ def segment_jobs(
         jobs: of :func:`read_jobs`.
         folder: a new or empty one, or one with results of the same settings. Gets ``masks/`` and ``overlays/``, PNGs
             by the photo's name, with a number where that is taken, and ``results.jsonl``, a line per sentence.
-        threshold: of the score, in (0, 1).
+        threshold: of the score, in (0, 1); None: the model's own.
 
     Returns:
         each job behind its end, with what is wrong with its photo, if it is broken. To go on is to compute.
@@ -42,6 +42,8 @@ def segment_jobs(
         OSError: a folder that cannot be written, at once or when the disk is full.
         ValueError: a threshold out of range, or a folder with results of other settings; at once.
     """
+    if threshold is None:
+        threshold = inferencer.threshold
     check_threshold(threshold)
     settings = dict(
         weights=inferencer.fingerprint(),

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from ..models import ReferringSegmentor
+from ..models import ReferringModel
 from .config import input_size
 from .folder import new_folder, write_description
 
@@ -63,7 +63,7 @@ def _require_compiler() -> None:
 
 
 class Segment(nn.Module):
-    """``ReferringSegmentor.segment`` alone, of a copy on the CPU: no strings, no samples, no gradients.
+    """``ReferringModel.segment`` alone, of a copy on the CPU: no strings, no samples, no gradients.
 
     Args:
         model: from :func:`load_model`; it stays as it is.
@@ -74,7 +74,7 @@ class Segment(nn.Module):
 
     def __init__(self, model: Any):
         super().__init__()
-        if not isinstance(model, ReferringSegmentor):
+        if not isinstance(model, ReferringModel):
             raise ValueError(f'expected a model with its weights, got a {type(model).__name__}: it is exported already')
         self.size = input_size(model.cfg)
         tokenizer = model.data_preprocessor.tokenizer

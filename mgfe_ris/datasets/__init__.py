@@ -1,5 +1,6 @@
 from .augmentations import ColourJitter, CropWithTarget, FlipWithWords, WordDropout
 from .combined import ConcatDataset, MixedDataset, RepeatDataset
+from .letterbox import Letterbox, PackReferringInputs
 from .referring import ReferringDataset
 from .samplers import PhotoBatchSampler
 from .seeded import SeededDataset, SeededSampler
@@ -10,10 +11,12 @@ __all__ = [
     'ConcatDataset',
     'CropWithTarget',
     'FlipWithWords',
+    'Letterbox',
     'LoadPhoto',
     'LoadReferringMask',
     'MixedDataset',
     'OncePerPhoto',
+    'PackReferringInputs',
     'PhotoBatchSampler',
     'PickSentence',
     'ReferringDataset',

@@ -80,6 +80,8 @@ class LoadReferringMask(BaseTransform):
         if 'segmentation' not in results:
             return results
         for_scoring = results.get('score_at') == 'photo'
+        if 'to_input' in results and not for_scoring:
+            raise ValueError("put LoadReferringMask ahead of Letterbox, or score at the photo's size: score_at='photo'")
         size = None if for_scoring or 'img' not in results else results['img'].shape[:2]
         # the mask itself, not ref_id: ids of one's own data need not be unique
         key = (results['img_path'], results['segmentation'], size)

@@ -6,7 +6,7 @@ import numpy as np
 from mmseg.registry import HOOKS
 
 from ..sample_files import SampleFilesHook
-from ..structures import SegDataSample
+from ..structures import SegDataSample, target_logit
 
 
 @HOOKS.register_module()
@@ -26,12 +26,12 @@ class LogitsHook(SampleFilesHook):
 
     def encode(self, sample: SegDataSample) -> bytes:
         """The content of a sample's file."""
-        background, target = sample.seg_logits.data.float()
+        logit = target_logit(sample.seg_logits.data.float())
         largest = float(np.finfo(np.float16).max)
         file = BytesIO()
         np.savez(
             file,
-            logit=(target - background).clamp(-largest, largest).half().cpu().numpy(),
+            logit=logit.clamp(-largest, largest).half().cpu().numpy(),
             photo_size=np.array(sample.ori_shape[:2], np.int64),
             img_path=np.array(sample.img_path),
             sentence=np.array(sample.sentence),

@@ -16,7 +16,7 @@ from mmseg.registry import METRICS
 from torch import Tensor
 
 from ..output_files import whole_file
-from ..structures import resize_logits
+from ..structures import scores_and_mask
 from .iou import intersection_and_union, summarize
 
 
@@ -142,7 +142,7 @@ class RefSegMetric(BaseMetric):
                 f'prediction {tuple(pred.shape)} and truth {tuple(truth.shape)} differ in size, and there are no '
                 'seg_logits to resize'
             )
-        return resize_logits(sample['seg_logits']['data'], truth.shape[-2:]).argmax(0, keepdim=True), truth
+        return scores_and_mask(sample['seg_logits']['data'], truth.shape[-2:], sample)[1][None].long(), truth
 
     def _in_photo(self, sample: dict) -> tuple[Tensor, Tensor]:
         """The mask (1, height, width) at the photo's own size, and the mean probability of its pixels."""
@@ -150,10 +150,8 @@ class RefSegMetric(BaseMetric):
             raise ValueError(
                 "coco_json=True needs each sample's seg_logits, and ori_shape among the pipeline's meta_keys"
             )
-        background, target = resize_logits(sample['seg_logits']['data'], sample['ori_shape'][:2])
-        mask = target > background
-        score = ((target - background).sigmoid() * mask).sum() / mask.sum().clamp(min=1)
-        return mask[None], score
+        scores, mask = scores_and_mask(sample['seg_logits']['data'], sample['ori_shape'][:2], sample)
+        return mask[None], (scores * mask).sum() / mask.sum().clamp(min=1)
 
     def evaluate(self, size: int) -> dict[str, float]:
         """mmengine's, which takes an element of ``results`` from each process in turn.

@@ -1,4 +1,5 @@
 from . import encoders, fusion, initializer, losses
+from .base import ReferringModel
 from .decode_head import LightDecodeHead
 from .preprocessor import ReferringDataPreProcessor
 from .segmentor import ReferringSegmentor
@@ -6,6 +7,7 @@ from .segmentor import ReferringSegmentor
 __all__ = [
     'LightDecodeHead',
     'ReferringDataPreProcessor',
+    'ReferringModel',
     'ReferringSegmentor',
     'encoders',
     'fusion',

@@ -112,6 +112,38 @@ def from_text(checkpoint: Mapping[str, Any]) -> State:
     return _rename(_without_prefix(_without_prefix(state, 'bert.'), 'roberta.'), _BERT, left_out=[])
 
 
+def from_clip_resnet(checkpoint: Mapping[str, Any]) -> State:
+    """CLIP's image tower of convolutions: OpenAI's, or the one in a checkpoint of CRIS or ETRIS; names stay.
+
+    The rest of the model is left out.
+    """
+    state = _clip_of(checkpoint)
+    if any(name.startswith('visual.') for name in state):
+        state = {name.removeprefix('visual.'): v for name, v in state.items() if name.startswith('visual.')}
+    return _rename(state, _CLIP_RESNET, left_out=[])
+
+
+def from_clip_text(checkpoint: Mapping[str, Any]) -> State:
+    """CLIP's text tower under the names of our ``CLIPTextTower``: OpenAI's, Hugging Face's, or the one in a
+    checkpoint of CRIS or ETRIS.
+
+    The image tower and the rest of the model are left out.
+    """
+    state = _clip_of(checkpoint)
+    if any(name.startswith('text_model.') for name in state):
+        left_out = [_UNUSED_TEXT, r'(vision_model|visual_projection)\.']
+        return _rename(_join_in_proj(state), _CLIP_TEXT_HUGGING_FACE, left_out)
+    left_out = [r'visual\.', '(logit_scale|input_resolution|context_length|vocab_size)$']
+    return _rename(state, _CLIP_TEXT, left_out)
+
+
+def _clip_of(checkpoint: Mapping[str, Any]) -> State:
+    """CLIP alone, where it is the backbone of a larger model."""
+    state = state_dict_of(checkpoint)
+    inside = {name.removeprefix('backbone.'): v for name, v in state.items() if name.startswith('backbone.')}
+    return inside or state
+
+
 def resize_position_tables(state: State, window_size: int) -> State:
     """Swin's relative position tables, ((2 w - 1)^2, heads), interpolated to another window (bicubic, as the
     original repository does)."""
@@ -311,6 +343,17 @@ def _join_qkv(state: State) -> State:
     return state
 
 
+def _join_in_proj(state: State) -> State:
+    """Of CLIP: query, key and value, which Hugging Face keeps apart, are one parameter in torch's attention."""
+    state = dict(state)
+    for name in [name for name in state if '.self_attn.q_proj.' in name]:
+        parts = [name.replace('q_proj', part) for part in ('q_proj', 'k_proj', 'v_proj')]
+        if all(part in state for part in parts):
+            joined = name.replace('q_proj.', 'in_proj_')
+            state[joined] = torch.cat([state.pop(part) for part in parts])
+    return state
+
+
 # The tables
 
 _FOLLOWS_FROM_WINDOW = r'.*(relative_position_index|attn_mask)$'
@@ -410,6 +453,45 @@ _CLIP = [
         'text_model.encoder.layers.{i}.mlp.fc{j}.{p}',
         'text_model.final_layer_norm.{p}',
     )
+]
+
+_CLIP_RESNET = [
+    _Rule(name, name)
+    for name in (
+        *('conv{k}.{p}', 'bn{k}.{n}', 'out_norms.{i}.{p}'),
+        *('layer{i}.{j}.conv{k}.{p}', 'layer{i}.{j}.bn{k}.{n}', 'layer{i}.{j}.downsample.{k}.{n}'),
+        *(f'attnpool.{part}_proj.{{p}}' for part in ('q', 'k', 'v', 'c')),
+        *('attnpool.positional_embedding', 'attnpool.connect.{k}.{n}'),
+    )
+]
+
+_CLIP_BLOCK = [
+    *(_Rule(name, name) for name in ('ln_{k}.{p}', 'attn.in_proj_{p}', 'attn.out_proj.{p}')),
+    _Rule('mlp.c_fc.{p}', 'mlp.0.{p}'),
+    _Rule('mlp.c_proj.{p}', 'mlp.2.{p}'),
+]
+
+_CLIP_TEXT = [
+    *(_Rule(name, name) for name in ('token_embedding.{p}', 'positional_embedding', 'ln_final.{p}', 'text_projection')),
+    *(rule.prefixed('transformer.resblocks.{i}.', 'blocks.{i}.') for rule in _CLIP_BLOCK),
+    *(_Rule(f'blocks.{{i}}.{rule.ours}', f'blocks.{{i}}.{rule.ours}') for rule in _CLIP_BLOCK),
+]
+
+_CLIP_TEXT_HUGGING_FACE = [
+    _Rule('text_model.embeddings.token_embedding.{p}', 'token_embedding.{p}'),
+    _Rule('text_model.embeddings.position_embedding.weight', 'positional_embedding'),
+    _Rule('text_model.final_layer_norm.{p}', 'ln_final.{p}'),
+    _Rule('text_projection.weight', 'text_projection', (lambda x: x.T.contiguous(), lambda x: x.T.contiguous())),
+    *(
+        rule.prefixed('text_model.encoder.layers.{i}.', 'blocks.{i}.')
+        for rule in (
+            _Rule('layer_norm{k}.{p}', 'ln_{k}.{p}'),
+            _Rule('self_attn.in_proj_{p}', 'attn.in_proj_{p}'),
+            _Rule('self_attn.out_proj.{p}', 'attn.out_proj.{p}'),
+            _Rule('mlp.fc1.{p}', 'mlp.0.{p}'),
+            _Rule('mlp.fc2.{p}', 'mlp.2.{p}'),
+        )
+    ),
 ]
 
 # What LAVT and the rivals of Table 6 have in the place of G, by a name that only it has

@@ -29,7 +29,7 @@ def check_text(tokenizer: HFTokenizer, text_encoder: Any, neck: Mapping[str, Any
             f'the tokenizer ({words}) has ids up to {entries - 1}, the vocabulary of {name} has {size} entries: set '
             f'text_encoder.config.vocab_size={entries}, or name the tokenizer that the encoder was trained with'
         )
-    padding, pad = getattr(text_encoder, 'padding', None), tokenizer.tokenizer.pad_token_id
+    padding, pad = getattr(text_encoder, 'padding', None), tokenizer.pad_id
     if padding is not None and padding != pad:
         raise ValueError(
             f'the tokenizer ({words}) pads with id {pad}, {name} with id {padding}: its weights know ids of another '

@@ -184,8 +184,9 @@ class Demo:
         if kept is None:  # of so many pages only
             raise gradio.Error('This page has rested for too long; press the button again.', print_exception=False)
         picture, results, note, written = kept
-        # the scores are there; at 0.5 rounded ones would not tell which is larger
-        masks = [result.mask if threshold == 0.5 else result.score > threshold for result in results]
+        # the scores are there; at the model's own threshold rounded ones would not tell which is larger
+        own = self.inferencer.threshold
+        masks = [result.mask if threshold == own else result.score > threshold for result in results]
         for mask, colour in zip(masks, PALETTE, strict=False):
             picture = overlay(picture, mask, colour)
         return picture, legend(results, masks, note), write_masks(masks, self.folder, written)
@@ -243,7 +244,7 @@ def build_page(demo: Demo, examples: list[list[str]]) -> Any:
                     )  # fmt: skip
                     numbers = gradio.HTML(apply_default_css=False, elem_id='legend')
                     threshold = gradio.Slider(
-                        0.05, 0.95, 0.5, step=0.05, label='Threshold', elem_id='threshold',
+                        0.05, 0.95, demo.inferencer.threshold, step=0.05, label='Threshold', elem_id='threshold',
                     )  # fmt: skip
                     files = gradio.File(label='Download', interactive=False, elem_id='files')
         shown = [picture, numbers, files]

@@ -7,13 +7,14 @@ from mmengine.structures import PixelData
 
 from mgfe_ris.apis import FlipTTA, load_model
 from mgfe_ris.engine import unwrap
-from mgfe_ris.models.segmentor import ReferringSegmentor
-from mgfe_ris.structures import SegDataSample
+from mgfe_ris.models import ReferringSegmentor
+from mgfe_ris.structures import MaskRule, SegDataSample
 
 
 class Reading(BaseModel):
     """Says which words it read; its logits are those of ``answer``."""
 
+    mask_rule = MaskRule()
     predict = ReferringSegmentor.predict
 
     def __init__(self, answer):

@@ -26,7 +26,7 @@ from torch import nn
 from mgfe_ris.apis import RISInferencer, build_model, load_config, load_model, save_folder
 from mgfe_ris.apis import inferencer as module
 from mgfe_ris.evaluation import RefSegMetric
-from mgfe_ris.structures import SegDataSample
+from mgfe_ris.structures import MaskRule, SegDataSample
 
 pytestmark = pytest.mark.usefixtures('one_thread')
 REPO = Path(__file__).parents[2]
@@ -285,6 +285,8 @@ def test_thresholds(inferencer, expected, threshold):
 
 class Answer(nn.Module):
     """A model that gives these logits."""
+
+    mask_rule = MaskRule()
 
     def __init__(self, logits: torch.Tensor, cfg):
         super().__init__()
@@ -678,7 +680,7 @@ def test_lists_that_do_not_go_together(inferencer, photos, sentences, message):
         inferencer(photos, sentences)
 
 
-@pytest.mark.parametrize('threshold', [0, 1, -0.5, 1.5, math.nan, '0.5', None])
+@pytest.mark.parametrize('threshold', [0, 1, -0.5, 1.5, math.nan, '0.5'])
 def test_thresholds_that_are_none(inferencer, threshold):
     with pytest.raises(ValueError, match='threshold must be a number between 0 and 1; got'):
         inferencer.stream([], threshold)  # at once, not with the first photo

@@ -245,7 +245,7 @@ def test_the_model_stays_as_it_was(small_model, tmp_path, monkeypatch):
     monkeypatch.setattr('torch.onnx._internal.exporter._onnx_program._LARGE_MODEL_THRESHOLD', 1000)
     before = copy.deepcopy(model)
     with monkeypatch.context() as patch:
-        patch.setattr('mgfe_ris.models.segmentor._one_graph_per_size', lambda *_: pytest.fail('compiled'))
+        patch.setattr('mgfe_ris.models.base._one_graph_per_size', lambda *_: pytest.fail('compiled'))
         export_onnx(model, tmp_path / 'out')
     assert [m.training for m in model.modules()] == [m.training for m in before.modules()]
     assert [p.requires_grad for p in model.parameters()] == [p.requires_grad for p in before.parameters()]

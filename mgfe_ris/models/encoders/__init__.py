@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Any
 from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 
+from .clip_resnet import CLIPResNetEncoder
+from .clip_text import CLIPTextTower
 from .resnet import ResNetEncoder
 from .swin import SwinEncoder
 from .text import HFTextEncoder, HFTokenizer
@@ -12,7 +14,16 @@ if TYPE_CHECKING:
     from .convnext import ConvNeXtEncoder
     from .vit import ViTEncoder
 
-__all__ = ['ConvNeXtEncoder', 'HFTextEncoder', 'HFTokenizer', 'ResNetEncoder', 'SwinEncoder', 'ViTEncoder']
+__all__ = [
+    'CLIPResNetEncoder',
+    'CLIPTextTower',
+    'ConvNeXtEncoder',
+    'HFTextEncoder',
+    'HFTokenizer',
+    'ResNetEncoder',
+    'SwinEncoder',
+    'ViTEncoder',
+]
 
 # These subclass mmpretrain's, which takes two seconds to import: only a config, or an import, that names one brings it
 _OF_MMPRETRAIN = {'ConvNeXtEncoder': '.convnext', 'ViTEncoder': '.vit'}

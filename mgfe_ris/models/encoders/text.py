@@ -6,7 +6,7 @@ import json
 import re
 import unicodedata
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from ..checkpoints import State, from_text, state_dict_of
+from .clip_vocabulary import CLIP_SUFFIX, clean, read_clip_vocabulary
 from .pretrained import load_pretrained
 
 VOCABULARY = Path(__file__).with_name('vocabulary.txt')
@@ -34,22 +35,38 @@ class HFTokenizer:
     those in a script that is not in the vocabulary: ``num_unknown``.
 
     Args:
-        pretrained: hub name or local folder; None: the built-in vocabulary, which needs no network.
-        max_tokens: T, with the start and end marks. 20 in every published model.
+        pretrained: hub name or local folder; or CLIP's own vocabulary, ``bpe_simple_vocab_16e6.txt.gz``, with which
+            sentences are cleaned as its authors do; None: the built-in vocabulary, which needs no network.
+        max_tokens: T, with the start and end marks. 20 in every published model of LAVT's family.
         trim: pad only to the longest sentence of the batch: less to compute, but tensors of changing size.
+        keep_end: cut a longer sentence so that it ends with the end mark, as CLIP's authors do: its place is where
+            CLIP looks for the sentence.
+        pad_id: of padding, 0 for models of CLIP's authors; None: the tokenizer's own.
     """
 
-    def __init__(self, pretrained: str | None = None, max_tokens: int = 20, trim: bool = False):
+    def __init__(
+        self,
+        pretrained: str | None = None,
+        max_tokens: int = 20,
+        trim: bool = False,
+        keep_end: bool = False,
+        pad_id: int | None = None,
+    ):
         self.max_tokens = max_tokens
+        self.keep_end = keep_end
         self.trim = trim
         self.pretrained = pretrained
         self.num_truncated = 0
         self.num_unknown = 0
+        self._clean: Callable[[str], str] = str
         if pretrained is None:
-            self.tokenizer = transformers.BertTokenizerFast(vocab_file=str(VOCABULARY))
+            self.tokenizer: Any = transformers.BertTokenizerFast(vocab_file=str(VOCABULARY))
+        elif str(pretrained).endswith(CLIP_SUFFIX):
+            self.tokenizer, self._clean = read_clip_vocabulary(pretrained), clean
         else:
             self.tokenizer = _from_hub(transformers.AutoTokenizer, pretrained, 'data_preprocessor.tokenizer.pretrained')
         self.tokenizer.encode('')  # turns off the cut that files may ask for: not in a thread, while another one reads
+        self.pad_id = self.tokenizer.pad_token_id if pad_id is None else pad_id
 
     def __call__(self, sentences: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Sentences -> ids (B, T) int64, mask (B, T) bool, True = a word.
@@ -57,17 +74,18 @@ class HFTokenizer:
         Raises:
             ValueError: if a sentence is empty.
         """
-        ids = torch.full((len(sentences), self.max_tokens), self.tokenizer.pad_token_id)
+        ids = torch.full((len(sentences), self.max_tokens), self.pad_id)
         mask = torch.zeros(ids.shape, dtype=torch.bool)
         for i, sentence in enumerate(sentences):
             if not sentence.strip():
                 raise ValueError(f'sentence {i} of the batch is empty: say which object is meant')
-            tokens = self.tokenizer.encode(sentence, verbose=False)
+            tokens = self._encode(sentence)
             if not self._has_word(tokens):
                 self._count_unknown(sentence)
             if len(tokens) > self.max_tokens:
                 self._count_cut(sentence, len(tokens))
-                tokens = tokens[: self.max_tokens]
+                end = tokens[-1:] if self.keep_end else []
+                tokens = tokens[: self.max_tokens - len(end)] + end
             ids[i, : len(tokens)] = torch.tensor(tokens)
             mask[i, : len(tokens)] = True
         longest = int(mask.sum(1).max()) if self.trim else self.max_tokens
@@ -81,12 +99,15 @@ class HFTokenizer:
         Raises:
             ValueError: nothing of the sentence is left as a token: it is of invisible characters.
         """
-        tokens = self.tokenizer.encode(sentence, verbose=False)
+        tokens = self._encode(sentence)
         if len(tokens) <= self.tokenizer.num_special_tokens_to_add():
             raise ValueError(
                 f'the sentence {sentence[:80]!r} has no character that the tokenizer keeps; say it in words'
             )
         return self._has_word(tokens)
+
+    def _encode(self, sentence: str) -> list[int]:
+        return self.tokenizer.encode(self._clean(sentence), verbose=False)
 
     def _has_word(self, tokens: Sequence[int]) -> bool:
         said = [token for token in tokens if token not in self._no_words]

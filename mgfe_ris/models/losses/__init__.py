@@ -1,3 +1,4 @@
+from .binary_cross_entropy import BinaryCrossEntropy
 from .boundary import BoundaryF1Loss, DiceBoundaryLoss
 from .combine import CombineLoss
 from .cross_entropy import WeightedCrossEntropyLoss
@@ -5,6 +6,7 @@ from .dice import MultiClassDiceLoss
 from .focal import SoftmaxFocalLoss
 
 __all__ = [
+    'BinaryCrossEntropy',
     'BoundaryF1Loss',
     'CombineLoss',
     'DiceBoundaryLoss',

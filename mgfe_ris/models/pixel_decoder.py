@@ -1,0 +1,116 @@
+"""CRIS's decoder and projector (CVPR 2022), which ETRIS and BarLeRIa have, too: pixels read words, and the sentence
+becomes the kernel that looks for its object."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class PixelDecoder(nn.Module):
+    """Layers in which pixels attend to pixels, then to words; with norms on both sides of each attention.
+
+    Args:
+        channels: D, of pixels and words.
+        layers: how many.
+        heads: of the attentions.
+        hidden: channels of the feed-forward part.
+        dropout: of attentions and feed-forward part.
+    """
+
+    def __init__(self, channels: int = 512, layers: int = 3, heads: int = 8, hidden: int = 2048, dropout: float = 0.1):
+        super().__init__()
+        self.layers = nn.ModuleList(_Layer(channels, heads, hidden, dropout) for _ in range(layers))
+        self.norm = nn.LayerNorm(channels)
+
+    def forward(self, x: Tensor, words: Tensor, hidden: Tensor) -> Tensor:
+        """x (B, D, h, w), words (B, T, D), hidden (B, T), True = padding -> (B, D, h, w)."""
+        height, width = x.shape[-2:]
+        tokens = x.flatten(2).transpose(1, 2)
+        places = grid_places(height, width, x.shape[1]).to(x)
+        order = sine(torch.arange(words.shape[1]), x.shape[1]).to(x)
+        for layer in self.layers:
+            tokens = layer(tokens, words, places, order, hidden)
+        return self.norm(tokens).transpose(1, 2).unflatten(2, (height, width))
+
+
+class _Layer(nn.Module):
+    def __init__(self, channels: int, heads: int, hidden: int, dropout: float):
+        super().__init__()
+        self.self_attn = nn.MultiheadAttention(channels, heads, dropout, batch_first=True)
+        self.multihead_attn = nn.MultiheadAttention(channels, heads, dropout, batch_first=True)
+        self.self_attn_norm, self.cross_attn_norm = nn.LayerNorm(channels), nn.LayerNorm(channels)
+        self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(channels) for _ in range(3))
+        self.ffn = nn.Sequential(
+            nn.Linear(channels, hidden),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.LayerNorm(hidden),
+            nn.Linear(hidden, channels),
+        )
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, words: Tensor, places: Tensor, order: Tensor, hidden: Tensor) -> Tensor:
+        y = self.norm1(x)
+        heard = self.self_attn(y + places, y + places, y, need_weights=False)[0]
+        x = x + self.dropout(self.self_attn_norm(heard))
+        y = self.norm2(x) + places
+        heard = self.multihead_attn(y, words + order, words, key_padding_mask=hidden, need_weights=False)[0]
+        x = x + self.dropout(self.cross_attn_norm(heard))
+        return x + self.dropout(self.ffn(self.norm3(x)))
+
+
+class DynamicProjector(nn.Module):
+    """The map, four times as large, convolved with a 3x3 kernel and a bias that the sentence's vector makes.
+
+    Args:
+        sentence_channels: E.
+        channels: D / 2, of the kernel.
+    """
+
+    def __init__(self, sentence_channels: int, channels: int = 256):
+        super().__init__()
+        self.vis = nn.Sequential(
+            nn.Upsample(scale_factor=2, mode='bilinear'),
+            conv_norm(2 * channels, 2 * channels, 3),
+            nn.Upsample(scale_factor=2, mode='bilinear'),
+            conv_norm(2 * channels, channels, 3),
+            nn.Conv2d(channels, channels, 1),
+        )
+        self.txt = nn.Linear(sentence_channels, channels * 9 + 1)
+
+    def forward(self, x: Tensor, sentence: Tensor) -> Tensor:
+        """x (B, D, h, w), sentence (B, E) -> logits (B, 1, 4 h, 4 w)."""
+        x = self.vis(x)
+        kernel, bias = self.txt(sentence).split([x.shape[1] * 9, 1], dim=1)
+        found = F.conv2d(x.flatten(0, 1)[None], kernel.view(x.shape[0], -1, 3, 3), padding=1, groups=x.shape[0])
+        return found.transpose(0, 1) + bias[..., None, None]
+
+
+def conv_norm(in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    """Convolution without bias, batch norm, ReLU; of the same size, where the stride is 1."""
+    conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2 if stride == 1 else 0, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True))
+
+
+def with_coordinates(x: Tensor) -> Tensor:
+    """(B, C, h, w) -> (B, C + 2, h, w): and where a pixel is, from -1 to 1, along the width, along the height."""
+    height, width = x.shape[-2:]
+    down = torch.linspace(-1, 1, height).to(x).view(1, 1, height, 1).expand(len(x), 1, height, width)
+    along = torch.linspace(-1, 1, width).to(x).view(1, 1, 1, width).expand(len(x), 1, height, width)
+    return torch.cat([x, along, down], dim=1)
+
+
+def sine(position: Tensor, channels: int) -> Tensor:
+    """Positions (N,) -> (N, channels) float32: sines and cosines of p 10000^(-2 i / channels), in turn."""
+    rates = torch.exp(torch.arange(0, channels, 2, dtype=torch.float32) * -(math.log(10000.0) / channels))
+    angles = position.float()[:, None] * rates
+    return torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1)
+
+
+def grid_places(height: int, width: int, channels: int) -> Tensor:
+    """(height * width, channels) float32: half of the channels for the column, half for the row."""
+    along, down = sine(torch.arange(width), channels // 2), sine(torch.arange(height), channels // 2)
+    shape = height, width, channels // 2
+    return torch.cat([along[None].expand(shape), down[:, None].expand(shape)], dim=2).flatten(0, 1)
