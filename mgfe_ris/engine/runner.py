@@ -62,8 +62,15 @@ class RISRunner(DealtBatches):
 
     def build_model(self, model: nn.Module | dict) -> nn.Module:
         """mmengine's, with a limit of the size where a config in JSON says it, which may come from anybody."""
-        with NoLargerThan(None) if str(self.cfg.filename).endswith('.json') else nullcontext():
-            return super().build_model(model)
+        is_json = str(self.cfg.filename).endswith('.json')
+        try:
+            with NoLargerThan(None) if is_json else nullcontext():
+                return super().build_model(model)
+        except (AttributeError, IndexError, RuntimeError, TypeError, ZeroDivisionError) as error:
+            if not is_json:  # a fault of a part, or of who wrote the config and its parts
+                raise
+            said = ' '.join(str(error).split())[:200]
+            raise ValueError(f'no model can be made of the config ({type(error).__name__}: {said})') from error
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         """mmengine's, which puts each process's model on a GPU: without one, several processes share the cores."""
