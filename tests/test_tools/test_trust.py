@@ -140,7 +140,8 @@ def test_a_folder_takes_no_more_memory_than_its_weights(run_here, hostile, chang
     with pytest.raises(SystemExit) as stop:
         run_here('test.py', folder, folder, '--work-dir', tmp_path / 'work')
     assert stop.value.code == 2
-    assert re.search('larger than its weights|model of more than|no model can be made|very much memory', capfd.readouterr().err)
+    said = 'larger than its weights|model of more than|no model can be made|very much memory'
+    assert re.search(said, capfd.readouterr().err)
 
 
 def test_a_folder_is_tested_below_what_was_asked_for(run_here, hostile, tmp_path):
