@@ -27,8 +27,9 @@ class LoadPhoto(LoadImageFromFile):
             results['img_shape'] = results['ori_shape'] = results['img'].shape[:2]
             return results
         try:
-            with open(results['img_path'], 'rb') as file:  # read again below, out of the system's cache
-                check_scans(file.read(), results.get('height', 0) * results.get('width', 0))
+            if self.backend_args is None:  # else it lies elsewhere
+                with open(results['img_path'], 'rb') as file:  # read again below, out of the system's cache
+                    check_scans(file.read(), results.get('height', 0) * results.get('width', 0))
             return super().transform(results)
         except FileNotFoundError:
             raise FileNotFoundError(f'{results["img_path"]}: no such photo') from None
