@@ -54,8 +54,9 @@ def parse_args() -> argparse.Namespace:
 
 def prepare(args: argparse.Namespace) -> Runner:
     """Read and check everything, so that what is wrong with the input shows before the test starts."""
-    from mgfe_ris.apis import FlipTTA, check_checkpoint, load_config
+    from mgfe_ris.apis import FlipTTA, limited_size, load_config, read_weights, weights_in
     from mgfe_ris.engine import RISRunner, unwrap
+    from mgfe_ris.engine.weights import check_weights
     from mgfe_ris.evaluation import LogitsHook
     from mgfe_ris.output_files import require_folder
     from mgfe_ris.visualization import PictureHook
@@ -74,11 +75,14 @@ def prepare(args: argparse.Namespace) -> Runner:
     cfg.load_from, cfg.resume = None, False
     if args.out:
         write_lines(cfg, args.out, args.coco_json)
-    runner = RISRunner.from_cfg(cfg)
+    path = weights_in(args.checkpoint)
+    state = read_weights(path)
+    with limited_size(cfg, state):
+        runner = RISRunner.from_cfg(cfg)
     for hook, folder in ((PictureHook, args.show_dir), (LogitsHook, args.save_logits)):
         if folder:
             runner.register_hook(hook(folder))
-    unwrap(runner.model).load_state_dict(check_checkpoint(runner.model, args.checkpoint))
+    unwrap(runner.model).load_state_dict(check_weights(unwrap(runner.model), state, path))
     if args.tta:
         runner.model = FlipTTA(runner.model)
     return runner

@@ -12,6 +12,7 @@ from .jobs import Job, read_jobs
 from .model import (
     build_model,
     check_checkpoint,
+    limited_size,
     load_model,
     load_trained,
     read_weights,
@@ -42,6 +43,7 @@ __all__ = [
     'find_rows',
     'input_pipeline',
     'input_size',
+    'limited_size',
     'load_config',
     'load_model',
     'load_trained',

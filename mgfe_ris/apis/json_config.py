@@ -76,8 +76,9 @@ def nodes_of(root: Any) -> Iterator[dict]:
 
 
 def _foreign(raw: dict) -> Iterator[str]:
-    imports = (raw.get('custom_imports') or {}).get('imports', [])
-    imports = [imports] if isinstance(imports, str) else imports
+    imports = raw.get('custom_imports') or {}
+    imports = imports.get('imports') or [] if isinstance(imports, dict) else imports
+    imports = [str(name) for name in (imports if isinstance(imports, list) else [imports])]
     if '_base_' in raw:
         yield f'_base_ = {raw["_base_"]}'
     yield from (name for name in imports if name not in sys.modules)

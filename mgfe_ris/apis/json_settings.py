@@ -97,6 +97,19 @@ def _is_no_bool(value: Any) -> bool:
     return not isinstance(value, bool)
 
 
+_MOST = (('batch_size', 4096), ('pool_size', 256), ('scale', 4096), ('prefetch_factor', 64))
+
+
+def _above(most: int) -> Callable[[Any], bool]:
+    """Whether a number, or one of a list, is larger; what is no number is, too."""
+
+    def is_above(value: Any) -> bool:
+        values = value if isinstance(value, list) else [value]
+        return not all(one is None or (isinstance(one, (int, float)) and abs(one) <= most) for one in values)
+
+    return is_above
+
+
 _REFUSED: dict[str, tuple[Callable[[Any], bool], str]] = {
     **{key: (_is_some, 'says where to write, by {}') for key in _WRITES},
     **{
@@ -111,6 +124,8 @@ _REFUSED: dict[str, tuple[Callable[[Any], bool], str]] = {
     'compile': (_is_no_bool, 'gives options to a compiler, by {}'),
     # another scope is a package that mmengine imports
     'default_scope': (lambda value: value not in ('mmengine', 'mmseg', SCOPE), 'asks for other code, by {}'),
+    # of what is made of each photo, and of how many at a time
+    **{key: (_above(most), 'asks for very much memory, by {}') for key, most in _MOST},
     'launcher': (lambda value: value != 'none', 'starts processes, by {}'),
     'num_workers': (lambda value: not isinstance(value, int) or value > 64, 'starts processes, by {}'),
     'metainfo': (lambda value: not isinstance(value, dict | None), 'reads files of another place, by {}'),

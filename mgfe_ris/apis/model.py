@@ -1,6 +1,6 @@
 """From files to a model."""
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import torch
@@ -55,7 +55,7 @@ def load_model(
     else:
         path = weights_in(checkpoint)
         state = read_weights(path)
-        with NoLargerThan(state) if str(cfg.filename).endswith('.json') else nullcontext():
+        with limited_size(cfg, state):
             model = build_model(cfg)
         model.load_state_dict(check_weights(model, state, path))
     return model.to(device).eval()
@@ -102,11 +102,23 @@ def build_model(cfg: Config) -> BaseModel:
         raise ValueError(f'{cfg.filename}: no config of a model: it has no "model"')
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     try:
-        model = MODELS.build(cfg.model)
+        with limited_size(cfg):
+            model = MODELS.build(cfg.model)
     except KeyError as error:  # of a registry: a type that nobody registered
         raise ValueError(f'{cfg.filename}: {error.args[0]}') from error
+    except (AssertionError, AttributeError, IndexError, RuntimeError, TypeError, ZeroDivisionError) as error:
+        if not str(cfg.filename).endswith('.json'):  # a fault of a part, or of who wrote the config and its parts
+            raise
+        said = ' '.join(str(error).split())[:200]
+        raise ValueError(f'{cfg.filename}: no model can be made of it ({type(error).__name__}: {said})') from error
     model.cfg = cfg
     return model
+
+
+def limited_size(cfg: Config, state: State | None = None) -> AbstractContextManager:
+    """In which a model may be built that a config in JSON describes, which comes from anybody: none that is larger than
+    its weights, or, without any, than models are. See :class:`mgfe_ris.models.size_limit.NoLargerThan`."""
+    return NoLargerThan(state) if str(cfg.filename).endswith('.json') else nullcontext()
 
 
 def check_checkpoint(model: nn.Module, path: str | Path, whole: bool = True) -> State:

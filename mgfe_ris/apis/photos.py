@@ -12,12 +12,11 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from ..datasets.photo_files import MAX_PIXELS, FewReadsBytes, FewReadsFile, check_pixels, check_scans
 from ..download import download, is_address
 
 Photo: TypeAlias = str | Path | Image.Image | np.ndarray | Tensor
 """A file, an ``http(s)`` address, or a picture in memory; see :func:`open_photo`."""
-MAX_PIXELS = 89_000_000
-"""More in a photo is taken for a mistake, or for a decompression bomb, of which Pillow warns from here on."""
 _MAX_SIDE = 65_535
 """As JPEG allows; a strip of pixels is no photo."""
 _MAX_BYTES = 100_000_000
@@ -48,12 +47,13 @@ def open_photo(
     """
     if isinstance(photo, str) and is_address(photo):
         data = _download(photo, private_addresses)
-        _check_header(io.BytesIO(data), photo, max_pixels)
+        _check_header(FewReadsBytes(data), photo, max_pixels)
         return decode_photo(data, photo)
     if isinstance(photo, (str, Path)):
         if not Path(photo).is_file():
             raise FileNotFoundError(f'{photo}: no such photo')
-        _check_header(Path(photo), str(photo), max_pixels)
+        with FewReadsFile(open(photo, 'rb', buffering=0)) as file:
+            _check_header(file, str(photo), max_pixels)
         return Path(photo)
     if isinstance(photo, Image.Image):
         _check_size(photo.size, 'the photo', max_pixels)
@@ -70,12 +70,11 @@ def decode_photo(data: bytes, name: str) -> np.ndarray:
         ValueError: data that is no whole image; ``name`` says whose.
     """
     try:
-        photo = mmcv.imfrombytes(data, backend='cv2')
-    except cv2.error as error:
+        check_scans(data)
+        photo = mmcv.imfrombytes(data, channel_order='rgb', backend='cv2')  # in place, where a copy would double it
+    except (ValueError, cv2.error) as error:
         raise ValueError(f'{name}: not a readable image ({error})') from error
-    if photo is None:
-        raise ValueError(f'{name}: not a readable image')
-    return np.ascontiguousarray(photo[..., ::-1])
+    return photo
 
 
 def _from_pil(photo: Image.Image) -> np.ndarray:
@@ -119,16 +118,26 @@ def _download(address: str, private_addresses: bool) -> bytes:
     return data.getvalue()
 
 
-def _check_header(file: Path | io.BytesIO, name: str, max_pixels: int) -> None:
+def _check_header(file: FewReadsBytes | FewReadsFile, name: str, max_pixels: int) -> None:
     """Width and height are known ahead of decoding, which is where a bomb would go off."""
     try:
         with Image.open(file) as image:
             size = image.size
+            is_jpeg = image.format in ('JPEG', 'MPO')
+            count = file.seek(0, io.SEEK_END)
+            file.seek(0)
+            file.may_be_decoded()
+            data = file.read() if is_jpeg and count <= _MAX_BYTES else b''
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ValueError(f'{name}: too many pixels; make it smaller first ({error})') from error
     except (OSError, SyntaxError, ValueError) as error:
         raise ValueError(f'{name}: not a readable image ({error})') from error
     _check_size(size, name, max_pixels)
+    try:
+        check_pixels(size, count, max_pixels)
+        check_scans(data, size[0] * size[1])
+    except ValueError as error:
+        raise ValueError(f'{name}: {error}') from error
 
 
 def _check_size(size: tuple[int, ...], name: str, max_pixels: int) -> None:

@@ -1,11 +1,11 @@
 """What the programs share that serve a model to strangers: limits, the photo that was sent, and the address."""
 
 import errno
-import io
 import socket
 
 from PIL import Image
 
+from ..datasets.photo_files import FewReadsBytes, check_scans
 from .inferencer import check_sentences
 
 MAX_BYTES, MAX_PIXELS = 20_000_000, 25_000_000
@@ -18,10 +18,6 @@ MAX_WAITING = 16
 """Requests."""
 FORMATS = ('BMP', 'GIF', 'JPEG', 'PNG', 'WEBP')
 """What browsers show; Pillow opens others with other people's programs."""
-
-_HEADER_READS, _READS, _SCANS = 4_000, 200_000, 64
-"""In a photo's header, in all of it, and in a JPEG that comes in finer and finer scans: cameras and programs write a
-tenth of that."""
 
 
 class TooLarge(ValueError):
@@ -65,7 +61,7 @@ def open_upload(data: bytes, sentences: int) -> Image.Image:
     if len(data) > MAX_BYTES:
         raise TooLarge(f'A photo of {len(data):,} bytes: at most {MAX_BYTES:,}.')
     broken = f'This is not a whole photo in one of the formats {", ".join(FORMATS)}.'
-    file = _Pieces(data)
+    file = FewReadsBytes(data)
     try:
         image = Image.open(file, formats=FORMATS)
     except Image.DecompressionBombError as error:
@@ -84,27 +80,9 @@ def open_upload(data: bytes, sentences: int) -> Image.Image:
             f'{sentences} sentences about a photo of {pixels / 1e6:.0f} megapixels: '
             f'at most {MAX_SCORES // pixels} at a time, or make it smaller.'
         )
-    # in what is compressed, this marker begins a scan, and nothing else: each costs a pass over all pixels
-    if image.format == 'JPEG' and data.count(b'\xff\xda') > _SCANS:
-        raise ValueError(f'A JPEG of more than {_SCANS} scans: save it anew, as a plain one.')
-    file.left = _READS
+    check_scans(data, pixels)
+    file.may_be_decoded()
     return image
-
-
-class _Pieces(io.BytesIO):
-    """A file that may be read in so many pieces only.
-
-    Pillow goes through the blocks of a header, and the runs of some bitmaps, one by one in Python; what it then does
-    with a GIF's comments grows with the square of their number: 2 MB of them took 14 seconds.
-    """
-
-    left = _HEADER_READS
-
-    def read(self, size: int | None = -1) -> bytes:
-        self.left -= 1
-        if self.left < 0:
-            raise OSError('too many pieces')
-        return super().read(size)
 
 
 def listen(host: str, port: int) -> socket.socket:

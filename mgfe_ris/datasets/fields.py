@@ -5,7 +5,7 @@ import reprlib
 from typing import Any
 
 from .file_names import check_name
-from .masks import Part, mask_parts
+from .masks import Part, check_length, mask_parts
 
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = _short.maxlong = 80
@@ -44,6 +44,7 @@ def safe_parts(segmentation: Any) -> list[Part]:
     parts = mask_parts(segmentation)
     if not parts:
         raise ValueError('the mask is empty')
+    check_length(parts)
     for part in parts:
         if isinstance(part, dict) and 'png' in part:
             check_name(part['png'], may_be_absolute=True)

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 _PIECE = 1 << 20
+LONGEST = 1 << 23
+"""Letters of a value, or a line: what is longer is no annotation of one photo."""
 _BEHIND_A_VALUE = (',', ':', ']', '}', ' ', '\t', '\r', '\n')
 
 
@@ -131,6 +133,8 @@ class _Text:
             except ValueError:
                 if self.ended:
                     raise
+                if len(self.text) - self.at > LONGEST:
+                    raise ValueError(f'a value of more than {LONGEST:,} letters') from None
                 self.more()
                 continue
             # a number may go on in the next piece

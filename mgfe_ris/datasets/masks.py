@@ -14,6 +14,7 @@ Part = list | dict
 of the photo's width and height."""
 
 _LONGEST_OUTLINE, _MOST_NUMBERS = 1 << 20, 1 << 18
+_MOST_PARTS = 10_000
 
 
 def mask_parts(segmentation: list | dict | None) -> list[Part]:
@@ -29,6 +30,16 @@ def mask_parts(segmentation: list | dict | None) -> list[Part]:
     return list(segmentation)
 
 
+def check_length(parts: Sequence[Part]) -> None:
+    """Ahead of any work on them; raises ValueError for more parts, or numbers in all, than masks are made of."""
+    if len(parts) > _MOST_PARTS:
+        raise ValueError(f'a mask of {len(parts)} parts; at most {_MOST_PARTS} are read')
+    numbers = [part.get('counts', part.get('normalized')) if isinstance(part, dict) else part for part in parts]
+    longest = [len(one) for one in numbers if isinstance(one, (list, str, bytes))]
+    if sum(longest) > 4 * _MOST_NUMBERS:
+        raise ValueError(f'a mask of {sum(longest)} numbers; at most {4 * _MOST_NUMBERS} are read')
+
+
 def check_parts(parts: Sequence[Part], height: int, width: int) -> None:
     """Look for what pycocotools would crash on, hang on or misread.
 
@@ -37,6 +48,7 @@ def check_parts(parts: Sequence[Part], height: int, width: int) -> None:
             the first pixel (a hundredth beyond it is rounding), or a point farther outside the photo than the photo is
             large; an RLE of another size, or of counts that do not fill it.
     """
+    check_length(parts)
     for part in _in_pixels(parts, height, width):
         if isinstance(part, list):
             _check_polygon(part, height, width)

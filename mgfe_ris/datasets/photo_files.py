@@ -13,6 +13,16 @@ from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, TiffImageFile
 
 from .masks import turned_size
 
+MAX_PIXELS = 89_000_000
+"""More in a photo is taken for a mistake, or for a decompression bomb, of which Pillow warns from here on."""
+_ANY_SIZE, _PIXELS_PER_BYTE = 16_000_000, 50
+"""Photos of more pixels than the first have a byte for so many: cameras write twenty times as much."""
+_HEADER_READS, _READS = 4_000, 200_000
+"""In a photo's header, and in all of it: cameras and programs write a tenth of that."""
+_FEW_SCANS, _SCANS, _SCANNED = 16, 64, 600_000_000
+"""Scans that any JPEG may have that comes finer and finer, that a small one may have, and these times its pixels: each
+costs a pass over all of them."""
+
 
 class Header(NamedTuple):
     size: tuple[int, int]
@@ -34,13 +44,13 @@ def read_header(path: str | Path, form: str | None = None) -> Header:
         ValueError: no readable image.
     """
     try:
-        with open(path, 'rb') as file:
+        with FewReadsFile(open(path, 'rb', buffering=0)) as file:
             return _header(file, form)
     except FileNotFoundError:
         raise FileNotFoundError(
             f'{path}: no such photo. Set data_root and img_folder to where the photos lie'
         ) from None
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f'{path}: not a readable image ({error})') from error
 
 
@@ -52,8 +62,8 @@ def photo_size(path: Path) -> tuple[int, int]:
 def header_of_bytes(photo: bytes) -> Header:
     """Raises ValueError for no readable image."""
     try:
-        return _header(io.BytesIO(photo))
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        return _header(FewReadsBytes(photo))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f'the photo inside is not a readable image ({error})') from error
 
 
@@ -110,8 +120,65 @@ def check_files(
     return found
 
 
+class _FewReads:
+    """A file that may be read in so many pieces only.
+
+    Pillow goes through the blocks of a header, and the runs of some bitmaps, one by one in Python; what it then does
+    with a GIF's comments grows with the square of their number: 2 MB of them took 14 seconds.
+    """
+
+    left = _HEADER_READS
+
+    def read(self, size: int | None = -1) -> bytes:
+        self.left -= 1
+        if self.left < 0:
+            raise OSError('too many pieces')
+        return super().read(size)  # type: ignore[misc]
+
+    def may_be_decoded(self) -> None:
+        """The header was read; more follows."""
+        self.left = _READS
+
+
+class FewReadsBytes(_FewReads, io.BytesIO):
+    """Of a file in memory."""
+
+
+class FewReadsFile(_FewReads, io.BufferedReader):
+    """Of a file that was opened without a buffer."""
+
+
+def check_pixels(size: tuple[int, int], count: int, max_pixels: int = MAX_PIXELS) -> None:
+    """Compare width and height, in pixels, with the ``count`` of bytes that the photo has.
+
+    Raises:
+        ValueError: more than ``max_pixels``, or far more than so few bytes are for.
+    """
+    pixels = size[0] * size[1]
+    said = f'it has {size[0]} x {size[1]} pixels'
+    if pixels > max_pixels:
+        raise ValueError(f'{said}, more than {max_pixels:,}; make it smaller first')
+    if pixels > max(_ANY_SIZE, _PIXELS_PER_BYTE * count):
+        raise ValueError(f'{said} in {count:,} bytes, as no camera writes it; make it smaller first')
+
+
+def check_scans(data: bytes, pixels: int = 0) -> None:
+    """Raises ValueError for a JPEG of more scans than any program writes, of so many ``pixels``."""
+    if data[:2] != b'\xff\xd8':
+        return
+    # in what is compressed, this marker begins a scan, and nothing else
+    scans, most = data.count(b'\xff\xda'), max(_FEW_SCANS, min(_SCANS, _SCANNED // (pixels or 1)))
+    if scans > most:
+        raise ValueError(f'a JPEG of {scans} scans, more than {most}: save it anew, as a plain one')
+
+
 def _header(file: IO[bytes], form: str | None = None) -> Header:
     with Image.open(file, formats=[form] if form else None) as photo:
+        file.may_be_decoded()  # type: ignore[attr-defined]
+        if form is None:
+            place = file.tell()
+            check_pixels(photo.size, file.seek(0, io.SEEK_END))
+            file.seek(place)
         orientation = photo.getexif().get(0x112, 1)
         orientation = orientation if orientation in range(1, 9) else 1
         size = photo.size[::-1]

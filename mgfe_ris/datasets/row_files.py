@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .json_stream import stream_items
+from .json_stream import LONGEST, stream_items
 
 IMAGE = ('file_name', 'image_path', 'image')
 SENTENCES = ('sentences', 'captions', 'answer', 'sentence')
@@ -47,12 +47,17 @@ def row_files(source: Path) -> list[Path]:
 
 def _json_rows(path: Path) -> Iterator[Any]:
     with open(path, 'rb') as file:
-        begin = next((line for line in file if line.strip()), b'').removeprefix(b'\xef\xbb\xbf').lstrip()
+        lines = iter(lambda: file.readline(LONGEST), b'')
+        begin = next((line for line in lines if line.strip()), b'').removeprefix(b'\xef\xbb\xbf').lstrip()
         if begin.startswith(b'['):
             yield from stream_items(path)
             return
         file.seek(0)
-        for number, line in enumerate(file):
+        number = -1
+        while line := file.readline(LONGEST + 1):
+            number += 1
+            if len(line) > LONGEST:
+                raise ValueError(f'{path}, line {number + 1}: more than {LONGEST:,} bytes; a line is one object')
             if line.strip():
                 try:
                     yield json.loads(line)
@@ -66,8 +71,59 @@ def _parquet_rows(path: Path) -> Iterator[dict]:
 
         file = ParquetFile(path, pre_buffer=False)
         columns = [name for name in file.schema_arrow.names if name in COLUMNS]
+        texts = list(_texts_in(file.metadata, columns, path.stat().st_size))
+        # so that a text that is repeated is in memory once until its length is known
+        file = ParquetFile(path, pre_buffer=False, read_dictionary=texts)
+        room = room_for(path.stat().st_size)
         for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, columns=columns):
+            room -= sum(map(_unpacked_size, batch.columns))
+            check_room(room)
             yield from batch.to_pylist()
+
+
+def room_for(size: int) -> int:
+    """Bytes to which a file of that size may unpack: annotations become some ten times as large."""
+    return 64 * size + 32_000_000
+
+
+def check_room(room: int) -> None:
+    if room < 0:
+        raise ValueError('it unpacks to far more than its size')
+
+
+def _texts_in(about: Any, columns: list[str], size: int) -> Iterator[str]:
+    """Paths of the texts in the columns of a parquet file, of which the metadata are compared with its size.
+
+    Raises:
+        ValueError: it says that it unpacks to far more, or has more rows or numbers than so many bytes hold.
+    """
+    if about.num_rows > 10_000 + size // 16:
+        raise ValueError(f'{about.num_rows:,} rows in {size:,} bytes')
+    room, numbers = room_for(size), 1_000_000 + 2 * size
+    for group in map(about.row_group, range(about.num_row_groups)):
+        chunks = [group.column(i) for i in range(group.num_columns)]
+        for chunk in (one for one in chunks if one.path_in_schema.split('.')[0] in columns):
+            room -= chunk.total_uncompressed_size
+            numbers -= chunk.num_values
+            check_room(min(room, numbers))
+    for column in map(about.schema.column, range(len(about.schema.names))):
+        if column.physical_type == 'BYTE_ARRAY' and column.path.split('.')[0] in columns:
+            yield column.path
+
+
+def _unpacked_size(array: Any) -> int:
+    """Bytes of what arrow has once for many rows, once for each."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_dictionary(array.type):
+        lengths = pc.binary_length(array.dictionary).cast('int64')
+        return pc.sum(lengths.take(array.indices)).as_py() or 0
+    if pa.types.is_struct(array.type):
+        return sum(map(_unpacked_size, array.flatten()))
+    if pa.types.is_list(array.type) or pa.types.is_large_list(array.type) or pa.types.is_map(array.type):
+        return array.nbytes + (0 if pa.types.is_map(array.type) else _unpacked_size(array.flatten()))
+    return array.nbytes
 
 
 def _arrow_rows(path: Path) -> Iterator[dict]:

@@ -14,7 +14,7 @@ from .masks import encoded_mask
 from .photo_files import header_of_bytes, name_of_bytes
 from .png_masks import check_mask_value, read_png
 from .records import Record, Sentence, cleaned, pack_parts
-from .row_files import IMAGE, MASK, NESTED, SENTENCES, rows_of, split_of
+from .row_files import IMAGE, MASK, NESTED, SENTENCES, check_room, room_for, rows_of, split_of
 
 
 def read_rows(*paths: str | Path) -> Iterator[Record]:
@@ -41,15 +41,21 @@ def read_rows(*paths: str | Path) -> Iterator[Record]:
     for path in map(Path, paths):
         if not path.is_file():
             raise FileNotFoundError(f'{path}: no such file')
+        room = room_for(path.stat().st_size)
         for number, row in enumerate(rows_of(path)):
             place = f'{path.name}, row {number + 1}'
             try:
                 for item in _objects(row):
                     record = _row_record(item, split_of(path), ids)._replace(where=place)
                     ids.check(item, record)
+                    room -= _length(record)  # objects of a row share what it says
+                    check_room(room)
                     yield record
             except (ValueError, TypeError, RecursionError) as error:
                 raise ValueError(f'{path}, row {number + 1}: {error}') from error
+
+
+_MOST_SENTENCES = 1000
 
 
 class _Ids:
@@ -82,6 +88,10 @@ class _Ids:
             found = photo, hash(record.mask)
             if self.object_of.setdefault(record.ref_id, found) != found:
                 raise ValueError(f'ref_id {record.ref_id} is of another photo or mask in a row before')
+
+
+def _length(record: Record) -> int:
+    return len(record.mask) + sum(len(one.raw) + len(one.sent) for one in record.sentences)
 
 
 def _objects(row: Any) -> Iterator[dict]:
@@ -196,6 +206,8 @@ def _row_mask(mask: Any, row: dict) -> bytes:
 
 def _sentences(value: Any, ids: Any, first_id: int) -> Iterator[Sentence]:
     """With the ids that the row says, and for the others those counted on from ``first_id`` that it does not say."""
+    if isinstance(value, list) and len(value) > _MOST_SENTENCES:
+        raise ValueError(f'{len(value)} sentences of one object; at most {_MOST_SENTENCES} are read')
     items = [{'raw': x} if isinstance(x, str) else x for x in (value if isinstance(value, list) else [value])]
     if ids is not None and not (isinstance(ids, list) and len(ids) == len(items)):
         raise ValueError(

@@ -10,6 +10,7 @@ from mmcv.transforms import BaseTransform, Compose, LoadImageFromFile
 from mmseg.registry import TRANSFORMS
 
 from .masks import decode_segmentation
+from .photo_files import check_scans
 
 
 @TRANSFORMS.register_module()
@@ -26,10 +27,13 @@ class LoadPhoto(LoadImageFromFile):
             results['img_shape'] = results['ori_shape'] = results['img'].shape[:2]
             return results
         try:
+            if self.backend_args is None:  # else it lies elsewhere
+                with open(results['img_path'], 'rb') as file:  # read again below, out of the system's cache
+                    check_scans(file.read(), results.get('height', 0) * results.get('width', 0))
             return super().transform(results)
         except FileNotFoundError:
             raise FileNotFoundError(f'{results["img_path"]}: no such photo') from None
-        except (AssertionError, OSError, cv2.error) as error:  # mmcv asserts
+        except (AssertionError, OSError, ValueError, cv2.error) as error:  # mmcv asserts
             raise ValueError(f'{results["img_path"]}: not a readable image ({error})') from error
 
 

@@ -133,6 +133,8 @@ class EpochBasedTrainLoop(_StoppingLoop, mmengine.runner.EpochBasedTrainLoop):
         self.draw_anew()
         self.runner.call_hook('before_train_epoch')
         self.runner.model.train()
+        if not isinstance(_sampler_of(self.dataloader), SeededSampler):
+            self.samples = 0  # somebody's own loader, which begins an epoch at its start
         steps = len(self.dataloader)
         left = self._steps_left()
         _begin_at(self.dataloader, self.samples // get_world_size())
@@ -180,8 +182,10 @@ class _EndlessBatches:
         """Begin behind so many steps of the run, or rather behind the loop's samples, if they are known."""
         loader = self.loop.dataloader
         sampler, size = _sampler_of(loader), loader.batch_size or 1
+        if not isinstance(sampler, SeededSampler):
+            return
         done = self.loop.samples // get_world_size() or steps * size
-        if not isinstance(getattr(sampler, 'sampler', None), InfiniteSampler):
+        if not isinstance(sampler.sampler, InfiniteSampler):
             self._epoch, done = divmod(done, len(loader) * size if loader.drop_last else len(sampler))
             sampler.set_epoch(self._epoch)
         _begin_at(loader, done)
@@ -192,7 +196,9 @@ class _EndlessBatches:
         batch = next(self._iterator, None)
         if batch is None:
             self._epoch += 1
-            _sampler_of(self.loop.dataloader).set_epoch(self._epoch)
+            sampler = _sampler_of(self.loop.dataloader)
+            if hasattr(sampler, 'set_epoch'):
+                sampler.set_epoch(self._epoch)
             self._iterator = self.loop.batches()
             batch = next(self._iterator)
         return batch

@@ -1,6 +1,7 @@
 """Training that goes on: a checkpoint is read safely, and nothing outside of the work dir is touched."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from logging import INFO, WARNING
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from torch.utils.data import DataLoader
 from ..checkpoint_files import read_checkpoint, require_intact
 from ..datasets.seeded import SeededDataset, SeededSampler
 from ..models.checkpoints import state_dict_of
+from ..models.size_limit import NoLargerThan
 from ..output_files import NO_RIGHT, NO_ROOM, whole_file
 from . import loops
 from .changed_settings import Change, changes_of, settings_as_json
@@ -57,6 +59,18 @@ class RISRunner(DealtBatches):
         if self.distributed and not is_distributed():
             join_processes(self.launcher, **env_cfg.get('dist_cfg', {}))
         super().setup_env(env_cfg)
+
+    def build_model(self, model: nn.Module | dict) -> nn.Module:
+        """mmengine's, with a limit of the size where a config in JSON says it, which may come from anybody."""
+        is_json = str(self.cfg.filename).endswith('.json')
+        try:
+            with NoLargerThan(None) if is_json else nullcontext():
+                return super().build_model(model)
+        except (AttributeError, IndexError, RuntimeError, TypeError, ZeroDivisionError) as error:
+            if not is_json:  # a fault of a part, or of who wrote the config and its parts
+                raise
+            said = ' '.join(str(error).split())[:200]
+            raise ValueError(f'no model can be made of the config ({type(error).__name__}: {said})') from error
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         """mmengine's, which puts each process's model on a GPU: without one, several processes share the cores."""

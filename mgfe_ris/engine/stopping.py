@@ -2,6 +2,7 @@
 
 import ctypes
 import multiprocessing
+import os
 import signal
 import sys
 import threading
@@ -165,6 +166,9 @@ class _BeginWorker:
             signal.signal(signum, signal.SIG_IGN)
         if sys.platform == 'linux':
             ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+        parent = multiprocessing.parent_process()
+        if parent is not None and os.getppid() != parent.pid:
+            os._exit(0)  # it is gone already
         if self.then is not None:
             self.then(worker)
 

@@ -369,6 +369,7 @@ def test_an_open_index_is_not_removed_by_its_age(tmp_path, monkeypatch):
     os.utime(folder, (0, 0))
     cache._remove_unused(folder.parent)
     assert folder.is_dir()
+    pickle.loads(pickle.dumps(index)).file.close()  # as a worker that is spawned then has it
     index.file.close()
     cache._remove_unused(folder.parent)
     assert not folder.is_dir()

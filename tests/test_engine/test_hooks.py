@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from mmengine.hooks import Hook
+from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
@@ -103,6 +104,15 @@ def test_memory_on_cuda_is_what_torch_allocated(monkeypatch, clock):
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
     monkeypatch.setattr(torch.cuda, 'max_memory_allocated', lambda: 7 * 2**30)
     assert FORM.fullmatch(run_epochs(clock, 0, 1, [1.0])[0])[6] == '7.0'
+
+
+@pytest.mark.parametrize(('patience', 'stops'), [(3, False), (2, True)])
+def test_early_stopping_counts_the_validations_before_a_resume(patience, stops):
+    hook = HOOKS.build(dict(type='EarlyStoppingHook', monitor='oIoU', rule='greater', patience=patience))
+    loop = SimpleNamespace(stop_training=False)
+    logged = {'val/oIoU': HistoryBuffer([3.0, 2.0, 1.0], [1, 1, 1])}
+    hook.before_train(SimpleNamespace(train_loop=loop, message_hub=SimpleNamespace(log_scalars=logged)))
+    assert (hook.best_score, hook.wait_count, loop.stop_training) == (3.0, 2, stops)
 
 
 @pytest.fixture

@@ -88,7 +88,7 @@ def test_interrupted_behind_the_first_epoch_it_ends_with_the_same_weights(whole,
     config = tmp_path / 'config.py'
     config.write_text((finished / 'config.py').read_text())
     train = [sys.executable, '-W', 'ignore', str(REPO / 'tools/train.py'), str(config), '--work-dir', str(tmp_path)]
-    stop = 'import mmengine.runner.loops as m, runpy, sys\n' \
+    stop = 'import mgfe_ris.engine.loops as m, runpy, sys\n' \
         'run = m.EpochBasedTrainLoop.run_epoch\n' \
         'm.EpochBasedTrainLoop.run_epoch = lambda loop: sys.exit(9) if loop.epoch == 1 else run(loop)\n' \
         f'sys.argv = {train[3:]!r}\n' \

@@ -34,6 +34,7 @@ def options(refshapes, small_model) -> list[str]:
     settings |= {'train_dataloader.batch_size': 4, 'train_dataloader.dataset.indices': 4 * STEPS + 2}
     settings |= {'val_dataloader.batch_size': 4, 'val_dataloader.dataset.indices': 4 * VALIDATED}
     settings['param_scheduler.0.end'] = 3  # the warm-up: both schedules are at work
+    settings['model.text_encoder.config.hidden_dropout_prob'] = 0.2
     texts = {k: ','.join(map(str, v)) if isinstance(v, tuple) else v for k, v in settings.items()}
     return ['--cfg-options', *(f'{key}={value}' for key, value in texts.items())]
 
@@ -263,6 +264,7 @@ custom_hooks = [dict(type='EMAHook')]
     assert 'ema_state_dict' in alone and same(alone, troubled)
 
 
+@slow
 def test_a_validation_that_no_checkpoint_precedes_is_broken_off(options, tmp_path):
     """The averages are in the place of the weights then."""
     rare = changed(options, default_hooks__checkpoint__interval=2, custom_hooks="[dict(type='EMAHook')]")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -125,6 +126,22 @@ def test_a_folder_writes_nothing_elsewhere(run_here, hostile, changes, tmp_path,
     (line,) = [line for line in capfd.readouterr().err.splitlines() if 'error: ' in line]
     after = {name: what for name, what in everything(tmp_path).items() if not name.startswith(('work', 'out'))}
     assert after == before and len(line) < 1000
+
+
+@pytest.mark.parametrize('changes', [
+    {'model.decode_head.hidden': 10**6},
+    {'model.text_encoder.config.num_hidden_layers': 10**6},
+    {'model.decode_head.hidden': -1},
+    {'model.neck': None},
+    {'test_dataloader.dataset.pipeline.0.transforms.1.scale': [10**5, 10**5]},
+], ids=str)  # fmt: skip
+def test_a_folder_takes_no_more_memory_than_its_weights(run_here, hostile, changes, tmp_path, capfd):
+    folder = hostile(changes)
+    with pytest.raises(SystemExit) as stop:
+        run_here('test.py', folder, folder, '--work-dir', tmp_path / 'work')
+    assert stop.value.code == 2
+    said = 'larger than its weights|model of more than|no model can be made|very much memory'
+    assert re.search(said, capfd.readouterr().err)
 
 
 def test_a_folder_is_tested_below_what_was_asked_for(run_here, hostile, tmp_path):

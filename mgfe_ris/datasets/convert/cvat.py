@@ -7,9 +7,9 @@ from pathlib import Path
 
 from ..masks import Part
 from .objects import Object, Photos, Shape, objects_of, sentences_of
-from .outlines import crop_rle, ellipse, from_rows, polygon, rectangle
+from .outlines import MOST_POINTS, check_crop, crop_rle, ellipse, from_rows, polygon, rectangle
 
-_BYTES = 1 << 20
+_BYTES, _DEEPEST = 1 << 20, 50
 
 
 def read_cvat(
@@ -52,6 +52,7 @@ class _Builder(ET.TreeBuilder):
         super().__init__()
         self.images: list[ET.Element] = []
         self.begun = False
+        self.depth = 0
 
     def doctype(self, *_: object) -> None:
         raise _Refused('it has a DTD, which no export of CVAT has')
@@ -62,9 +63,13 @@ class _Builder(ET.TreeBuilder):
         if tag == 'track':
             raise _Refused('it is of a video; export it as "CVAT for images 1.1"')
         self.begun = True
+        self.depth += 1
+        if self.depth > _DEEPEST:
+            raise _Refused(f'more than {_DEEPEST} elements inside one another')
         return super().start(tag, attrs)
 
     def end(self, tag: str) -> ET.Element:
+        self.depth -= 1
         element = super().end(tag)
         if tag == 'image':
             self.images.append(element)
@@ -112,6 +117,8 @@ def _shapes(
 
 
 def _polygon(shape: ET.Element, size: tuple[int, int]) -> Part:
+    if (number := shape.attrib['points'].count(';')) > MOST_POINTS:
+        raise ValueError(f'a polygon of {number} points; at most {MOST_POINTS} are read')
     return polygon([[float(x) for x in point.split(',')] for point in shape.attrib['points'].split(';') if point])
 
 
@@ -128,6 +135,7 @@ def _ellipse(shape: ET.Element, size: tuple[int, int]) -> Part:
 
 def _mask(shape: ET.Element, size: tuple[int, int]) -> Part:
     left, top, width, height = (int(float(shape.attrib[key])) for key in ('left', 'top', 'width', 'height'))
+    check_crop(left, top, width, height, size)
     counts = [int(count) for count in shape.attrib['rle'].split(',')]
     return crop_rle(from_rows(counts, height, width), left, top, size)
 

@@ -15,8 +15,9 @@ import numpy as np
 from PIL import Image
 
 from ..masks import Part
+from ..plain_pickle import no_garbage
 from .objects import Object, Photos, Shape, objects_of, sentences_of
-from .outlines import crop_rle, ellipse, polygon, rectangle
+from .outlines import check_crop, crop_rle, ellipse, polygon, rectangle
 
 
 def read_labelme(
@@ -58,7 +59,8 @@ def read_labelme(
 
 def _content(file: Path) -> dict | None:
     try:
-        content = json.loads(file.read_bytes())
+        with no_garbage():
+            content = json.loads(file.read_bytes())
     except (ValueError, RecursionError) as error:
         raise ValueError(f'{file}: not JSON ({error})') from error
     ours = isinstance(content, dict) and isinstance(content.get('shapes'), list)
@@ -108,6 +110,7 @@ def _part(shape: dict, size: tuple[int, int]) -> Part | None:
         radius = math.hypot(x1 - x0, y1 - y0)
         return ellipse(x0, y0, radius, radius)
     left, top, right, bottom = int(x0), int(y0), int(x1), int(y1)
+    check_crop(left, top, right - left + 1, bottom - top + 1, size)
     return crop_rle(_crop(shape['mask'], (right - left + 1, bottom - top + 1)), left, top, size)
 
 

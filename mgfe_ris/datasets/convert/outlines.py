@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import pycocotools.mask as coco
 
+MOST_POINTS, _LARGEST = 1 << 17, 1 << 15
+
 
 def polygon(points: Any) -> list[float]:
     """(n, 2) points -> ``[x, y, x, y, ...]``.
@@ -13,6 +15,8 @@ def polygon(points: Any) -> list[float]:
     Raises:
         ValueError: points that are none.
     """
+    if isinstance(points, list) and len(points) > MOST_POINTS:
+        raise ValueError(f'a polygon of {len(points)} points; at most {MOST_POINTS} are read')
     try:
         array = np.asarray(points, dtype=float)
     except (TypeError, ValueError) as error:
@@ -31,10 +35,24 @@ def rectangle(x0: float, y0: float, x1: float, y1: float, degrees: float = 0) ->
 
 
 def ellipse(x: float, y: float, rx: float, ry: float) -> list[float]:
-    """About a middle: a point every two pixels, which leaves the curve by less than 0.1 pixel."""
-    number = max(24, math.ceil(math.pi * max(rx, ry)))
+    """About a middle: so many points that it leaves the curve by less than 0.05 pixels.
+
+    Raises:
+        ValueError: larger than photos are.
+    """
+    if not max(abs(rx), abs(ry)) < _LARGEST:
+        raise ValueError(f'an ellipse with the radii {rx:g} and {ry:g}')
+    number = max(24, math.ceil(math.pi * math.sqrt(10 * max(rx, ry, 1))))
     angles = np.linspace(0, 2 * math.pi, number, endpoint=False)
     return polygon(np.stack([x + rx * np.cos(angles), y + ry * np.sin(angles)], 1))
+
+
+def check_crop(left: int, top: int, width: int, height: int, size: tuple[int, int]) -> None:
+    """Ahead of making it; raises ValueError for a crop that is not within a photo of ``size`` (height, width)."""
+    if left < 0 or top < 0 or top + height > size[0] or left + width > size[1]:
+        raise ValueError(
+            f'a mask of {width} x {height} pixels at ({left}, {top}) leaves the photo of {size[1]} x {size[0]}'
+        )
 
 
 def crop_rle(crop: np.ndarray, left: int, top: int, size: tuple[int, int]) -> dict:
@@ -44,10 +62,7 @@ def crop_rle(crop: np.ndarray, left: int, top: int, size: tuple[int, int]) -> di
         ValueError: it leaves the photo.
     """
     height, width = crop.shape
-    if left < 0 or top < 0 or top + height > size[0] or left + width > size[1]:
-        raise ValueError(
-            f'a mask of {width} x {height} pixels at ({left}, {top}) leaves the photo of {size[1]} x {size[0]}'
-        )
+    check_crop(left, top, width, height, size)
     mask = np.zeros(size, np.uint8, order='F')
     mask[top : top + height, left : left + width] = crop != 0
     rle = coco.encode(mask)

@@ -10,6 +10,10 @@ import yaml
 from .objects import Object, Photos, Shape, objects_of
 from .outlines import polygon
 
+_LONGEST_LINE = 4_000_000
+_LARGEST_YAML, _MOST_BRACKETS = 60_000, 300
+"""YAML is read in Python, slowly, and the more so with brackets inside of one another."""
+
 
 def read_yolo(
     source: str | Path, photos: Photos, skipped: Counter, sentence_from: str | None = None
@@ -42,13 +46,18 @@ def read_yolo(
 
 def _class_names(folder: Path) -> dict[int, str]:
     for path in (*sorted(folder.glob('*.yaml')), *sorted(folder.glob('*.yml'))):
+        if path.stat().st_size > _LARGEST_YAML:
+            raise ValueError(f'{path}: more than {_LARGEST_YAML:,} bytes; name the classes in classes.txt')
+        text = _text(path)
+        if text.count('[') + text.count('{') > _MOST_BRACKETS:
+            raise ValueError(f'{path}: more than {_MOST_BRACKETS} brackets; name the classes in classes.txt')
         try:
             # text as it stands: a class may be called no, off or 1.10
-            names = (yaml.load(_text(path), yaml.BaseLoader) or {}).get('names') or {}
+            names = (yaml.load(text, yaml.BaseLoader) or {}).get('names') or {}
             if isinstance(names, str):
                 raise ValueError(f'names is no list; got {names[:60]!r}')
             names = {int(key): name for key, name in (names.items() if isinstance(names, dict) else enumerate(names))}
-        except (AttributeError, TypeError, ValueError, yaml.YAMLError) as error:
+        except (AttributeError, RecursionError, TypeError, ValueError, yaml.YAMLError) as error:
             reason = ' '.join(str(error).split())[:100]
             raise ValueError(f'{path}: no YAML with names of classes ({reason})') from error
         if not all(isinstance(name, str) for name in names.values()):
@@ -73,6 +82,8 @@ def _shapes(file: Path, names: dict[int, str], size: tuple[int, int], skipped: C
         if not line.strip():
             continue
         where = f'{file}, line {number}'
+        if len(line) > _LONGEST_LINE:
+            raise ValueError(f'{where}: {len(line)} letters; at most {_LONGEST_LINE} are read')
         try:
             kind, *values = (float(word) for word in line.split())
         except ValueError as error:
