@@ -75,7 +75,8 @@ class CheckpointHook(mmengine.hooks.CheckpointHook):
         super().after_val_epoch(runner, metrics)
         if not self._has_saved and self.last_ckpt and Path(self.last_ckpt).name == self._name(runner):
             self._save_checkpoint_with_step(runner, self._step(runner), dict(epoch=runner.epoch, iter=runner.iter))
-        self._remove_outdated()
+        if self._has_saved:  # else what is outdated is all that there is to go on from
+            self._remove_outdated()
 
     def _step(self, runner: Runner) -> int:
         return runner.epoch if self.by_epoch else runner.iter

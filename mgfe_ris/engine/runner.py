@@ -294,11 +294,18 @@ class RISRunner(DealtBatches):
         checkpoint = self._read(filename)
         if any(change.key.split('.')[0] == 'randomness' for change in self._changed):
             checkpoint['meta'].pop('seed', None)  # mmengine would go on with the one of then
+        if any(change.key.startswith(('batch_samples', 'train_dataloader')) for change in self._changed):
+            self._count_steps_anew(checkpoint['meta'])
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         unwrap(self.model).load_state_dict(state_dict_of(checkpoint), strict=strict)
         self._has_loaded = True
         self.logger.info(f'Load checkpoint from {filename}')
         return checkpoint
+
+    def _count_steps_anew(self, meta: dict) -> None:
+        """Have a checkpoint say how many steps of this training its epochs are: the schedule goes by them."""
+        if isinstance(self.train_loop, loops.EpochBasedTrainLoop):
+            meta['iter'] = self.train_loop.steps_of(meta['epoch'], meta['samples'])
 
     def _read(self, filename: str) -> dict:
         return training_state(read_checkpoint(filename), filename, self.checkpoint_folder)
