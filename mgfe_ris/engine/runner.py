@@ -76,6 +76,25 @@ class RISRunner(DealtBatches):
                 hook = {**hook, 'type': WholeCheckpointHook}
         super().register_hook(hook, priority)
 
+    def dump_config(self) -> None:
+        """mmengine's, as the runner is built: what is there stays until a training or test is known to begin."""
+        if not self._config_file.is_file():
+            self._write_config()
+
+    @property
+    def _config_file(self) -> Path:
+        return Path(self.work_dir, Path(self.cfg.filename or f'{self.timestamp}.py').name)
+
+    @master_only
+    def _write_config(self) -> None:
+        with whole_file(self._config_file) as part:
+            part.write_text(self.cfg.dump(), encoding='utf-8')
+
+    def test(self) -> dict:
+        """mmengine's."""
+        self._write_config()
+        return super().test()
+
     def train(self) -> nn.Module:
         """Train.
 
@@ -85,6 +104,7 @@ class RISRunner(DealtBatches):
         self.stop = StopRequest()
         try:
             with self.stop.watch():
+                self._write_config()
                 return super().train()
         except Stopped:
             self.visualizer.close()  # what was logged of late is written

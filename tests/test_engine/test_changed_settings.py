@@ -103,7 +103,7 @@ def build(folder: Path, name: str, resume: bool = True, batch: int = 2, **settin
         collate_fn=dict(type='pseudo_collate'),
     )
     named = f'changed_{folder.name}_{name}'
-    written = dict(cfg, train_dataloader=dict(batch_size=batch))
+    written = Config(dict(cfg, train_dataloader=dict(batch_size=batch)), cfg_text=' ', filename='toy.py')
     return RISRunner(
         Toy(), str(folder), train_dataloader=data, resume=resume, cfg=written, experiment_name=named, **cfg
     )
@@ -132,6 +132,7 @@ def test_other_settings_are_refused(one_epoch):
     said = rf'epoch_1\.pth is of a training with other settings: {changed} .*--resume-anyway'
     with pytest.raises(ValueError, match=said):
         build(one_epoch, 'refused', lr=0.5, end=6, epochs=6).choose_resumed()
+    assert 'lr=0.1' in (one_epoch / 'toy.py').read_text(), 'and its config stays'
     build(one_epoch, 'longer', epochs=3).choose_resumed()
     build(one_epoch, 'same').choose_resumed()
 
