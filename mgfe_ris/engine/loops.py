@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 from ..datasets.seeded import SeededSampler, seed_generators
 from ..output_files import whole_file
 from .checkpoints import LAST
+from .launch import share_buffers
 from .stopping import Stopped
 from .weights import unwrap
 
@@ -228,6 +229,7 @@ class _StoppingHook(Hook):
 
     def before_val(self, runner: Any) -> None:
         self.loop.draw_anew()  # one that is done again draws the same
+        share_buffers(unwrap(runner.model))  # what is validated is what is saved
 
     def before_val_epoch(self, runner: Any) -> None:
         # processes may get different numbers of batches, and ask one another behind those that all have
