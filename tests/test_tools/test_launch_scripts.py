@@ -136,6 +136,7 @@ time.sleep(60)
     assert sorted(path.name for path in tmp_path.glob('ended*')) == ['ended0', 'ended1']
 
 
+@slow
 def test_slurm_tests_on_two_machines(programs, config, model_folder, tmp_path):
     command = (
         'slurm_test.sh',
