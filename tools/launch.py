@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import sys
 
 
@@ -57,12 +58,24 @@ def _number(environment: os._Environ[str] | dict[str, str], name: str, default: 
     return int(text)
 
 
+def pass_on(signum: int, frame: object) -> None:
+    """Raises what has torchrun send the signal to its processes, and wait for their end."""
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+
+    raise SignalException(f'signal {signum}', signal.Signals(signum))
+
+
 def main() -> None:
     args = parse_args()
+    from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import main as torchrun
 
     os.environ.setdefault('OMP_NUM_THREADS', '1')  # torchrun's own default, which it announces at length
+    if hasattr(
+        signal, 'SIGUSR1'
+    ):  # passed on to the processes, as torchrun does with others; a job of SLURM may get it
+        signal.signal(signal.SIGUSR1, pass_on)
     logging.disable(logging.ERROR)  # the workers have said what is wrong
     try:
         torchrun([*args.where, f'--nproc_per_node={args.processes}', args.script, *args.arguments])
@@ -71,6 +84,8 @@ def main() -> None:
         if failure.exitcode < 0:
             print(f'process {rank} was ended by signal {-failure.exitcode}', file=sys.stderr)
         raise SystemExit(failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode) from None
+    except SignalException as stopped:  # the first process has said how to go on
+        raise SystemExit(128 + stopped.sigval) from None
     except (OSError, RuntimeError) as error:
         said = ' '.join(str(error).split())[:200]
         said += '. If another program has the port, choose another one with PORT'

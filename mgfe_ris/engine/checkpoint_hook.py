@@ -2,14 +2,18 @@
 
 import shutil
 import time
+from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 
 import mmengine.hooks
+import torch
 from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmseg.registry import HOOKS
 
+from ..checkpoint_files import read_checkpoint
 from ..output_files import whole_file
 from .checkpoints import LAST, OUTDATED, STARTED, VALIDATED, remove_parts
 
@@ -75,7 +79,8 @@ class CheckpointHook(mmengine.hooks.CheckpointHook):
         super().after_val_epoch(runner, metrics)
         if not self._has_saved and self.last_ckpt and Path(self.last_ckpt).name == self._name(runner):
             self._save_checkpoint_with_step(runner, self._step(runner), dict(epoch=runner.epoch, iter=runner.iter))
-        self._remove_outdated()
+        if self._has_saved:  # else what is outdated is all that there is to go on from
+            self._remove_outdated()
 
     def _step(self, runner: Runner) -> int:
         return runner.epoch if self.by_epoch else runner.iter
@@ -112,6 +117,19 @@ class CheckpointHook(mmengine.hooks.CheckpointHook):
             with whole_file(Path(runner.work_dir, LAST)) as part:
                 part.write_text(self.last_ckpt, encoding='utf-8')
         self._remove_outdated()
+
+    def _publish_model(self, runner: Runner, ckpt_path: str) -> None:
+        """mmengine's, which runs what the file holds: it may be one that a stranger's work dir came with."""
+        if not is_main_process():
+            return
+        kept = {key: value for key, value in read_checkpoint(ckpt_path).items() if key in self.published_keys}
+        written = BytesIO()
+        torch.save(kept, written)
+        path = Path(ckpt_path)
+        path = path.with_name(f'{path.stem}-{sha256(written.getvalue()).hexdigest()[:8]}.pth')
+        with whole_file(path) as part:
+            part.write_bytes(written.getvalue())
+        runner.logger.info(f'{", ".join(kept)} of {ckpt_path} are published as {path}')
 
     def _remove_outdated(self) -> None:
         best = [getattr(self, 'best_ckpt_path', None), *getattr(self, 'best_ckpt_path_dict', {}).values()]

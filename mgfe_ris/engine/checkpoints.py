@@ -31,7 +31,7 @@ _WRITTEN = rf'{_REPLACED}|{LAST}'
 def last_checkpoint_in(folder: str | Path) -> Path:
     """The last checkpoint that training left in a folder, which may have been moved or copied since.
 
-    The whole one with the most steps of those that :func:`resumable_in` finds; a single one is not looked at.
+    The whole one with the most epochs and steps of those that :func:`resumable_in` finds; a single one is not read.
 
     Raises:
         FileNotFoundError: there is none.
@@ -95,14 +95,17 @@ def newest_first(paths: Iterable[Path]) -> Iterator[Path]:
     yield from sorted(places, key=lambda path: places[path], reverse=True)
 
 
-def _place(path: Path) -> tuple[float, int]:
-    """When its training began, and how many steps it did; 0 where a whole file does not say."""
+def _place(path: Path) -> tuple[float, int, int]:
+    """When its training began, and how many epochs and steps it did; 0 where a whole file does not say.
+
+    Epochs count first: with larger batches from some epoch on, fewer steps are more.
+    """
     checkpoint = read_checkpoint(path, mapped=True)
     try:
-        steps = int(checkpoint['meta']['iter'])
-        return float(checkpoint['message_hub']['runtime_info'].get(STARTED, 0)), steps
+        began, meta = checkpoint['message_hub']['runtime_info'].get(STARTED, 0), checkpoint['meta']
+        return float(began), int(meta['epoch']), int(meta['iter'])
     except (AttributeError, KeyError, TypeError, ValueError):
-        return 0.0, 0
+        return 0.0, 0, 0
 
 
 def best_in(folder: str | Path) -> Path | None:

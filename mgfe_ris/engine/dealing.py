@@ -3,7 +3,6 @@
 from typing import Any
 
 from mmengine.runner import BaseLoop, Runner
-from mmseg.evaluation import IoUMetric
 from mmseg.registry import METRICS
 from torch.utils.data import DataLoader
 
@@ -26,6 +25,8 @@ def with_dealt_batches(dataloader: dict, evaluator: dict | list | None) -> dict:
 
 
 def _takes_batches(metric: object) -> bool:
+    from mmseg.evaluation import IoUMetric  # here: it brings the whole of mmseg's evaluation along
+
     kind = METRICS.get(metric['type']) if isinstance(metric, dict) and isinstance(metric.get('type'), str) else None
     return isinstance(kind, type) and issubclass(kind, (RefSegMetric, IoUMetric))
 

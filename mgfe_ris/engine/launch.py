@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from mmengine.dist import all_gather_object, all_reduce, init_dist, is_distributed
+from mmengine.dist import all_gather_object, all_reduce, broadcast, init_dist, is_distributed
 from torch import nn
 
 
@@ -119,6 +119,15 @@ def summed(counts: Mapping[str, int]) -> dict[str, int]:
     total = torch.tensor(list(counts.values()), dtype=torch.int64)
     all_reduce(total)
     return dict(zip(counts, total.tolist(), strict=True))
+
+
+def share_buffers(model: nn.Module) -> None:
+    """Give all processes the first one's running means of norms, as a checkpoint holds them; each must ask.
+
+    Norms that are not synchronised have other ones in each process.
+    """
+    for buffer in model.buffers():
+        broadcast(buffer)
 
 
 def first_error(error: Exception | None) -> str | None:

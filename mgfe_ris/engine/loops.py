@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 from ..datasets.seeded import SeededSampler, seed_generators
 from ..output_files import whole_file
 from .checkpoints import LAST
+from .launch import share_buffers
 from .stopping import Stopped
 from .weights import unwrap
 
@@ -136,7 +137,7 @@ class EpochBasedTrainLoop(_StoppingLoop, mmengine.runner.EpochBasedTrainLoop):
         if not isinstance(_sampler_of(self.dataloader), SeededSampler):
             self.samples = 0  # somebody's own loader, which begins an epoch at its start
         steps = len(self.dataloader)
-        left = self._steps_left()
+        left = self._steps_left(self.samples)
         _begin_at(self.dataloader, self.samples // get_world_size())
         for idx, batch in enumerate(self.batches(left), steps - left):
             self.run_iter(idx, batch)
@@ -147,12 +148,16 @@ class EpochBasedTrainLoop(_StoppingLoop, mmengine.runner.EpochBasedTrainLoop):
         self._epoch += 1
         self.stop_if_asked()
 
-    def _steps_left(self) -> int:
-        """Of this epoch: of what is left of its samples, whose batches may have been of another size before."""
+    def steps_of(self, epochs: int, samples: int) -> int:
+        """How many steps so many epochs take with this loader, and so many samples of one more, of all processes."""
+        return (epochs + 1) * len(self.dataloader) - self._steps_left(samples)
+
+    def _steps_left(self, samples: int) -> int:
+        """Of an epoch: of what is left of its samples, whose batches may have been of another size before."""
         size = self.dataloader.batch_size
-        if self.samples == 0 or size is None:
-            return len(self.dataloader) - (self._iter - self._epoch * len(self.dataloader) if self.samples else 0)
-        left = len(self.dataloader.sampler) - self.samples // get_world_size()  # type: ignore[arg-type]
+        if samples == 0 or size is None:
+            return len(self.dataloader) - (self._iter - self._epoch * len(self.dataloader) if samples else 0)
+        left = max(0, len(self.dataloader.sampler) - samples // get_world_size())  # type: ignore[arg-type]
         return left // size if self.dataloader.drop_last else -(-left // size)
 
 
@@ -224,6 +229,7 @@ class _StoppingHook(Hook):
 
     def before_val(self, runner: Any) -> None:
         self.loop.draw_anew()  # one that is done again draws the same
+        share_buffers(unwrap(runner.model))  # what is validated is what is saved
 
     def before_val_epoch(self, runner: Any) -> None:
         # processes may get different numbers of batches, and ask one another behind those that all have

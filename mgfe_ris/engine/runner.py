@@ -90,6 +90,25 @@ class RISRunner(DealtBatches):
                 hook = {**hook, 'type': WholeCheckpointHook}
         super().register_hook(hook, priority)
 
+    def dump_config(self) -> None:
+        """mmengine's, as the runner is built: what is there stays until a training or test is known to begin."""
+        if not self._config_file.is_file():
+            self._write_config()
+
+    @property
+    def _config_file(self) -> Path:
+        return Path(self.work_dir, Path(self.cfg.filename or f'{self.timestamp}.py').name)
+
+    @master_only
+    def _write_config(self) -> None:
+        with whole_file(self._config_file) as part:
+            part.write_text(self.cfg.dump(), encoding='utf-8')
+
+    def test(self) -> dict:
+        """mmengine's."""
+        self._write_config()
+        return super().test()
+
     def train(self) -> nn.Module:
         """Train.
 
@@ -99,6 +118,7 @@ class RISRunner(DealtBatches):
         self.stop = StopRequest()
         try:
             with self.stop.watch():
+                self._write_config()
                 return super().train()
         except Stopped:
             self.visualizer.close()  # what was logged of late is written
@@ -308,11 +328,18 @@ class RISRunner(DealtBatches):
         checkpoint = self._read(filename)
         if any(change.key.split('.')[0] == 'randomness' for change in self._changed):
             checkpoint['meta'].pop('seed', None)  # mmengine would go on with the one of then
+        if any(change.key.startswith(('batch_samples', 'train_dataloader')) for change in self._changed):
+            self._count_steps_anew(checkpoint['meta'])
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         unwrap(self.model).load_state_dict(state_dict_of(checkpoint), strict=strict)
         self._has_loaded = True
         self.logger.info(f'Load checkpoint from {filename}')
         return checkpoint
+
+    def _count_steps_anew(self, meta: dict) -> None:
+        """Have a checkpoint say how many steps of this training its epochs are: the schedule goes by them."""
+        if isinstance(self.train_loop, loops.EpochBasedTrainLoop):
+            meta['iter'] = self.train_loop.steps_of(meta['epoch'], meta['samples'])
 
     def _read(self, filename: str) -> dict:
         return training_state(read_checkpoint(filename), filename, self.checkpoint_folder)

@@ -38,7 +38,7 @@ class StartRecordHook(Hook):
     fingerprints: of the annotation files of each data set, and of the weights that the training starts from.
     """
 
-    priority = 'LOW'  # behind the hooks that load weights
+    priority = 20  # behind the hooks that load weights, ahead of the one that shares them out
 
     @master_only
     def before_train(self, runner: Runner) -> None:

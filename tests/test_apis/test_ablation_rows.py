@@ -258,13 +258,13 @@ def test_wrong_names_are_said():
 # The run of a row and a seed, with tools that train nothing
 
 TRAIN = """
-import os, pathlib, sys
+import os, pathlib, sys, torch
 print('threads', os.environ['OMP_NUM_THREADS'])
 folder = pathlib.Path(sys.argv[3])
 (folder / '1/vis_data').mkdir(parents=True, exist_ok=True)
 (folder / '1/vis_data/scalars.json').write_text('')
 for epoch in (1, 2):
-    (folder / f'epoch_{epoch}.pth').write_text('weights')
+    torch.save(dict(meta=dict(iter=epoch)), folder / f'epoch_{epoch}.pth')
 (folder / 'last_checkpoint').write_text('/where/it/was/then/epoch_2.pth')
 """
 TEST = """

@@ -38,6 +38,6 @@ def run(how: str) -> tuple[int, int, float]:
 )
 def test_memory_stays_and_tiny_numbers_go():
     mapped, kept, tiny = run('prepared')
-    assert mapped == 0 and kept >= 2**26 and tiny == 0
+    assert mapped == 0 and kept >= 2**25 and tiny == 0  # what lay free before is used first
     mapped, kept, tiny = run('as it is')
     assert mapped >= 2**26 and kept < 2**20 and tiny > 0

@@ -222,7 +222,7 @@ def test_a_photo_in_every_form(inferencer, expected, photo, form):
 
 def test_a_photo_at_an_address(inferencer, expected, photo, monkeypatch):
     """Downloading itself: test_photos.py."""
-    monkeypatch.setattr('mgfe_ris.apis.photos._download', lambda address: photo.read_bytes())
+    monkeypatch.setattr('mgfe_ris.apis.photos._download', lambda *_: photo.read_bytes())
     assert same(inferencer('https://example.org/photo.png', SENTENCES[0]), expected)
 
 

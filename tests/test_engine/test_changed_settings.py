@@ -11,6 +11,7 @@ from test_runner import Toy
 from mgfe_ris.checkpoint_files import read_checkpoint
 from mgfe_ris.engine import RISRunner
 from mgfe_ris.engine.changed_settings import changes_of, settings_as_json
+from mgfe_ris.engine.checkpoints import last_checkpoint_in
 
 BASE = dict(
     model=dict(type='Toy', loss=dict(weight=1)),
@@ -93,16 +94,18 @@ def toy_config(epochs: int = 1, lr: float = 0.1, end: int = 4, kind: str = 'Adam
     )
 
 
-def build(folder: Path, name: str, resume: bool = True, **settings) -> RISRunner:
+def build(folder: Path, name: str, resume: bool = True, batch: int = 2, **settings) -> RISRunner:
     cfg = toy_config(**settings)
     data = dict(
-        batch_size=2,
+        batch_size=batch,
         dataset=[dict(inputs=torch.ones(())) for _ in range(4)],
         sampler=dict(type='DefaultSampler', shuffle=False),
         collate_fn=dict(type='pseudo_collate'),
     )
+    named = f'changed_{folder.name}_{name}'
+    written = Config(dict(cfg, train_dataloader=dict(batch_size=batch)), cfg_text=' ', filename='toy.py')
     return RISRunner(
-        Toy(), str(folder), train_dataloader=data, resume=resume, cfg=cfg, experiment_name=f'changed_{name}', **cfg
+        Toy(), str(folder), train_dataloader=data, resume=resume, cfg=written, experiment_name=named, **cfg
     )
 
 
@@ -129,6 +132,7 @@ def test_other_settings_are_refused(one_epoch):
     said = rf'epoch_1\.pth is of a training with other settings: {changed} .*--resume-anyway'
     with pytest.raises(ValueError, match=said):
         build(one_epoch, 'refused', lr=0.5, end=6, epochs=6).choose_resumed()
+    assert 'lr=0.1' in (one_epoch / 'toy.py').read_text(), 'and its config stays'
     build(one_epoch, 'longer', epochs=3).choose_resumed()
     build(one_epoch, 'same').choose_resumed()
 
@@ -156,3 +160,14 @@ def test_mixed_precision_turned_on_and_off(one_epoch, tmp_path, monkeypatch):
     off = resumed(tmp_path, epochs=3)
     off.train()
     assert off.iter == 6 and off.optim_wrapper.optimizer.state[off.model.weight]['step'] == 6
+
+
+def test_batches_of_another_size_have_the_schedule_of_their_epoch(tmp_path):
+    build(tmp_path, 'single', resume=False, batch=1).train()
+    runner = resumed(tmp_path, batch=4, epochs=2)
+    assert (runner.epoch, runner.iter) == (1, 1), 'one step an epoch, and no longer four'
+    assert runner.optim_wrapper.param_groups[0]['lr'] == pytest.approx(0.1 * (1 - 1 / 3))
+    runner.train()
+    epochs = {path.name: read_checkpoint(path)['meta']['iter'] for path in tmp_path.glob('*.pth')}
+    assert epochs == {'epoch_1.pth': 4, 'epoch_2.pth': 2}
+    assert last_checkpoint_in(tmp_path).name == 'epoch_2.pth', 'more steps are not always more'

@@ -219,6 +219,34 @@ def test_killed_at_every_moment_of_writing(toy, tmp_path, epochs, best, keep):
         require_same_end(folder, whole)
 
 
+def test_where_it_stopped_is_kept_until_there_is_more(toy, tmp_path):
+    """Asked to stop in a validation that no checkpoint precedes; killed behind that validation."""
+    runner, score = toy
+    score.best = ()
+    folder, log = tmp_path / 'run', tmp_path / 'log.txt'
+
+    def run(signum: int, resume: bool) -> None:
+        (hook,) = (hook for hook in runner.hooks if isinstance(hook, CheckpointHook))
+        hook.interval, hook.save_best = 2, None
+        runner._work_dir, runner._resume, runner.train_loop._max_epochs = str(folder), resume, 4
+        if resume:
+            runner.choose_resumed()
+        place, forward = ('loss', 'predict')[not resume], Toy.forward
+
+        def forward_or_signal(inputs, mode):
+            if mode == place:
+                os.kill(os.getpid(), signum)
+            return forward(runner.model, inputs, mode)
+
+        runner.model.forward = forward_or_signal
+        runner.train()
+
+    assert in_child(lambda: run(signal.SIGTERM, False), log) == 1
+    assert [path.name for path in folder.glob('*.pth')] == ['iter_2.pth'], log.read_text()[-3000:]
+    assert in_child(lambda: run(signal.SIGKILL, True), log) == -signal.SIGKILL
+    assert [path.name for path in folder.glob('*.pth')] == ['iter_2.pth'], 'validated again, and nothing was saved'
+
+
 @pytest.mark.parametrize(('write', 'kind'), [(3, 'ENOSPC'), (4, 'the system'), (4, 'EDQUOT'), (5, 'EROFS')])
 def test_a_disk_that_is_full_keeps_what_was_there(toy, tmp_path, kind, write):
     """In writing epoch_1 again, epoch_2, and the best one of it; with room made, the end is the same."""

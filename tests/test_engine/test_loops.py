@@ -56,4 +56,4 @@ def test_an_epoch_goes_on_behind_its_samples_with_batches_of_another_size(batch,
     """6 of 10 samples are trained on. With batches of 3, one more of 10 would be left out."""
     loop = build(loops.EpochBasedTrainLoop, batch, drop_last)
     loop.samples = 6
-    assert loop._steps_left() == left
+    assert loop._steps_left(loop.samples) == left

@@ -147,3 +147,14 @@ def test_every_config_gets_the_hook_that_deletes_last(tmp_path, kind):
     runner = RISRunner(Toy(), str(tmp_path), default_hooks=hooks, experiment_name=f'hook_{kind}'.replace('.', '_'))
     (hook,) = (hook for hook in runner.hooks if isinstance(hook, mmengine.hooks.CheckpointHook))
     assert type(hook) is CheckpointHook and hook.interval == 2
+
+
+def test_what_is_published_is_read_safely(tmp_path, monkeypatch):
+    def unsafe(*_: object, **__: object) -> None:
+        raise AssertionError('an unpickling loader was called')
+
+    monkeypatch.setattr('mmengine.runner.checkpoint._load_checkpoint', unsafe)
+    hook = dict(type='CheckpointHook', interval=1, published_keys=['state_dict'])
+    build(tmp_path, default_hooks=dict(checkpoint=hook), experiment_name='published').train()
+    (published,) = tmp_path.glob('epoch_1-????????.pth')
+    assert read_checkpoint(published).keys() == {'state_dict'}

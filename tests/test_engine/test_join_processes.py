@@ -8,7 +8,7 @@ import torch
 from forks import run_forks
 
 from mgfe_ris.engine import NonFiniteHook
-from mgfe_ris.engine.launch import first_error, join_processes, speaks, summed
+from mgfe_ris.engine.launch import first_error, join_processes, share_buffers, speaks, summed
 
 NAMES = ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR', 'MASTER_PORT')
 MPI = dict(OMPI_COMM_WORLD_RANK='0', OMPI_COMM_WORLD_SIZE='1', OMPI_COMM_WORLD_LOCAL_RANK='0')
@@ -122,6 +122,11 @@ def ask_one_another() -> None:
         hook._before_step(torch.optim.AdamW(weights, fused=True), (), {})
         assert [weight.grad is None for weight in weights] == [broken, broken]
         assert bool(hook._bad) == broken
+    norm = torch.nn.BatchNorm2d(2)
+    norm.running_mean += 1 + second
+    norm.num_batches_tracked += second
+    share_buffers(norm)
+    assert norm.running_mean.tolist() == [1, 1] and norm.num_batches_tracked == 0
     print('agreed')
 
 

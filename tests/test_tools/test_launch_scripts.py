@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -109,6 +110,33 @@ def test_training_on_two_machines(programs, config, tmp_path):
     assert read_checkpoint(tmp_path / 'work/iter_2.pth')['meta']['iter'] == 2
 
 
+@pytest.mark.parametrize('signum', [signal.SIGUSR1, pytest.param(signal.SIGTERM, marks=slow)])
+def test_a_signal_to_the_launcher_is_passed_on(tmp_path, signum):
+    """To each process; it waits for them, says nothing itself, and has the status of a signal."""
+    script = tmp_path / 'script.py'
+    script.write_text(f"""
+import os, signal, time
+def end(signum, frame):
+    time.sleep(0.5)
+    open({str(tmp_path)!r} + '/ended' + os.environ['RANK'], 'w').close()
+    raise SystemExit(128 + signum)
+signal.signal({int(signum)}, end)
+print('ready', flush=True)
+time.sleep(60)
+""")
+    started = subprocess.Popen(
+        [sys.executable, '-W', 'ignore', TOOLS / 'launch.py', '2', script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert [started.stdout.readline() for _ in range(2)] == ['ready\n', 'ready\n']
+    started.send_signal(signum)
+    assert started.communicate(timeout=100)[0] == '' and started.returncode == 128 + signum
+    assert sorted(path.name for path in tmp_path.glob('ended*')) == ['ended0', 'ended1']
+
+
+@slow
 def test_slurm_tests_on_two_machines(programs, config, model_folder, tmp_path):
     command = (
         'slurm_test.sh',
