@@ -24,7 +24,7 @@ SETTINGS = 'settings'
 """In ``meta``: the config that the checkpoint was written with, see ``settings_as_json``."""
 _NUMBERED = r'(?:epoch|iter)_\d+\.pth'
 _REPLACED = rf'{_NUMBERED}|best_[^/\\]+\.pth'
-_WRITTEN = rf'{_REPLACED}|{LAST}'
+_WRITTEN = rf'{_REPLACED}|{LAST}|(?:started_\d+_\d+|config)\.json|[^/\\]+\.(?:py|ya?ml)'
 """Names of what a training writes."""
 
 

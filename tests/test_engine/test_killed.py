@@ -152,7 +152,7 @@ class Toy(BaseModel):
 class Score(BaseMetric):
     """Best in these epochs."""
 
-    best: tuple[int, ...]
+    best: tuple[int, ...] = ()
     runner: RISRunner
 
     def process(self, data_batch, data_samples):
