@@ -11,6 +11,7 @@ from typing import Any
 from transformers import PretrainedConfig
 
 from ..checkpoint_files import write_checkpoint
+from ..models.encoders import HFTextEncoder
 from .config import CONFIG, WEIGHTS, set_everywhere, without_pretrained
 from .json_settings import HERE, READ, is_text_setting
 from .model_card import model_card, origin
@@ -90,7 +91,8 @@ def _portable_config(model: Any) -> dict:
         cfg.pop(key, None)
     if cfg.model.get('compile'):
         cfg.model.compile = True  # the options are of this machine's compiler
-    cfg.model.text_encoder.config = _architecture(model.text_encoder.model.config)
+    if isinstance(model.text_encoder, HFTextEncoder):
+        cfg.model.text_encoder.config = _architecture(model.text_encoder.model.config)
     tokenizer = cfg.model.data_preprocessor.get('tokenizer') or {}
     cfg.model.data_preprocessor.tokenizer = {**tokenizer, 'pretrained': f'{HERE}/{TOKENIZER}'}
     if Path(cfg.get('data_root', '')).is_absolute():  # of this machine

@@ -15,6 +15,7 @@ HERE = '{{ fileDirname }}'
 _SCHEDULE = 'param_name begin end last_step by_epoch verbose'
 _NORM = 'requires_grad eps momentum affine'
 STOCK = {
+    'Adam': 'lr betas eps weight_decay amsgrad fused foreach',
     'AdamW': 'lr betas eps weight_decay amsgrad fused foreach',
     'BN': _NORM,
     'CheckpointHook': 'interval by_epoch save_optimizer save_param_scheduler max_keep_ckpts save_last save_best rule '
@@ -31,6 +32,7 @@ STOCK = {
     'LinearLR': f'start_factor end_factor {_SCHEDULE}',
     'LocalVisBackend': '',
     'LoggerHook': 'interval ignore_last interval_exp_name log_metric_by_epoch',
+    'MultiStepLR': f'milestones gamma {_SCHEDULE}',
     'OptimWrapper': 'optimizer accumulative_counts clip_grad paramwise_cfg',
     'PackSegInputs': 'meta_keys',
     'ParamSchedulerHook': '',

@@ -12,6 +12,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from mmengine.config import Config
 
 from ..data_parts import config_parts, split_names
+from ..models.encoders import HFTextEncoder
 from .config import CONFIG, input_size
 
 DATASETS = {
@@ -175,22 +176,29 @@ result.save('masks')  # the mask, and the photo with it, as PNG
 
 
 def _parts(model: Any) -> list[str]:
-    parts, neck = model.cfg.model, model.cfg.model.neck
-    text, tokenizer = model.text_encoder.model.config, model.data_preprocessor.tokenizer
+    parts, neck = model.cfg.model, model.cfg.model.get('neck', {})
+    tokenizer = model.data_preprocessor.tokenizer
     rows = {
         'Visual encoder': _part(parts.encoder),
-        'Text encoder': f'`{text.model_type}`, {text.num_hidden_layers} layers of width {text.hidden_size}',
+        'Text encoder': _text_encoder(model),
         'Words for each pixel': _part_of(neck, 'attention'),
         'Refined by': _part_of(neck, 'refine'),
         'Weighed by': _part_of(neck, 'weigh'),
         'The decoder reads': neck.get('decoder_reads'),
-        'Decoder': _part(parts.decode_head),
+        'Decoder': _part(parts.decode_head) if 'decode_head' in parts else None,
         'Parameters': f'{sum(p.numel() for p in model.parameters()):,}',
         'Photos': _photos(model.cfg),
         'Sentences': f'{tokenizer.max_tokens} tokens at most, the marks of start and end included; '
         f'`{type(tokenizer.tokenizer).__name__}` with {len(tokenizer.tokenizer):,} entries',
     }
     return ['## Model', _table(['part', 'value'], rows.items())]
+
+
+def _text_encoder(model: Any) -> str:
+    if not isinstance(model.text_encoder, HFTextEncoder):
+        return _part(model.cfg.model.text_encoder)
+    text = model.text_encoder.model.config
+    return f'`{text.model_type}`, {text.num_hidden_layers} layers of width {text.hidden_size}'
 
 
 def _photos(cfg: Config) -> str | None:
@@ -359,7 +367,7 @@ def _limits(model: Any, report: Mapping[str, Any]) -> list[str]:
 
 
 def _papers(cfg: Config) -> list[str]:
-    neck = cfg.model.neck
+    neck = cfg.model.get('neck', {})
     parts = [node.type for node in (neck.get('attention'), neck.get('refine'), neck.get('weigh')) if node]
     parts += [cfg.model.loss.type] if cfg.model.get('loss') else []
     papers: dict[str, list[str]] = {}

@@ -1,7 +1,9 @@
 """CRIS against numbers recorded from its official code."""
 
+import runpy
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mmengine.optim import build_optim_wrapper
@@ -10,7 +12,7 @@ from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 
 import mgfe_ris.models.pixel_decoder
-from mgfe_ris.apis import build_model, input_size, load_config
+from mgfe_ris.apis import RISInferencer, build_model, input_size, load_config
 from mgfe_ris.models.checkpoints import differences
 from mgfe_ris.models.losses import BinaryCrossEntropy
 from mgfe_ris.structures import MaskRule, SegDataSample, scores_and_mask
@@ -210,3 +212,42 @@ def test_names_of_other_models_are_refused(project):
     for name in ('neck.x', 'classifier.x'):
         with pytest.raises(ValueError, match='CRIS'):
             cris_checkpoints.from_cris({name: torch.zeros(1)})
+
+
+def test_an_official_file_becomes_a_folder(project, tmp_path, monkeypatch, capsys):
+    """Which the inferencer opens, with the model's own threshold."""
+    torch.manual_seed(0)
+    config = project / 'cris_tiny_refshapes.py'
+    model = build_model(load_config(config))
+    torch.save({'epoch': 3, 'state_dict': official_names(model.state_dict())}, tmp_path / 'best_model.pth')
+    tool = ROOT / 'tools/model_converters/official2mgfe.py'
+    arguments = [str(tmp_path / 'best_model.pth'), '--config', str(config), '--out', str(tmp_path / 'cris')]
+    monkeypatch.setattr('sys.argv', [str(tool), *arguments])
+    runpy.run_path(str(tool), run_name='__main__')
+    assert 'wrote' in capsys.readouterr().out
+    inferencer = RISInferencer(tmp_path / 'cris')
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, inferencer.model.state_dict()[name]), name
+    result = inferencer(np.full((40, 60, 3), 90, np.uint8), 'the red ring')
+    assert inferencer.threshold == 0.35
+    assert result.mask.shape == (40, 60) and np.array_equal(result.mask, result.score > 0.35)
+
+
+def official_names(state: dict) -> dict:
+    """Ours -> those of the official code, written down here once more."""
+    named = {}
+    for name, value in state.items():
+        part, rest = name.split('.', 1)
+        if part == 'encoder':
+            rest = f'backbone.visual.{rest}'
+        elif part == 'text_encoder':
+            rest = 'backbone.' + rest.replace('blocks.', 'transformer.resblocks.')
+            rest = rest.replace('.mlp.0.', '.mlp.c_fc.').replace('.mlp.2.', '.mlp.c_proj.')
+        elif part == 'neck':
+            rest = 'neck.' + rest.replace('coordconv.0.', 'coordconv.0.conv1.')
+        elif part in ('decoder', 'projector'):
+            rest = part.replace('projector', 'proj') + f'.{rest}'
+        else:
+            continue
+        named[f'module.{rest}'] = value
+    return {**named, 'module.backbone.logit_scale': torch.ones(())}
