@@ -273,3 +273,19 @@ def test_metrics_named_by_class(model_folder):
     tool['write_lines'](cfg, Path('out'), False)
     assert [m.per_sample for m in cfg.test_evaluator] == ['out', str(Path('out/GeneralizedRefSegMetric'))]
     assert tool['_settings'](cfg.test_evaluator[1]) == dict(type='GeneralizedRefSegMetric', min_pixels=1)
+
+
+@pytest.mark.parametrize('tool, loader', [('test.py', 'test'), ('train.py', 'val'), ('train.py', 'train')])
+def test_a_type_without_what_it_needs_is_one_line(
+    run_here, model_folder, refshapes, tmp_path, capfd, small_model, tool, loader
+):
+    """Where the config has nothing, an option may name a part, and fail to say what the part cannot do without."""
+    settings = {**small_model, 'data_root': refshapes, f'{loader}_dataloader.batch_sampler.type': 'PhotoBatchSampler'}
+    texts = {k: ','.join(map(str, v)) if isinstance(v, tuple) else v for k, v in settings.items()}
+    options = [f'{key}={value}' for key, value in texts.items()]
+    weights = [model_folder] if tool == 'test.py' else []
+    with pytest.raises(SystemExit) as stop:
+        run_here(tool, 'mgfe-ris_tiny_refshapes', *weights, '--work-dir', tmp_path, '--cfg-options', *options)
+    assert stop.value.code == 2
+    (line,) = [line for line in capfd.readouterr().err.splitlines() if 'Warning' not in line]
+    assert line.startswith('error: ') and ('batch_sampler' in line or 'PhotoBatchSampler' in line)
