@@ -44,9 +44,9 @@ def read_checkpoint(source: str | Path, mapped: bool = False) -> Any:
     try:
         if path.suffix == '.safetensors':
             return load_file(path)
-        _require_stored(path)
         if is_torchscript(path):
             return read_torchscript(path)
+        _require_stored(path)
         with torch.serialization.safe_globals(_STAND_INS):
             return torch.load(path, map_location='cpu', weights_only=True, mmap=mapped and is_zipfile(path))
     except PermissionError:

@@ -37,6 +37,10 @@ def read_torchscript(path: Path) -> dict[str, Tensor]:
     return dict(module.tensors())
 
 
+_RECORDS = 1 << 26
+"""Bytes of names and sizes; the numbers lie beside them."""
+
+
 class _Module:
     """In place of a module's class: what it holds, by name."""
 
@@ -58,7 +62,10 @@ class _ModuleUnpickler(pickle.Unpickler):
     """Builds tensors from the archive's own data and modules as :class:`_Module`; nothing else has a name here."""
 
     def __init__(self, archive: zipfile.ZipFile, root: str):
-        super().__init__(io.BytesIO(archive.read(f'{root}/data.pkl')))
+        records = archive.getinfo(f'{root}/data.pkl')
+        if records.file_size > _RECORDS:
+            raise ScriptError(f'{records.filename} is larger than {_RECORDS:,} bytes')
+        super().__init__(io.BytesIO(archive.read(records)))
         self.archive, self.root = archive, root
 
     def find_class(self, module: str, name: str) -> Any:

@@ -115,7 +115,9 @@ def say_how_to_go_on(runner: RISRunner | None, stopped: KeyboardInterrupt, args:
         said += f'; saved as {saved}' if saved else ''
     words = sys.argv if args.resume else [*sys.argv, '--resume']
     again = f'python {shlex.join(words)}' if args.launcher == 'none' else 'the same command with --resume'
-    if runner is None or runner.rank == 0:
+    # where several began, the launcher ends the others when one is in error
+    first = os.environ.get('RANK', os.environ.get('SLURM_PROCID', '0')) == '0'
+    if first if runner is None else runner.rank == 0:
         print(f'stopped by {signal.Signals(signum).name} {said}. To go on: {again}', file=sys.stderr)
     return signum
 

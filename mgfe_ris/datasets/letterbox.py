@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
 from mmengine.structures import PixelData
-from mmseg.datasets.transforms import PackSegInputs
 from mmseg.registry import TRANSFORMS
 
 
@@ -51,11 +50,18 @@ class Letterbox(BaseTransform):
 
 
 @TRANSFORMS.register_module()
-class PackReferringInputs(PackSegInputs):
-    """mmseg's, with ``gt_share`` (1, H, W) float, where a pipeline made one."""
+class PackReferringInputs(BaseTransform):
+    """mmseg's ``PackSegInputs``, with ``gt_share`` (1, H, W) float, where a pipeline made one.
+
+    Args:
+        meta_keys: what is packed beside.
+    """
+
+    def __init__(self, meta_keys: Sequence[str]):
+        self.pack = TRANSFORMS.build(dict(type='PackSegInputs', meta_keys=tuple(meta_keys)))
 
     def transform(self, results: dict) -> dict:
-        packed = super().transform(results)
+        packed = self.pack(results)
         if 'gt_share' in results:
             packed['data_samples'].gt_share = PixelData(data=torch.from_numpy(results['gt_share'])[None])
         return packed

@@ -34,7 +34,7 @@ class LoadPhoto(LoadImageFromFile):
         except FileNotFoundError:
             raise FileNotFoundError(f'{results["img_path"]}: no such photo') from None
         except (AssertionError, OSError, ValueError, cv2.error) as error:  # mmcv asserts
-            raise ValueError(f'{results["img_path"]}: not a readable image ({error})') from error
+            raise ValueError(f'{results["img_path"]}: not a readable image ({" ".join(str(error).split())})') from error
 
 
 @TRANSFORMS.register_module()

@@ -103,7 +103,7 @@ def _place(path: Path) -> tuple[float, int, int]:
     checkpoint = read_checkpoint(path, mapped=True)
     try:
         began, meta = checkpoint['message_hub']['runtime_info'].get(STARTED, 0), checkpoint['meta']
-        return float(began), int(meta['epoch']), int(meta['iter'])
+        return float(began), int(meta.get('epoch', 0)), int(meta['iter'])
     except (AttributeError, KeyError, TypeError, ValueError):
         return 0.0, 0, 0
 

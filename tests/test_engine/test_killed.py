@@ -355,6 +355,7 @@ def is_tried(moment: str) -> bool:
     return SLOW or moment.startswith(('half .epoch_2', 'half .best_oIoU_epoch_1'))
 
 
+@slow
 def test_the_published_config_killed_in_each_write(prepared, tmp_path):
     whole, log = tmp_path / 'whole', tmp_path / 'log.txt'
     assert train(prepared, whole, log) == 0, log.read_text()[-3000:]

@@ -18,7 +18,7 @@ import zlib
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 from urllib.request import urlopen
 
@@ -538,7 +538,7 @@ def test_crafted_requests(server, photo):
 def test_show_computes_nothing_anew(app, inferencer, photo, tmp_path):
     """A slider of a page whose model is gone."""
     results = inferencer(photo, SENTENCES)
-    demo = app.Demo(None, tmp_path)
+    demo = app.Demo(SimpleNamespace(threshold=0.5), tmp_path)
     kept = (app.as_shown(read_photo(photo)), results, 'note', [])
     for threshold in (0.05, 0.3, 0.5, 0.95):
         _, _, files = demo.show(kept, threshold)
@@ -577,7 +577,7 @@ def test_upright(app, tmp_path):
 
 
 def test_queue_and_pages_are_limited(app):
-    page = app.build_page(app.Demo(None, Path()), [])
+    page = app.build_page(app.Demo(SimpleNamespace(threshold=0.5), Path()), [])
     assert page._queue.max_size == serving.MAX_WAITING
     assert {f.concurrency_limit for f in page.fns.values() if f.name == 'segment'} == {1}
     assert {f.concurrency_id for f in page.fns.values() if f.name == 'segment'} == {'model'}

@@ -235,6 +235,7 @@ def ends_of_runs(folder: Path, options: list[str], *troubles: Trouble, config: P
     return ends
 
 
+@slow
 def test_gradients_of_several_steps_are_not_lost(options, tmp_path):
     """Each 4th of 12 steps changes the weights. Killed in the 9th, it goes on behind the 6th, with two gradients;
     asked to stop in the 7th, it goes on to the 8th."""
