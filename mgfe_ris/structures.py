@@ -53,7 +53,7 @@ import torch.nn.functional as F
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-__all__ = ['MaskRule', 'SegDataSample', 'scores_and_mask']
+__all__ = ['MaskRule', 'SegDataSample', 'mask_of', 'scores_and_mask', 'target_logit']
 
 
 @dataclass(frozen=True)
@@ -94,16 +94,29 @@ def scores_and_mask(
     Returns:
         the target's probability (height, width) float32, and the mask (height, width) bool.
     """
+    values, rule = _placed(logits, size, sample)
+    return (values if rule.of == 'scores' else values.sigmoid()), _above(values, rule, threshold)
+
+
+def mask_of(logits: Tensor, size: Sequence[int], sample: Any = None) -> Tensor:
+    """The mask alone, of the model's own threshold; arguments as of :func:`scores_and_mask`."""
+    return _above(*_placed(logits, size, sample))
+
+
+def _placed(logits: Tensor, size: Sequence[int], sample: Any) -> tuple[Tensor, MaskRule]:
+    """What the rule resizes, at ``size``: logits of the target, or its probabilities."""
     known = {key: None if sample is None else sample.get(key) for key in ('mask_rule', 'to_input', 'img_shape')}
     rule: MaskRule = known['mask_rule'] or MaskRule()
-    threshold = rule.threshold if threshold is None else threshold
     logits = logits.float()
     if rule.of == 'scores':
-        scores = _to_size(target_logit(logits).sigmoid()[None], size, rule, known)[0]
-        return scores, scores > threshold
-    target = target_logit(_to_size(logits, size, rule, known))
-    # not of the score: rounded to 0.5 that would not tell which is larger
-    return target.sigmoid(), target > math.log(threshold / (1 - threshold))
+        return _to_size(target_logit(logits).sigmoid()[None], size, rule, known)[0], rule
+    return target_logit(_to_size(logits, size, rule, known)), rule
+
+
+def _above(values: Tensor, rule: MaskRule, threshold: float | None = None) -> Tensor:
+    threshold = rule.threshold if threshold is None else threshold
+    # in logits, where the values are: a score that is rounded to 0.5 would not tell which is larger
+    return values > (threshold if rule.of == 'scores' else math.log(threshold / (1 - threshold)))
 
 
 def target_logit(logits: Tensor) -> Tensor:

@@ -8,14 +8,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mgfe_ris.structures import MaskRule, SegDataSample, scores_and_mask
+from mgfe_ris.structures import MaskRule, SegDataSample, mask_of, scores_and_mask
 
 
 def test_two_classes_are_resized_and_compared():
     logits = torch.randn(2, 6, 8)
     resized = F.interpolate(logits[None], (15, 11), mode='bilinear', align_corners=False)[0]
     scores, mask = scores_and_mask(logits, (15, 11))
-    assert torch.equal(mask, resized.argmax(0).bool())
+    assert torch.equal(mask, resized.argmax(0).bool()) and torch.equal(mask_of(logits, (15, 11)), mask)
     torch.testing.assert_close(scores, resized.softmax(0)[1])
     assert torch.equal(scores_and_mask(logits, (15, 11), threshold=0.2)[1], scores > 0.2)
 
@@ -49,6 +49,7 @@ def test_a_letterbox_is_undone_as_opencv_does_it(height, width):
     scores, mask = scores_and_mask(logits, (height, width), sample)
     assert np.abs(scores.numpy() - expected).max() < 0.02, 'some OpenCVs round places to 1/32 of a pixel'
     assert torch.equal(mask, scores > 0.35)
+    assert torch.equal(mask_of(logits, (height, width), sample), mask)
 
 
 @pytest.mark.parametrize('wrong', [dict(threshold=1.0), dict(of='masks'), dict(resize='nearest')])

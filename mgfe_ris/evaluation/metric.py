@@ -16,7 +16,7 @@ from mmseg.registry import METRICS
 from torch import Tensor
 
 from ..output_files import whole_file
-from ..structures import scores_and_mask
+from ..structures import mask_of, scores_and_mask
 from .iou import intersection_and_union, summarize
 
 
@@ -142,7 +142,7 @@ class RefSegMetric(BaseMetric):
                 f'prediction {tuple(pred.shape)} and truth {tuple(truth.shape)} differ in size, and there are no '
                 'seg_logits to resize'
             )
-        return scores_and_mask(sample['seg_logits']['data'], truth.shape[-2:], sample)[1][None].long(), truth
+        return mask_of(sample['seg_logits']['data'], truth.shape[-2:], sample)[None].long(), truth
 
     def _in_photo(self, sample: dict) -> tuple[Tensor, Tensor]:
         """The mask (1, height, width) at the photo's own size, and the mean probability of its pixels."""

@@ -10,7 +10,7 @@ from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from ..structures import MaskRule, SegDataSample, scores_and_mask
+from ..structures import MaskRule, SegDataSample, mask_of
 
 
 class ReferringModel(BaseModel):
@@ -115,7 +115,7 @@ def write_masks(logits: Tensor, data_samples: Sequence[SegDataSample], rule: Mas
         if rule != _USUAL:
             sample.set_metainfo(dict(mask_rule=rule))
         size = sample.gt_sem_seg.shape if 'gt_sem_seg' in sample else sample.get('img_shape', logit.shape[-2:])[:2]
-        sample.pred_sem_seg = PixelData(data=scores_and_mask(logit, size, sample)[1][None].long())
+        sample.pred_sem_seg = PixelData(data=mask_of(logit, size, sample)[None].long())
     return data_samples
 
 
