@@ -1,8 +1,3 @@
-_base_ = './cris_rn101_refcoco.py'
+_base_ = ['./_base_/rn101.py', './_base_/gref-umd.py', './_base_/schedule.py']
 
 model = dict(data_preprocessor=dict(tokenizer=dict(max_tokens=22)))
-dataset = dict(ann_folder='refcocog', split_by='umd')
-train_dataloader = dict(dataset=dataset)
-val_dataloader = dict(dataset=dataset)
-test_dataloader = dict(dataset=dataset)
-test_cfg = dict(splits=('val', 'test'))
