@@ -6,13 +6,12 @@ from .cpu import prepare_cpu
 from .errors import fail, report_errors
 from .features import stage_features
 from .flip_tta import FlipTTA
-from .folder import require_empty, save_folder
+from .folder import require_empty, save_converted, save_folder
 from .inferencer import RISInferencer
 from .jobs import Job, read_jobs
 from .model import (
     build_model,
     check_checkpoint,
-    limited_size,
     load_model,
     load_trained,
     read_weights,
@@ -43,7 +42,6 @@ __all__ = [
     'find_rows',
     'input_pipeline',
     'input_size',
-    'limited_size',
     'load_config',
     'load_model',
     'load_trained',
@@ -54,6 +52,7 @@ __all__ = [
     'report_errors',
     'require_empty',
     'row_config',
+    'save_converted',
     'save_folder',
     'segment_jobs',
     'stage_features',

@@ -11,6 +11,7 @@ from typing import Any
 from transformers import PretrainedConfig
 
 from ..checkpoint_files import write_checkpoint
+from ..engine.weights import check_weights
 from ..models.encoders import HFTextEncoder
 from .config import CONFIG, WEIGHTS, set_everywhere, without_pretrained
 from .json_settings import HERE, READ, is_text_setting
@@ -37,6 +38,24 @@ def save_folder(model: Any, folder: str | Path, metrics: str | Path | Mapping[st
         write_checkpoint(model.state_dict(), part / WEIGHTS)
         write_description(model, part, found)
     return Path(folder)
+
+
+def save_converted(model: Any, state: dict, source: str | Path, folder: str | Path) -> Path:
+    """Save a model with weights that official code trained: see :func:`save_folder`.
+
+    Official files do not say with which tokenizer: it is taken to be the model's.
+
+    Args:
+        model: from :func:`build_model`.
+        state: its weights, all but ``data_preprocessor.vocabulary``.
+        source: the file that they are from, for errors.
+
+    Raises:
+        ValueError: see :func:`check_weights`.
+    """
+    state = {**state, 'data_preprocessor.vocabulary': model.data_preprocessor.vocabulary}
+    model.load_state_dict(check_weights(model, state, source))
+    return save_folder(model, folder)
 
 
 @contextmanager

@@ -18,9 +18,8 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     # behind the arguments: --help and wrong options need not wait for what takes seconds to import
-    from mgfe_ris.apis import build_model, load_config, report_errors, require_empty, save_folder
+    from mgfe_ris.apis import build_model, load_config, report_errors, require_empty, save_converted
     from mgfe_ris.checkpoint_files import convert_checkpoint
-    from mgfe_ris.engine import check_weights
     from mgfe_ris.models.checkpoints import from_lavt
     from mgfe_ris.models.encoders.text import HFTokenizer
 
@@ -36,10 +35,7 @@ def main() -> None:
                 f'the tokenizer has {len(words.tokenizer)} words, the BERT in {args.checkpoint} has {rows}: '
                 'give its own with --cfg-options model.data_preprocessor.tokenizer.pretrained=DIR'
             )
-        model = build_model(cfg)
-        state['data_preprocessor.vocabulary'] = model.data_preprocessor.vocabulary
-        model.load_state_dict(check_weights(model, state, args.checkpoint))
-        print(f'wrote {save_folder(model, args.out)}')
+        print(f'wrote {save_converted(build_model(cfg), state, args.checkpoint, args.out)}')
 
 
 if __name__ == '__main__':

@@ -19,9 +19,8 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     # behind the arguments: --help and wrong options need not wait for what takes seconds to import
-    from mgfe_ris.apis import build_model, load_config, report_errors, require_empty, save_folder
+    from mgfe_ris.apis import build_model, load_config, report_errors, require_empty, save_converted
     from mgfe_ris.checkpoint_files import convert_checkpoint
-    from mgfe_ris.engine import check_weights
 
     with report_errors():
         require_empty(args.out)
@@ -29,10 +28,7 @@ def main() -> None:
         if model.from_official is None:
             raise ValueError(f'{args.config}: no official files of a {type(model).__name__} are known here')
         state = convert_checkpoint(args.checkpoint, model.from_official)
-        # official files do not say which tokenizer they were trained with: it is the one of the config
-        state['data_preprocessor.vocabulary'] = model.data_preprocessor.vocabulary
-        model.load_state_dict(check_weights(model, state, args.checkpoint))
-        print(f'wrote {save_folder(model, args.out)}')
+        print(f'wrote {save_converted(model, state, args.checkpoint, args.out)}')
 
 
 if __name__ == '__main__':
