@@ -54,10 +54,11 @@ def parse_args() -> argparse.Namespace:
 
 def prepare(args: argparse.Namespace) -> Runner:
     """Read and check everything, so that what is wrong with the input shows before the test starts."""
-    from mgfe_ris.apis import FlipTTA, limited_size, load_config, read_weights, weights_in
+    from mgfe_ris.apis import FlipTTA, load_config, read_weights, weights_in
     from mgfe_ris.engine import RISRunner, unwrap
     from mgfe_ris.engine.weights import check_weights
     from mgfe_ris.evaluation import LogitsHook
+    from mgfe_ris.models.size_limit import limited_size
     from mgfe_ris.output_files import require_folder
     from mgfe_ris.visualization import PictureHook
 
@@ -77,7 +78,7 @@ def prepare(args: argparse.Namespace) -> Runner:
         write_lines(cfg, args.out, args.coco_json)
     path = weights_in(args.checkpoint)
     state = read_weights(path)
-    with limited_size(cfg, state):
+    with limited_size(cfg.filename, state):
         runner = RISRunner.from_cfg(cfg)
     for hook, folder in ((PictureHook, args.show_dir), (LogitsHook, args.save_logits)):
         if folder:

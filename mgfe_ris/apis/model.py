@@ -1,6 +1,5 @@
 """From files to a model."""
 
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import torch
@@ -13,7 +12,7 @@ from torch import nn
 from ..checkpoint_files import convert_checkpoint
 from ..engine.weights import check_weights
 from ..models.checkpoints import State, state_dict_of
-from ..models.size_limit import NoLargerThan
+from ..models.size_limit import building, limited_size
 from .config import find_config, load_config, weights_in
 from .onnx import ONNX, OnnxSegmentor
 
@@ -55,7 +54,7 @@ def load_model(
     else:
         path = weights_in(checkpoint)
         state = read_weights(path)
-        with limited_size(cfg, state):
+        with limited_size(cfg.filename, state):
             model = build_model(cfg)
         model.load_state_dict(check_weights(model, state, path))
     return model.to(device).eval()
@@ -96,29 +95,19 @@ def build_model(cfg: Config) -> BaseModel:
     """The model of a config, with weights yet to be loaded, and its config as ``model.cfg``.
 
     Raises:
-        ValueError: no config of a model, or of parts that are not registered.
+        ValueError: no config of a model, or of parts that are not registered; see also
+            :func:`mgfe_ris.models.size_limit.building`.
     """
     if 'model' not in cfg:
         raise ValueError(f'{cfg.filename}: no config of a model: it has no "model"')
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     try:
-        with limited_size(cfg):
+        with building(cfg.filename):
             model = MODELS.build(cfg.model)
     except KeyError as error:  # of a registry: a type that nobody registered
         raise ValueError(f'{cfg.filename}: {error.args[0]}') from error
-    except (AssertionError, AttributeError, IndexError, RuntimeError, TypeError, ZeroDivisionError) as error:
-        if not str(cfg.filename).endswith('.json'):  # a fault of a part, or of who wrote the config and its parts
-            raise
-        said = ' '.join(str(error).split())[:200]
-        raise ValueError(f'{cfg.filename}: no model can be made of it ({type(error).__name__}: {said})') from error
     model.cfg = cfg
     return model
-
-
-def limited_size(cfg: Config, state: State | None = None) -> AbstractContextManager:
-    """In which a model may be built that a config in JSON describes, which comes from anybody: none that is larger than
-    its weights, or, without any, than models are. See :class:`mgfe_ris.models.size_limit.NoLargerThan`."""
-    return NoLargerThan(state) if str(cfg.filename).endswith('.json') else nullcontext()
 
 
 def check_checkpoint(model: nn.Module, path: str | Path, whole: bool = True) -> State:

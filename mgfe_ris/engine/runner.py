@@ -1,7 +1,6 @@
 """Training that goes on: a checkpoint is read safely, and nothing outside of the work dir is touched."""
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from logging import INFO, WARNING
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from torch.utils.data import DataLoader
 from ..checkpoint_files import read_checkpoint, require_intact
 from ..datasets.seeded import SeededDataset, SeededSampler
 from ..models.checkpoints import state_dict_of
-from ..models.size_limit import NoLargerThan
+from ..models.size_limit import building
 from ..output_files import NO_RIGHT, NO_ROOM, whole_file
 from . import loops
 from .changed_settings import Change, changes_of, settings_as_json
@@ -62,15 +61,8 @@ class RISRunner(DealtBatches):
 
     def build_model(self, model: nn.Module | dict) -> nn.Module:
         """mmengine's, with a limit of the size where a config in JSON says it, which may come from anybody."""
-        is_json = str(self.cfg.filename).endswith('.json')
-        try:
-            with NoLargerThan(None) if is_json else nullcontext():
-                return super().build_model(model)
-        except (AttributeError, IndexError, RuntimeError, TypeError, ZeroDivisionError) as error:
-            if not is_json:  # a fault of a part, or of who wrote the config and its parts
-                raise
-            said = ' '.join(str(error).split())[:200]
-            raise ValueError(f'no model can be made of the config ({type(error).__name__}: {said})') from error
+        with building(self.cfg.filename):
+            return super().build_model(model)
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         """mmengine's, which puts each process's model on a GPU: without one, several processes share the cores."""
@@ -275,7 +267,7 @@ class RISRunner(DealtBatches):
     def _resume_with_new_rates(self, filename: str) -> None:
         groups = self.optim_wrapper.param_groups
         rates = [{key: value for key, value in group.items() if key != 'params'} for group in groups]
-        of_then, of_now = self._read(filename)['optimizer'], self.optim_wrapper.state_dict()
+        of_then, of_now = self._read(filename, mapped=True)['optimizer'], self.optim_wrapper.state_dict()
         sizes = [[len(group['params']) for group in state['param_groups']] for state in (of_then, of_now)]
         kept = sizes[0] == sizes[1] and 'optim_wrapper.optimizer.type' not in {one.key for one in self._changed}
         super().resume(filename, resume_optimizer=kept, resume_param_scheduler=False)
@@ -341,8 +333,8 @@ class RISRunner(DealtBatches):
         if isinstance(self.train_loop, loops.EpochBasedTrainLoop):
             meta['iter'] = self.train_loop.steps_of(meta['epoch'], meta['samples'])
 
-    def _read(self, filename: str) -> dict:
-        return training_state(read_checkpoint(filename), filename, self.checkpoint_folder)
+    def _read(self, filename: str, mapped: bool = False) -> dict:
+        return training_state(read_checkpoint(filename, mapped), filename, self.checkpoint_folder)
 
 
 _RATES = ('auto_scale_lr', 'batch_samples', 'optim_wrapper', 'param_scheduler', 'train_dataloader')

@@ -1,11 +1,15 @@
 """A model whose config comes from anybody is built no larger than the weights that come with it."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+
+from ..one_line import one_line
 
 _BESIDE = 1 << 22
 """Numbers beside those of the weights, such as tables of positions."""
@@ -45,3 +49,42 @@ class NoLargerThan(TorchDispatchMode):
                 'do not belong together'
             )
         return func(*args, **(kwargs or {}))
+
+
+_LIMITED: ContextVar[bool] = ContextVar('_LIMITED', default=False)
+
+
+@contextmanager
+def limited_size(filename: str | None, state: Mapping[str, Tensor] | None = None) -> Iterator[None]:
+    """A context in which a model may be built of the config in a file. One in JSON may come from anybody: it makes none
+    larger than its weights, or, without any, than models are. Inside of another such context that one's limit holds.
+
+    Raises:
+        ValueError: see :class:`NoLargerThan`.
+    """
+    if _LIMITED.get() or not str(filename).endswith('.json'):
+        yield
+        return
+    token = _LIMITED.set(True)
+    try:
+        with NoLargerThan(state):
+            yield
+    finally:
+        _LIMITED.reset(token)
+
+
+@contextmanager
+def building(filename: str | None) -> Iterator[None]:
+    """A context for building the model alone, see :func:`limited_size`.
+
+    Raises:
+        ValueError: too large a model; parts that a config in JSON describes, and that cannot be made.
+    """
+    try:
+        with limited_size(filename):
+            yield
+    except (AssertionError, AttributeError, IndexError, RuntimeError, TypeError, ZeroDivisionError) as error:
+        if not str(filename).endswith('.json'):  # a fault of a part, or of who wrote the config and its parts
+            raise
+        said = f'{type(error).__name__}: {one_line(error, 200)}'
+        raise ValueError(f'{filename}: no model can be made of it ({said})') from error

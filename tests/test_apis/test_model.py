@@ -10,7 +10,7 @@ import pytest
 import torch
 from mmengine.logging import HistoryBuffer
 
-from mgfe_ris.apis import check_checkpoint, load_model, read_weights
+from mgfe_ris.apis import build_model, check_checkpoint, load_config, load_model, read_weights
 
 pytestmark = pytest.mark.usefixtures('one_thread')
 TINY = Path(__file__).parents[2] / 'configs/mgfe_ris/mgfe-ris_tiny_refshapes.py'
@@ -56,6 +56,14 @@ def test_a_config_and_a_checkpoint(model, work_dir, small_model):
 def test_a_folder_that_training_wrote(model, work_dir):
     assert same_weights(load_model(work_dir), model)
     assert same_weights(load_model(str(work_dir), work_dir / 'best_oIoU_epoch_2.pth'), model)
+
+
+def test_a_folder_may_hold_a_model_of_any_size(model_folder, monkeypatch):
+    """Its weights say how large it may be; the limit of those without is another one."""
+    monkeypatch.setattr('mgfe_ris.models.size_limit._MOST', 1000)
+    assert load_model(model_folder)
+    with pytest.raises(ValueError, match='describes a model of more than 1,000 numbers'):
+        build_model(load_config(model_folder / 'config.json'))
 
 
 def test_a_bare_state_dict(model, tmp_path):
