@@ -16,6 +16,7 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Any, BinaryIO
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit, urlunsplit
 
+from .one_line import one_line
 from .version import __version__
 
 _REDIRECTS = 5
@@ -61,7 +62,7 @@ def download(
                 return _copy(answer, out, max_bytes)
         raise OSError(f'more than {_REDIRECTS} redirects')
     except HTTPException as error:
-        raise OSError(f'no answer in HTTP: {type(error).__name__} {" ".join(str(error).split())[:100]}') from error
+        raise OSError(f'no answer in HTTP: {type(error).__name__} {one_line(error, 100)}') from error
 
 
 def is_public(address: str) -> bool:

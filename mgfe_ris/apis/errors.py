@@ -14,6 +14,7 @@ from typing import NoReturn
 import mmengine
 
 from ..engine.launch import own_rank, speaks
+from ..one_line import one_line
 
 
 @contextmanager
@@ -79,7 +80,7 @@ def _of_options(error: Exception) -> str | None:
     if '--cfg-options' not in sys.argv:
         return None
     frame = [frame for frame, _ in walk_tb(error.__traceback__)][-1].f_code
-    text = ' '.join(str(error).split())[:300]
+    text = one_line(error, 300)
     return (
         f'with these --cfg-options, {type(error).__name__} in {Path(frame.co_filename).name}, {frame.co_name}: {text}. '
         'Look at the kinds of their values; without --cfg-options, such an error is shown in full'

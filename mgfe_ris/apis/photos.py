@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..datasets.photo_files import MAX_PIXELS, FewReadsBytes, FewReadsFile, check_pixels, check_scans
 from ..download import download, is_address
+from ..one_line import one_line
 
 Photo: TypeAlias = str | Path | Image.Image | np.ndarray | Tensor
 """A file, an ``http(s)`` address, or a picture in memory; see :func:`open_photo`."""
@@ -73,7 +74,7 @@ def decode_photo(data: bytes, name: str) -> np.ndarray:
         check_scans(data)
         photo = mmcv.imfrombytes(data, channel_order='rgb', backend='cv2')  # in place, where a copy would double it
     except (ValueError, cv2.error) as error:
-        raise ValueError(f'{name}: not a readable image ({" ".join(str(error).split())})') from error
+        raise ValueError(f'{name}: not a readable image ({one_line(error)})') from error
     return photo
 
 
@@ -87,7 +88,7 @@ def _from_pil(photo: Image.Image) -> np.ndarray:
                 turned = Image.fromarray((np.asarray(turned) >> 8).astype(np.uint8))
             return np.asarray(turned.convert('RGB'))
     except (OSError, SyntaxError, ValueError) as error:
-        raise ValueError(f'the photo: not a readable image ({" ".join(str(error).split())})') from error
+        raise ValueError(f'the photo: not a readable image ({one_line(error)})') from error
 
 
 def _as_array(photo: Any) -> np.ndarray:
@@ -131,7 +132,7 @@ def _check_header(file: FewReadsBytes | FewReadsFile, name: str, max_pixels: int
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ValueError(f'{name}: too many pixels; make it smaller first ({error})') from error
     except (OSError, SyntaxError, ValueError) as error:
-        raise ValueError(f'{name}: not a readable image ({" ".join(str(error).split())})') from error
+        raise ValueError(f'{name}: not a readable image ({one_line(error)})') from error
     _check_size(size, name, max_pixels)
     try:
         check_pixels(size, count, max_pixels)

@@ -7,8 +7,10 @@ import cv2
 import mmcv
 import numpy as np
 from mmcv.transforms import BaseTransform, Compose, LoadImageFromFile
+from mmengine import fileio
 from mmseg.registry import TRANSFORMS
 
+from ..one_line import one_line
 from .masks import decode_segmentation
 from .photo_files import check_scans
 
@@ -22,19 +24,35 @@ class LoadPhoto(LoadImageFromFile):
         ValueError: a file that does not decode as an image.
     """
 
-    def transform(self, results: dict) -> dict:
-        if 'img' in results:
-            results['img_shape'] = results['ori_shape'] = results['img'].shape[:2]
-            return results
+    def transform(self, results: dict) -> dict | None:
+        if 'img' not in results:
+            try:
+                results['img'] = self._load(results['img_path'], results.get('height', 0) * results.get('width', 0))
+            except (OSError, ValueError):
+                if self.ignore_empty:  # as mmcv has it
+                    return None
+                raise
+        results['img_shape'] = results['ori_shape'] = results['img'].shape[:2]
+        return results
+
+    def _load(self, path: str, pixels: int) -> np.ndarray:
+        """mmcv's, which would read the file again behind the check of what was read."""
         try:
-            if self.backend_args is None:  # else it lies elsewhere
-                with open(results['img_path'], 'rb') as file:  # read again below, out of the system's cache
-                    check_scans(file.read(), results.get('height', 0) * results.get('width', 0))
-            return super().transform(results)
+            data = self._read(path)
+            check_scans(data, pixels)
+            photo = mmcv.imfrombytes(data, flag=self.color_type, backend=self.imdecode_backend)
+            if photo is None:
+                raise ValueError('nothing to decode')
         except FileNotFoundError:
-            raise FileNotFoundError(f'{results["img_path"]}: no such photo') from None
-        except (AssertionError, OSError, ValueError, cv2.error) as error:  # mmcv asserts
-            raise ValueError(f'{results["img_path"]}: not a readable image ({" ".join(str(error).split())})') from error
+            raise FileNotFoundError(f'{path}: no such photo') from None
+        except (OSError, ValueError, cv2.error) as error:
+            raise ValueError(f'{path}: not a readable image ({one_line(error)})') from error
+        return photo.astype(np.float32) if self.to_float32 else photo
+
+    def _read(self, path: str) -> bytes:
+        if self.file_client_args is not None:
+            return fileio.FileClient.infer_client(self.file_client_args, path).get(path)
+        return fileio.get(path, backend_args=self.backend_args)
 
 
 @TRANSFORMS.register_module()

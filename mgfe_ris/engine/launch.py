@@ -9,6 +9,8 @@ import torch
 from mmengine.dist import all_gather_object, all_reduce, broadcast, init_dist, is_distributed
 from torch import nn
 
+from ..one_line import one_line
+
 
 def join_processes(launcher: str, backend: str = 'nccl', **settings: Any) -> None:
     """Meet the other processes, which torchrun, SLURM or MPI started. Without CUDA, gloo takes NCCL's place.
@@ -38,7 +40,7 @@ def join_processes(launcher: str, backend: str = 'nccl', **settings: Any) -> Non
         else:
             _init_on_cpu(backend, **settings)
     except (RuntimeError, ValueError) as error:
-        said = ' '.join(str(error).split())[:200]
+        said = one_line(error, 200)
         raise OSError(
             f'process {os.environ["RANK"]} of {os.environ["WORLD_SIZE"]} cannot meet the others at '
             f'{os.environ["MASTER_ADDR"]}, port {os.environ["MASTER_PORT"]}, through {backend}: {said}. If another '

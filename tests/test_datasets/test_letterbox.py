@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from mgfe_ris.datasets import LoadReferringMask
 from mgfe_ris.datasets.letterbox import Letterbox, PackReferringInputs
 from mgfe_ris.structures import MaskRule, scores_and_mask
 
@@ -57,3 +58,12 @@ def test_shares_are_packed():
     assert sample.gt_share.data.shape == sample.gt_sem_seg.data.shape == (1, 64, 64)
     assert sample.to_input == ((1.28, 0, 0), (0, 1.28, pytest.approx(12.8)))
     assert torch.equal(sample.gt_sem_seg.data > 0, sample.gt_share.data > 0)
+
+
+def test_a_mask_that_would_be_stretched_is_refused():
+    """Behind the letterbox, a mask of the photo's shape has no place, unless it is scored at the photo's size."""
+    results = dict(img_path='photo.jpg', height=30, width=50, segmentation=[[0, 0, 9, 0, 9, 9]], ref_id=1)
+    made = Letterbox((64, 64))(dict(results, img=np.zeros((30, 50, 3), np.uint8), ori_shape=(30, 50)))
+    with pytest.raises(ValueError, match='put LoadReferringMask ahead of Letterbox'):
+        LoadReferringMask()(dict(made))
+    assert LoadReferringMask()(dict(made, score_at='photo'))['gt_seg_map'].shape == (30, 50)

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from ...one_line import one_line
 from .objects import Object, Photos, Shape, objects_of
 from .outlines import polygon
 
@@ -58,7 +59,7 @@ def _class_names(folder: Path) -> dict[int, str]:
                 raise ValueError(f'names is no list; got {names[:60]!r}')
             names = {int(key): name for key, name in (names.items() if isinstance(names, dict) else enumerate(names))}
         except (AttributeError, RecursionError, TypeError, ValueError, yaml.YAMLError) as error:
-            reason = ' '.join(str(error).split())[:100]
+            reason = one_line(error, 100)
             raise ValueError(f'{path}: no YAML with names of classes ({reason})') from error
         if not all(isinstance(name, str) for name in names.values()):
             raise ValueError(f'{path}: the names of classes must be text')
