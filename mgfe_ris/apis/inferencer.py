@@ -136,10 +136,7 @@ class RISInferencer:
         Raises:
             ValueError: a threshold out of range, at once.
         """
-        if threshold is None:
-            threshold = self.threshold
-        check_threshold(threshold)
-        return self._stream(map(_check_job, jobs), threshold, bgr)
+        return self._stream(map(_check_job, jobs), self.choose_threshold(threshold), bgr)
 
     def _stream(
         self, jobs: Iterable[tuple[Photo, str | Sequence[str]]], threshold: float, bgr: bool
@@ -161,6 +158,17 @@ class RISInferencer:
     def threshold(self) -> float:
         """Of the score, as the model's authors have it."""
         return self.model.mask_rule.threshold
+
+    def choose_threshold(self, threshold: float | None) -> float:
+        """The one that is asked for, or, for None, the model's own.
+
+        Raises:
+            ValueError: no probability strictly between 0 and 1.
+        """
+        if threshold is None:
+            return self.threshold
+        check_threshold(threshold)
+        return threshold
 
     def prepare(self, photo: Photo, sentences: str | Sequence[str], bgr: bool = False) -> dict[str, list]:
         """What a loader would hand to the model's preprocessor: ``inputs`` and ``data_samples``, one per sentence."""

@@ -9,7 +9,7 @@ from typing import IO
 
 from .config import input_pipeline
 from .folder import require_empty
-from .inferencer import RISInferencer, check_threshold
+from .inferencer import RISInferencer
 from .jobs import RESULTS, SETTINGS, Job
 from .photos import decode_photo
 from .prefetch import ahead
@@ -42,9 +42,7 @@ def segment_jobs(
         OSError: a folder that cannot be written, at once or when the disk is full.
         ValueError: a threshold out of range, or a folder with results of other settings; at once.
     """
-    if threshold is None:
-        threshold = inferencer.threshold
-    check_threshold(threshold)
+    threshold = inferencer.choose_threshold(threshold)
     settings = dict(
         weights=inferencer.fingerprint(),
         precision=inferencer.precision,

@@ -38,7 +38,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--gpus-per-worker', type=float, help='may be a fraction; default: 1 if there is one here')
     parser.add_argument('--cpus-per-worker', type=int, default=1, help='threads of a worker; default: 1')
     parser.add_argument('--batch-size', type=int, default=16, help='sentences computed at once; default: 16')
-    parser.add_argument('--threshold', type=float, default=0.5, help='of the score, between 0 and 1; default: 0.5')
+    parser.add_argument('--threshold', type=float, help="of the score, between 0 and 1; default: the model's own")
     parser.add_argument('--precision', choices=['fp32', 'bf16'], default='fp32')
     parser.add_argument('--shard-rows', type=int, default=500, help='rows of PAIRS for each part; default: 500')
     parser.add_argument('--address', default='local', help='of a cluster that runs; default: one for this run, here')
@@ -80,7 +80,8 @@ def prepare(args: argparse.Namespace) -> tuple[list[Shard], dict, dict]:
     from mgfe_ris.apis import RISInferencer
     from mgfe_ris.apis.inferencer import check_threshold
 
-    check_threshold(args.threshold)
+    if args.threshold is not None:
+        check_threshold(args.threshold)  # ahead of reading all of the input
     if args.data_root and not os.path.isdir(args.data_root):
         raise FileNotFoundError(f'--data-root {args.data_root}: no such folder')
     shards, inputs = cut(args.pairs, args.shard_rows)
@@ -90,8 +91,10 @@ def prepare(args: argparse.Namespace) -> tuple[list[Shard], dict, dict]:
         precision=args.precision,
         batch_size=args.batch_size,
     )
-    run = dict(inputs=inputs, shard_rows=args.shard_rows, data_root=whole(args.data_root), threshold=args.threshold)
-    return shards, model, {**run, **model_settings(RISInferencer(**model, device='cpu'))}
+    inferencer = RISInferencer(**model, device='cpu')
+    run = dict(inputs=inputs, shard_rows=args.shard_rows, data_root=whole(args.data_root))
+    run['threshold'] = inferencer.choose_threshold(args.threshold)
+    return shards, model, {**run, **model_settings(inferencer)}
 
 
 def start_ray(args: argparse.Namespace) -> None:

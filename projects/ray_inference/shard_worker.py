@@ -73,8 +73,6 @@ class ShardWorker:
             table = pa.Table.from_pylist(self._results(shard), SCHEMA)
             with whole_file(part) as beside:
                 parquet.write_table(table, beside, compression='zstd')
-                with open(beside, 'rb') as file:
-                    os.fsync(file.fileno())  # or a power cut could leave the name without what is in it
         self._tries(shard).unlink(missing_ok=True)
         return {'number': shard.number}
 
