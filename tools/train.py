@@ -43,7 +43,8 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     rank = {'pytorch': 'RANK', 'slurm': 'SLURM_PROCID', 'mpi': 'OMPI_COMM_WORLD_RANK'}.get(args.launcher, '')
-    if os.environ.get(rank, '0') != '0':
+    args.speaks = os.environ.get(rank, '0') == '0'
+    if not args.speaks:
         warnings.simplefilter('ignore')  # the first process says the same
     return args
 
@@ -115,9 +116,7 @@ def say_how_to_go_on(runner: RISRunner | None, stopped: KeyboardInterrupt, args:
         said += f'; saved as {saved}' if saved else ''
     words = sys.argv if args.resume else [*sys.argv, '--resume']
     again = f'python {shlex.join(words)}' if args.launcher == 'none' else 'the same command with --resume'
-    # where several began, the launcher ends the others when one is in error
-    first = os.environ.get('RANK', os.environ.get('SLURM_PROCID', '0')) == '0'
-    if first if runner is None else runner.rank == 0:
+    if args.speaks:
         print(f'stopped by {signal.Signals(signum).name} {said}. To go on: {again}', file=sys.stderr)
     return signum
 

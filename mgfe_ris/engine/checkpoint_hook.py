@@ -15,7 +15,7 @@ from mmseg.registry import HOOKS
 
 from ..checkpoint_files import read_checkpoint
 from ..output_files import whole_file
-from .checkpoints import LAST, OUTDATED, STARTED, VALIDATED, remove_parts
+from .checkpoints import OUTDATED, STARTED, VALIDATED, name_last, remove_parts
 
 
 class _LaterBackend(LocalBackend):
@@ -113,9 +113,7 @@ class CheckpointHook(mmengine.hooks.CheckpointHook):
             **self.args,
         )
         self._has_saved = True
-        if is_main_process():
-            with whole_file(Path(runner.work_dir, LAST)) as part:
-                part.write_text(self.last_ckpt, encoding='utf-8')
+        name_last(runner.work_dir, self.last_ckpt)
         self._remove_outdated()
 
     def _publish_model(self, runner: Runner, ckpt_path: str) -> None:

@@ -5,10 +5,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
+from mmengine.dist import is_main_process
 from mmengine.logging import HistoryBuffer, MMLogger
 
 from ..checkpoint_files import LoggedNumbers, read_checkpoint
-from ..output_files import parts_in
+from ..output_files import parts_in, whole_file
 
 LAST = 'last_checkpoint'
 """The file in which mmengine writes the name of the last one."""
@@ -26,6 +27,13 @@ _NUMBERED = r'(?:epoch|iter)_\d+\.pth'
 _REPLACED = rf'{_NUMBERED}|best_[^/\\]+\.pth'
 _WRITTEN = rf'{_REPLACED}|{LAST}|(?:started_\d+_\d+|config)\.json|[^/\\]+\.(?:py|ya?ml)'
 """Names of what a training writes."""
+
+
+def name_last(work_dir: str | Path, path: str | Path) -> None:
+    """Say in a work dir which checkpoint is the last one; in the first of several processes."""
+    if is_main_process():
+        with whole_file(Path(work_dir, LAST)) as part:
+            part.write_text(str(path), encoding='utf-8')
 
 
 def last_checkpoint_in(folder: str | Path) -> Path:

@@ -31,14 +31,15 @@ def _takes_batches(metric: object) -> bool:
     return isinstance(kind, type) and issubclass(kind, (RefSegMetric, IoUMetric))
 
 
-def expect_dealt_batches(loop: BaseLoop) -> None:
-    """Have our metrics put whole batches in order, where the loader deals them out."""
+def expect_dealt_batches(loop: BaseLoop) -> BaseLoop:
+    """Have our metrics put whole batches in order, where the loader deals them out; gives the loop back."""
     loops = getattr(loop, 'loops', {'': loop}).values()
     for one in loops:
         if is_dealt(one.dataloader):
             for metric in one.evaluator.metrics:
                 if isinstance(metric, RefSegMetric):
                     metric.dealt_batches = True
+    return loop
 
 
 def is_dealt(loader: DataLoader) -> bool:
@@ -56,14 +57,10 @@ class DealtBatches(Runner):
         """mmengine's."""
         if self.distributed:
             self._val_dataloader = with_dealt_batches(self._val_dataloader, self._val_evaluator)
-        built = super().build_val_loop(loop)
-        expect_dealt_batches(built)
-        return built
+        return expect_dealt_batches(super().build_val_loop(loop))
 
     def build_test_loop(self, loop: BaseLoop | dict) -> BaseLoop:
         """mmengine's."""
         if self.distributed:
             self._test_dataloader = with_dealt_batches(self._test_dataloader, self._test_evaluator)
-        built = super().build_test_loop(loop)
-        expect_dealt_batches(built)
-        return built
+        return expect_dealt_batches(super().build_test_loop(loop))

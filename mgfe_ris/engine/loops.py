@@ -11,15 +11,13 @@ import torch
 from mmengine.dataset import InfiniteSampler
 from mmengine.dist import broadcast_object_list, get_world_size, is_main_process
 from mmengine.hooks import CheckpointHook, EMAHook, Hook
-from mmengine.optim import OptimWrapperDict
 from torch.utils.data import DataLoader
 
 from ..datasets.seeded import SeededSampler, seed_generators
-from ..output_files import whole_file
-from .checkpoints import LAST
+from .checkpoints import name_last
 from .launch import share_buffers
 from .stopping import Stopped
-from .weights import unwrap
+from .weights import optim_wrappers, unwrap
 
 
 class _StoppingLoop(mmengine.runner.BaseLoop):
@@ -75,9 +73,7 @@ class _StoppingLoop(mmengine.runner.BaseLoop):
 
     def updated(self) -> bool:
         """Whether the last step changed the weights: with gradients of several steps, not each does."""
-        wrapper = self.runner.optim_wrapper
-        wrappers = wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]
-        return all(one.should_update() for one in wrappers)
+        return all(wrapper.should_update() for wrapper in optim_wrappers(self.runner))
 
     def draw_anew(self) -> None:
         """Begin with the random numbers of the step that comes."""
@@ -117,9 +113,8 @@ class _StoppingLoop(mmengine.runner.BaseLoop):
             return Path(hook.out_dir, hook.filename_tmpl.format(self._iter))
         path = Path(runner.checkpoint_folder, f'iter_{self._iter}.pth')
         runner.save_checkpoint(str(path.parent), path.name, meta=meta, by_epoch=False)
+        name_last(runner.work_dir, path)
         if is_main_process():
-            with whole_file(Path(runner.work_dir, LAST)) as part:
-                part.write_text(str(path), encoding='utf-8')
             before = Path(runner._load_from or '')  # where it stopped the last time
             if before.parent == path.parent and before.name.startswith('iter_') and before != path:
                 before.unlink(missing_ok=True)

@@ -5,13 +5,14 @@ from math import isfinite
 
 import torch
 from mmengine.hooks import Hook, LoggerHook
-from mmengine.optim import AmpOptimWrapper, OptimWrapper, OptimWrapperDict
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 from torch.distributed.tensor import DTensor
 
 from ..checkpoint_files import require_finite
 from .strategy import largest_of_all
+from .weights import optim_wrappers
 
 
 class NonFiniteError(ArithmeticError):
@@ -58,7 +59,7 @@ class NonFiniteHook(Hook):
         self.in_parts = False
 
     def before_train(self, runner: Runner) -> None:
-        for wrapper in _wrappers(runner):
+        for wrapper in optim_wrappers(runner):
             if not _has_scaler(wrapper):
                 wrapper.optimizer.register_step_pre_hook(self._before_step)
         # a batch that is left out has gone through the running means of the norms already
@@ -106,7 +107,7 @@ class NonFiniteHook(Hook):
         self._bad = bad if self._bad is None else self._bad | bad
         for buffer, kept in zip(self._buffers if self._kept else (), self._kept, strict=True):
             buffer.copy_(torch.where(self._bad, kept, buffer))
-        if all(wrapper.should_update() for wrapper in _wrappers(runner)):
+        if all(wrapper.should_update() for wrapper in optim_wrappers(runner)):
             losses = {name: value.detach() for name, value in outputs.items()}
             self._waiting.append(_Step(runner.iter + 1, runner.epoch + 1, self._bad, losses, self._samples))
             self._begin_step()
@@ -146,7 +147,8 @@ class NonFiniteHook(Hook):
                 f'{error}; nothing was saved. Lower the learning rate, and go on with --resume'
             ) from error
         if any(
-            _has_scaler(wrapper) and wrapper.loss_scaler.get_scale() < _LEAST_SCALE for wrapper in _wrappers(runner)
+            _has_scaler(wrapper) and wrapper.loss_scaler.get_scale() < _LEAST_SCALE
+            for wrapper in optim_wrappers(runner)
         ):
             raise NonFiniteError(
                 f'epoch {runner.epoch + 1}, step {runner.iter}: the loss scaler passed over all steps of late, as '
@@ -160,11 +162,6 @@ class NonFiniteHook(Hook):
 
 
 _LEAST_SCALE = 2.0**-20  # a scaler begins with 2**16, and halves it where a gradient is not finite
-
-
-def _wrappers(runner: Runner) -> list[OptimWrapper]:
-    wrapper = runner.optim_wrapper
-    return list(wrapper.values()) if isinstance(wrapper, OptimWrapperDict) else [wrapper]
 
 
 def _has_scaler(wrapper: OptimWrapper) -> bool:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from multiprocessing.util import Finalize
 from types import FrameType
 from typing import Any
@@ -52,7 +53,6 @@ class StopRequest:
         self._waits = False
         self._agreed = False
         self._time = 0.0
-        self._group: Any = None
         self._work: Any = None
         self._flag = torch.zeros(1, dtype=torch.int64)
 
@@ -121,13 +121,16 @@ class StopRequest:
             if self._flag.item():
                 self._agreed, self._work, self.signum = True, None, int(self._flag.item())
                 return True
-        if self._group is None:  # beside NCCL's, for which the CPU would have to wait for the GPU
-            self._group = torch.distributed.new_group(backend='gloo')
         self._flag.fill_(self.signum or 0)
         self._work = torch.distributed.all_reduce(
-            self._flag, torch.distributed.ReduceOp.MAX, self._group, async_op=True
+            self._flag, torch.distributed.ReduceOp.MAX, self._on_cpu, async_op=True
         )
         return False
+
+    @cached_property
+    def _on_cpu(self) -> Any:
+        """A group of all processes beside NCCL's, for which the CPU would have to wait for the GPU."""
+        return torch.distributed.new_group(backend='gloo')
 
     def least(self, number: int) -> int:
         """The least of the numbers of all processes; each must ask."""
@@ -135,10 +138,8 @@ class StopRequest:
             return number
         if self._work is not None:
             self._work.wait()  # what it tells is read later
-        if self._group is None:
-            self._group = torch.distributed.new_group(backend='gloo')
         found = torch.tensor(number)
-        torch.distributed.all_reduce(found, torch.distributed.ReduceOp.MIN, self._group)
+        torch.distributed.all_reduce(found, torch.distributed.ReduceOp.MIN, self._on_cpu)
         return int(found)
 
 

@@ -1,10 +1,11 @@
-"""Weights that were read, and the model that they are for."""
+"""Weights that were read, the model that they are for, and what trains it, behind whatever wraps them."""
 
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.model import BaseTTAModel, is_model_wrapper
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from torch import nn
 
 from ..checkpoint_files import require_finite
@@ -41,3 +42,9 @@ def unwrap(model: Any) -> nn.Module:
     while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
         model = model.module
     return model
+
+
+def optim_wrappers(runner: Any) -> list[OptimWrapper]:
+    """The one of a runner, or those of several optimisers."""
+    wrapper = runner.optim_wrapper
+    return list(wrapper.values()) if isinstance(wrapper, OptimWrapperDict) else [wrapper]

@@ -23,6 +23,7 @@ LOSSES = [
     dict(type='MultiClassDiceLoss', over_batch=True, squared=True),
     dict(type='BoundaryF1Loss'),
     dict(type='DiceBoundaryLoss'),
+    dict(type='BinaryCrossEntropy'),
 ]
 SHARES = [slice(0, 2), slice(2, 5)]
 """Of five samples, in two processes: the first one has less, and more of its pixels are ignored."""
@@ -46,7 +47,8 @@ class Model(nn.Module):
         torch.manual_seed(1)
         self.segmentor = None
         if small_model is None:
-            self.convolution, self.loss = nn.Conv2d(3, 2, 3, padding=1), MODELS.build(loss)
+            classes = 1 if loss['type'] == 'BinaryCrossEntropy' else 2
+            self.convolution, self.loss = nn.Conv2d(3, classes, 3, padding=1), MODELS.build(loss)
         else:
             cfg = load_config('mgfe-ris_tiny_refshapes', small_model)
             cfg.model.loss = loss

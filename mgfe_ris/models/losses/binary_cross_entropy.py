@@ -5,10 +5,13 @@ import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from .processes import sum_over_processes
+
 
 @MODELS.register_module()
 class BinaryCrossEntropy(nn.Module):
-    """-mean(y ln s + (1 - y) ln(1 - s)), s = sigmoid(z), over all pixels that count, of all photos alike.
+    """-mean(y ln s + (1 - y) ln(1 - s)), s = sigmoid(z), over all pixels that count, of all photos of all
+    processes alike.
 
     The truth is brought to the logits' size, nearest neighbour, as CRIS does.
 
@@ -25,4 +28,5 @@ class BinaryCrossEntropy(nn.Module):
         target = F.interpolate(target[:, None].to(logits.dtype), logits.shape[-2:])
         counts = target != self.ignore_index
         loss = F.binary_cross_entropy_with_logits(logits, torch.where(counts, target, 0), reduction='none')
-        return (loss * counts).sum() / counts.sum().clamp(min=1)
+        total, count = sum_over_processes((loss * counts).sum(), counts.sum().to(loss.dtype))
+        return total / count.clamp(min=1)
