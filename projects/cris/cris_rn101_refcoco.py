@@ -1,1 +1,1 @@
-_base_ = ['./_base_/rn101.py', './_base_/refcoco.py', './_base_/schedule.py']
+_base_ = ['./_base_/rn101.py', 'mgfe_ris::_base_/datasets/letterbox_refcoco.py', './_base_/schedule.py']

@@ -1,3 +1,3 @@
-_base_ = ['./_base_/rn50.py', './_base_/gref-umd.py', './_base_/schedule.py']
+_base_ = ['./_base_/rn50.py', 'mgfe_ris::_base_/datasets/letterbox_gref-umd.py', './_base_/schedule.py']
 
 model = dict(data_preprocessor=dict(tokenizer=dict(max_tokens=22)))

@@ -1,4 +1,4 @@
-_base_ = 'mgfe_ris::_base_/datasets/refcoco.py'
+_base_ = './refcoco.py'
 
 meta_keys = (*_base_.meta_keys, 'to_input')
 letterbox = dict(type='Letterbox', scale=(416, 416))

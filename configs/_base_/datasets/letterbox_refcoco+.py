@@ -1,7 +1,6 @@
-_base_ = './refcoco.py'
+_base_ = './letterbox_refcoco.py'
 
-dataset = dict(ann_folder='refcocog', split_by='umd')
+dataset = dict(ann_folder='refcoco+', split_by='unc')
 train_dataloader = dict(dataset=dataset)
 val_dataloader = dict(dataset=dataset)
 test_dataloader = dict(dataset=dataset)
-test_cfg = dict(splits=('val', 'test'))

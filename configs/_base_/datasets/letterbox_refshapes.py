@@ -1,4 +1,4 @@
-_base_ = 'mgfe_ris::_base_/datasets/refshapes.py'
+_base_ = './refshapes.py'
 
 meta_keys = (*_base_.meta_keys, 'to_input')
 letterbox = dict(type='Letterbox', scale=(64, 64))
