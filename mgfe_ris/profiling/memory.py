@@ -19,7 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from ..structures import SegDataSample
-from .workload import DTYPES, width_of_words
+from .workload import DTYPES, text_of
 
 GIB = 2**30
 
@@ -88,7 +88,7 @@ def trace_memory(
     if min(batch, words, *size) < 1:
         raise ValueError(f'batch, words and size must be 1 or more; got {batch}, {words}, {size}')
 
-    width_of_words(model, torch.zeros(1, words, dtype=torch.long))
+    text_of(model, torch.zeros(1, words, dtype=torch.long))
 
     def loss(make: Callable) -> Tensor:
         samples = [

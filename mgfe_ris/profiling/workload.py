@@ -12,7 +12,7 @@ from mmengine.structures import PixelData
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from ..structures import SegDataSample
+from ..structures import SegDataSample, Text
 
 DTYPES = {None: torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 
@@ -91,9 +91,9 @@ class Workload:
         if loader is not None and len(loader) == 0:
             raise ValueError(f'{self.name}: fewer samples than one batch; lower batch_size')
         self.batch = random_batch(model, setting)
-        width = width_of_words(model, self.batch['token_ids'][:1])
+        text = text_of(model, self.batch['token_ids'][:1])
         if not setting.text:
-            model.text_encoder = WordTable(model.data_preprocessor.tokenizer.tokenizer.vocab_size, width)
+            model.text_encoder = WordTable(model.data_preprocessor.tokenizer.tokenizer.vocab_size, text)
 
     def start(self) -> None:
         """Move everything to the device, and build the optimiser; what is compiled, is so by the first step."""
@@ -143,17 +143,25 @@ class Workload:
 
 
 class WordTable(nn.Module):
-    """In the place of a text encoder: a random feature, ``width`` numbers, for each of ``count`` words."""
+    """In the place of a text encoder: a random feature for each of ``count`` words, and one for all sentences.
+
+    Args:
+        count: ids.
+        text: what the encoder made of some sentence, for the widths.
+    """
 
     table: Tensor
+    sentence: Tensor | None
 
-    def __init__(self, count: int, width: int):
+    def __init__(self, count: int, text: Text):
         super().__init__()
-        self.register_buffer('table', torch.randn(count, width))
+        self.register_buffer('table', torch.randn(count, text.words.shape[-1]))
+        self.register_buffer('sentence', None if text.sentence is None else torch.randn(text.sentence.shape[-1]))
 
-    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """ids (B, T) -> (B, T, width)."""
-        return self.table[ids]
+    def forward(self, ids: Tensor, mask: Tensor) -> Text:
+        """ids (B, T), mask (B, T) -> text of the encoder's widths."""
+        sentence = None if self.sentence is None else self.sentence.expand(len(ids), -1)
+        return Text(self.table[ids], mask, sentence)
 
 
 def random_batch(model: Any, setting: Setting) -> dict[str, Any]:
@@ -175,13 +183,13 @@ def random_batch(model: Any, setting: Setting) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def width_of_words(model: Any, ids: Tensor) -> int:
-    """Of the features that the text encoder makes of ids (B, T).
+def text_of(model: Any, ids: Tensor) -> Text:
+    """What the text encoder makes of ids (B, T), none of which is padding.
 
     Raises:
         ValueError: more words than it takes.
     """
     try:
-        return model.text_encoder(ids, torch.ones_like(ids, dtype=torch.bool)).shape[-1]
+        return model.text_encoder(ids, torch.ones_like(ids, dtype=torch.bool))
     except (IndexError, RuntimeError, ValueError) as error:
         raise ValueError(f'the text encoder cannot take sentences of {ids.shape[1]} words: {error}') from error

@@ -29,8 +29,7 @@ def stage_features(model: Any, photo: Photo, sentence: str) -> list[tuple[np.nda
     seen: list[tuple[np.ndarray, np.ndarray]] = []
     with torch.inference_mode():
         data = model.data_preprocessor(RISInferencer(model).prepare(photo, sentence))
-        words = model.text_encoder(data['token_ids'], data['word_mask'])
-        fuse = model.neck.bind(words, data['word_mask'])
+        fuse = model.neck.bind(model.text_encoder(data['token_ids'], data['word_mask']))
 
         def watch(stage: int, v: Tensor) -> tuple[Tensor, Tensor]:
             out, feedback = fuse(stage, v)

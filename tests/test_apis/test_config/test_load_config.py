@@ -138,6 +138,14 @@ def test_a_json_config_is_read_as_the_python_one(tmp_path):
     assert json.dumps(ours, sort_keys=True) == json.dumps(read, sort_keys=True)
 
 
+def test_a_json_config_names_a_sentence(tmp_path):
+    """Of both text encoders."""
+    text = load_config(TINY).model.text_encoder
+    for cfg in (dict(text, sentence='mean'), dict(type='CLIPTextTower', width=64, sentence='end')):
+        path = json_config(tmp_path, model=dict(load_config(TINY).model.to_dict(), text_encoder=cfg))
+        assert load_config(path).model.text_encoder.sentence == cfg['sentence']
+
+
 @pytest.mark.parametrize(
     ('changes', 'named'),
     [
