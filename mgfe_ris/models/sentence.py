@@ -18,7 +18,8 @@ def first_word(words: Tensor, mask: Tensor) -> Tensor:
 def last_word(words: Tensor, mask: Tensor) -> Tensor:
     """words (B, T, D), mask (B, T), True = a word -> (B, D), the last real one: the mark of the end, which in CLIP has
     seen all others. CLIP's authors look for it by its id, the highest one there is."""
-    return words[torch.arange(len(words), device=words.device), mask.sum(1) - 1]
+    # shape, not len: an exported graph would hold it for a constant
+    return words[torch.arange(words.shape[0], device=words.device), mask.sum(1) - 1]
 
 
 STATES = {'mean': mean_word, 'first': first_word, 'end': last_word}

@@ -9,6 +9,7 @@ from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
 from mgfe_ris.models.checkpoints import differences, from_clip_resnet, from_clip_text
 from mgfe_ris.models.encoders import CLIPResNetEncoder, CLIPTextTower, HFTokenizer
+from mgfe_ris.models.sentence import STATES
 
 SHARED = Path(__file__).parents[3] / 'shared/fixtures'
 RECORDS = sorted(SHARED.glob('cris*.pt'))
@@ -179,3 +180,15 @@ def test_weights_of_openai_load_through_the_config(tmp_path):
     torch.testing.assert_close(without.layer4[0].conv3.weight, source.layer4[0].conv3.weight.float(), rtol=0, atol=0)
     with pytest.raises(ValueError, match='does not fit CLIPResNetEncoder'):
         CLIPResNetEncoder((1, 2, 1, 1), 8, init_cfg=init_cfg).init_weights()
+
+
+@pytest.mark.parametrize('name', STATES)
+def test_a_sentence_in_an_exported_graph_is_of_any_batch(name):
+    class State(torch.nn.Module):
+        def forward(self, words, mask):
+            return STATES[name](words, mask)
+
+    dynamic = {0: torch.export.Dim('batch', min=1)}
+    words, mask = torch.randn(3, 5, 4), torch.ones(3, 5, dtype=torch.bool)
+    graph = torch.export.export(State(), (words, mask), dynamic_shapes=(dynamic, dynamic)).module()
+    assert graph(words[:2], mask[:2]).shape == (2, 4)
