@@ -31,7 +31,7 @@ class ETRIS(ReferringModel):
         channels_last, compile: as of ``ReferringSegmentor``.
 
     Raises:
-        ValueError: towers of CLIP that are not of one kind, or have no three stages.
+        ValueError: towers of CLIP that are not of one kind, or have no three stages; a tokenizer that trims padding.
     """
 
     from_official = staticmethod(from_etris)
@@ -90,6 +90,8 @@ class ETRIS(ReferringModel):
             )
         if len(self.text_encoder.blocks) % STAGES:
             raise ValueError(f'text_encoder: depth must be a multiple of {STAGES}; got {len(self.text_encoder.blocks)}')
+        if self.data_preprocessor.tokenizer.trim:
+            raise ValueError('ETRIS reads padding, so that every batch needs the same: set tokenizer.trim=False')
         if not 0 <= bridges <= STAGES:
             raise ValueError(f'bridges must be 0 to {STAGES}; got {bridges}')
 

@@ -56,7 +56,7 @@ class Bridge(nn.Module):
         """image (B or 1, C, H, W), words (B, T, D) -> what is to be added to each, and what the next bridge gets."""
         v = self.zoom_in(image)
         height, width = v.shape[-2:]
-        v = v.flatten(2).transpose(1, 2).expand(len(words), -1, -1)
+        v = v.flatten(2).transpose(1, 2).expand(words.shape[0], -1, -1)
         t = self.linear1(words)
         if before is not None:
             v, t = self.ln_v(v + before[0]), self.ln_t(t + before[1])

@@ -75,7 +75,7 @@ class ViTStages:
         return to_map(x[:, 1:], self.size)
 
     def add(self, x: Tensor, feedback: Tensor) -> Tensor:
-        first = x[:, :1].expand(len(feedback), -1, -1)
+        first = x[:, :1].expand(feedback.shape[0], -1, -1)
         return torch.cat([first, x[:, 1:] + to_tokens(feedback)], dim=1)
 
     def end(self, x: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """ETRIS against numbers recorded from its official code, with CLIP's residual network and with its transformer."""
 
+import os
 import re
 import runpy
 from collections.abc import Callable
@@ -15,7 +16,8 @@ from mmseg.registry import MODELS
 from torch import Tensor
 
 import mgfe_ris.models.pixel_decoder
-from mgfe_ris.apis import RISInferencer, build_model, input_size, load_config
+from mgfe_ris.apis import RISInferencer, build_model, export_onnx, input_size, load_config
+from mgfe_ris.evaluation.flops import count_by_operator
 from mgfe_ris.models.checkpoints import differences
 from mgfe_ris.models.losses import BinaryCrossEntropy
 from mgfe_ris.structures import MaskRule, SegDataSample, scores_and_mask
@@ -259,3 +261,228 @@ def test_recorded_groups_hold_what_is_trained(record, model):
     trained = {official_name(name): name for name, p in model.named_parameters() if p.requires_grad}
     assert trained.keys() == {*bridges, *rest}
     assert {trained[name] for name in bridges} == {name for name in trained.values() if name.startswith('bridges.')}
+
+
+def test_recorded_gradients_that_are_zero(record, model, tables):
+    """Of a bias that the norms behind it take away again, and of queries and keys of the neck, exactly."""
+    told = record['training']
+    image, ids = told['inputs']['image'], told['inputs']['ids']
+    BinaryCrossEntropy()(model.train().segment(image, ids, ids != 0), told['target'][:, 0]).backward()
+    norms = {official_name(name): p.grad.norm() for name, p in model.named_parameters() if p.grad is not None}
+    assert [name for name, norm in norms.items() if norm < 1e-12 * _norm(norms)] == told['zero_gradient']
+    for gate in (model.neck.fusion3, model.neck.fusion4, model.neck.fusion5):
+        gradient = gate.multihead_attn.in_proj_weight.grad
+        assert gradient[: 2 * model.neck.txt_proj.out_features].eq(0).all()
+
+
+def test_recorded_table_of_positions(record, model):
+    """Of the archive of CLIP, resized when it is read."""
+    if 'positional_embedding' not in record['clip']:
+        pytest.skip('the residual network has none that is resized when it is read')
+    known = record['clip']
+    read = model.encoder._convert({'visual.positional_embedding': known['positional_embedding']})
+    expected = known['positional_embedding_resized']
+    torch.testing.assert_close(read['positional_embedding'].to(expected), expected, rtol=0, atol=1e-6)
+
+
+def test_recorded_weights_come_back_bit_by_bit(record, project):
+    """But for ``logit_scale``, which is CLIP's, and which no ETRIS reads."""
+    import etris_checkpoints
+
+    state = record['state_dict']
+    back = etris_checkpoints.to_etris(etris_checkpoints.from_etris(state))['state_dict']
+    assert back.keys() == {f'module.{name}' for name in state}
+    assert back.pop('module.backbone.logit_scale').exp().item() == pytest.approx(100.0)
+    for name, value in back.items():
+        theirs = state[name.removeprefix('module.')]
+        assert value.dtype == theirs.dtype and torch.equal(value, theirs), name
+
+
+@pytest.mark.parametrize(
+    'kind, total, trained, parts, macs',
+    [
+        ('rn50', 132_783_522, 28_819_009, (1_942_080, 12_867_072, 7_899_136, 5_968_897, 141_824), 54.65),
+        ('rn101', 146_923_938, 26_328_129, (1_942_080, 11_556_352, 7_899_136, 4_788_737, 141_824), 66.92),
+        ('vit-b16', 173_259_330, 23_829_313, (598_592, 9_983_488, 7_899_136, 4_788_737, 559_360), 98.60),
+    ],
+)
+def test_a_full_model_has_the_official_size(project, kind, total, trained, parts, macs):
+    """Parameters but for CLIP's ``logit_scale``; operations but for the attention that a gate makes unnecessary."""
+    with torch.device('meta'):
+        model = build_model(load_config(project / f'etris_{kind}_refcoco.py', from_scratch=True)).eval()
+    assert _count(model) == total - 1
+    assert _trained(model) == trained
+    towers = _trained(model.encoder) + _trained(model.text_encoder)
+    assert (*map(_trained, (model.bridges, model.neck, model.decoder, model.projector)), towers) == parts
+    photo = torch.zeros(1, 3, 416, 416, device='meta')
+    ids = torch.zeros(1, 17, dtype=torch.long, device='meta')
+    with torch.no_grad():
+        ours = sum(count_by_operator(lambda: model.segment(photo, ids, ids == 0)).values()) / 2
+    pixels, channels = 26 * 26, 512
+    # of each of three: queries, the key, scores and their sum, and the output at every pixel instead of once
+    unnecessary = channels**2 * (pixels + 1) + 2 * pixels * channels + channels**2 * (pixels - 1)
+    assert (ours + 3 * unnecessary) / 1e9 == pytest.approx(macs, abs=0.005)
+
+
+def _count(module: torch.nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+def _trained(module: torch.nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)
+
+
+SMALL = {
+    'model.text_encoder.width': 64,
+    'model.text_encoder.depth': 3,
+    'model.text_encoder.sentence_channels': 32,
+    'model.text_encoder.vocabulary_size': 512,
+    'model.channels': 64,
+    'model.bridge': dict(channels=16, heads=2),
+    'model.decoder': dict(layers=1, heads=2, hidden=32),
+}
+"""Options that leave of a full config what a test has time for."""
+SMALL_TOWERS = {
+    'rn50': {
+        'model.encoder.depths': (1, 1, 1, 1),
+        'model.encoder.base_channels': 16,
+        'model.encoder.attention_pool': dict(out_channels=32),
+    },
+    'vit-b16': {
+        'model.encoder.width': 64,
+        'model.encoder.patch_size': 32,
+        'model.encoder.grid': 13,
+        'model.encoder.projection_channels': 32,
+    },
+}
+
+
+def options_of(config: str) -> dict:
+    kind = config.split('_')[1]
+    return {} if kind == 'tiny' else SMALL | SMALL_TOWERS[kind]
+
+
+@pytest.mark.parametrize('kind', ['rn50', 'rn101', 'vit-b16'])
+@pytest.mark.parametrize('data, tokens', [('refcoco', 17), ('refcoco+', 17), ('gref-umd', 22), ('gref-google', 22)])
+def test_a_config_is_the_official_recipe(project, kind, data, tokens):
+    """32 photos on 2 GPUs, Adam at 1e-4 for 35 epochs and a tenth for 15 more; the best epoch is chosen on val."""
+    cfg = load_config(project / f'etris_{kind}_{data}.py')
+    assert cfg.model.data_preprocessor.tokenizer.max_tokens == tokens
+    assert (cfg.train_dataloader.batch_size, cfg.auto_scale_lr.base_batch_size) == (16, 32)
+    assert cfg.optim_wrapper.optimizer == dict(type='Adam', lr=1e-4)
+    assert (cfg.param_scheduler.milestones, cfg.param_scheduler.gamma, cfg.train_cfg.max_epochs) == ([35], 0.1, 50)
+    assert cfg.val_dataloader.dataset.split == 'val' and cfg.default_hooks.checkpoint.save_best == 'mIoU'
+
+
+@pytest.mark.parametrize('config', ['etris_rn50_refcoco.py', 'etris_vit-b16_gref-umd.py', 'etris_tiny_refshapes.py'])
+def test_configs_build_and_train(project, config):
+    """Two steps move all that is trained and nothing else, and a prediction has the photo's size."""
+    torch.manual_seed(0)
+    cfg = load_config(project / config, options_of(config), from_scratch=True)
+    model = build_model(cfg).train()
+    assert ('tiny' in config) == all(p.requires_grad for p in model.parameters())
+    wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    batch, samples = _batch(input_size(cfg))
+    before = {name: p.clone() for name, p in model.named_parameters()}
+    for _ in range(2):  # the first one moves what the zeros at the start of residual blocks hide from the loss
+        wrapper.update_params(model(**model.data_preprocessor(batch, training=True), mode='loss')['loss'])
+    for name, parameter in model.named_parameters():
+        assert parameter.requires_grad != torch.equal(parameter, before[name]), name
+    for sample in samples:
+        sample.gt_sem_seg = PixelData(data=torch.zeros(1, 40, 60, dtype=torch.int64))
+    tested = model.eval().test_step(batch)
+    assert all(sample.pred_sem_seg.data.shape == (1, 40, 60) for sample in tested)
+    assert tested[0].mask_rule.threshold == 0.35
+
+
+def _batch(size: tuple[int, int]) -> tuple[dict, list[SegDataSample]]:
+    place = dict(img_shape=size, to_input=((1.0, 0.0, 0.0), (0.0, 1.0, 12.0)))
+    samples = [SegDataSample(metainfo=dict(sentence=text, **place)) for text in ('red ring', 'dog')]
+    for sample in samples:
+        sample.gt_share = PixelData(data=torch.rand(1, *size))
+    return dict(inputs=torch.randint(0, 256, (2, 3, *size), dtype=torch.uint8), data_samples=samples), samples
+
+
+@pytest.mark.parametrize('config', ['etris_rn50_refcoco.py', 'etris_rn50_refcoco_frozen-statistics.py'])
+def test_statistics_of_clip_move_or_stay(project, config):
+    """They follow each batch in the official code; where they are held, the new shortcut of the pool is trained."""
+    model = build_model(load_config(project / config, options_of(config), from_scratch=True)).train()
+    held = 'frozen' in config
+    before = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    model.segment(torch.randn(2, 3, 64, 64), torch.ones(2, 17, dtype=torch.long), torch.ones(2, 17, dtype=torch.bool))
+    for name, buffer in model.named_buffers():
+        if name.endswith('running_mean'):
+            ours = not name.startswith('encoder.') or 'connect' in name
+            assert torch.equal(buffer, before[name]) == (held and not ours), name
+    assert all(p.requires_grad == held for p in model.encoder.attnpool.connect.parameters())
+
+
+@pytest.mark.parametrize(
+    'wrong, message',
+    [
+        ({'text_encoder.sentence_channels': 64}, 'the encoder ends with 128 channels, the sentence has 64'),
+        ({'text_encoder.depth': 4}, 'text_encoder: depth must be a multiple of 3; got 4'),
+        ({'bridges': 4}, 'bridges must be 0 to 3; got 4'),
+        ({'encoder.attention_pool': None}, r'CLIPResNetEncoder with four stages, attention_pool=dict'),
+        ({'data_preprocessor.tokenizer.trim': True}, 'trim'),
+        ({'encoder': dict(type='SwinEncoder', _delete_=True)}, 'CLIPResNetEncoder or CLIPViTEncoder; got SwinEncoder'),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused(project, wrong, message):
+    options = {f'model.{key}': value for key, value in wrong.items()}
+    with pytest.raises(ValueError, match=message):
+        build_model(load_config(project / 'etris_tiny_refshapes.py', options))
+
+
+def test_fewer_bridges_are_the_last_ones(project):
+    """Under the names of the official code, whose first norms are those of the second bridge."""
+    model = build_model(load_config(project / 'etris_tiny_refshapes.py', {'model.bridges': 2}))
+    norms = {official_name(name).rsplit('.', 1)[0] for name, _ in model.bridges.named_parameters('bridges')}
+    assert {name for name in norms if '.ln_' in name} == {'bridger.ln_v.1', 'bridger.ln_t.1'}
+    assert {name for name in norms if 'zoom_in' in name} == {'bridger.zoom_in.1', 'bridger.zoom_in.2'}
+
+
+def test_names_of_other_models_are_refused(project):
+    import etris_checkpoints
+
+    bridge, tower = {'bridger.zoom_in.0.weight': torch.zeros(1)}, {'backbone.visual.conv1.weight': torch.zeros(1)}
+    with pytest.raises(ValueError, match='no names of ETRIS'):
+        etris_checkpoints.from_etris(tower)
+    for name in ('neck2.x', 'bridger.zoom.0.weight'):
+        with pytest.raises(ValueError, match=f'{name}: no name of ETRIS'):
+            etris_checkpoints.from_etris({**bridge, **tower, name: torch.zeros(1)})
+    with pytest.raises(ValueError, match=r'decode_head\.y: no name of ETRIS'):
+        etris_checkpoints.to_etris({'decode_head.y': torch.zeros(1)})
+
+
+def test_an_official_file_becomes_a_folder(project, tmp_path, monkeypatch, capsys):
+    """Which the inferencer opens, with the model's own threshold."""
+    torch.manual_seed(0)
+    config = project / 'etris_tiny_refshapes.py'
+    model = build_model(load_config(config))
+    torch.save({'epoch': 3, **model.to_official(model.state_dict())}, tmp_path / 'best_model.pth')
+    tool = ROOT / 'tools/model_converters/official2mgfe.py'
+    arguments = [str(tmp_path / 'best_model.pth'), '--config', str(config), '--out', str(tmp_path / 'etris')]
+    monkeypatch.setattr('sys.argv', [str(tool), *arguments])
+    runpy.run_path(str(tool), run_name='__main__')
+    assert 'wrote' in capsys.readouterr().out
+    inferencer = RISInferencer(tmp_path / 'etris')
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, inferencer.model.state_dict()[name]), name
+    result = inferencer(np.full((40, 60, 3), 90, np.uint8), 'the red ring')
+    assert inferencer.threshold == 0.35
+    assert result.mask.shape == (40, 60) and np.array_equal(result.mask, result.score > 0.35)
+
+
+@pytest.mark.skipif('MGFE_RIS_SLOW' not in os.environ, reason='half a minute for each; set MGFE_RIS_SLOW=1')
+@pytest.mark.parametrize('config', ['etris_tiny_refshapes.py', 'etris_vit-b16_refcoco.py'])
+def test_a_graph_of_onnx_gives_the_same_mask(project, tmp_path, config):
+    """For batches of several sizes, which are compared when it is written, and at the photo's size."""
+    torch.manual_seed(0)
+    options = options_of(config) | {'test_dataloader.dataset.pipeline.0.transforms.1.scale': (64, 64)}
+    model = build_model(load_config(project / config, options, from_scratch=True)).eval()
+    assert export_onnx(model, tmp_path / 'onnx') < 1e-4
+    photo = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
+    result, same = (RISInferencer(source)(photo, 'the red ring') for source in (model, tmp_path / 'onnx'))
+    assert result.mask.shape == same.mask.shape == (40, 60)
+    np.testing.assert_allclose(same.score, result.score, atol=1e-4)
