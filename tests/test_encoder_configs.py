@@ -1,5 +1,6 @@
 """Configs that swap an encoder: what they name, and a step of each at a reduced size."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 
-from mgfe_ris.apis import load_config
+from mgfe_ris.apis import build_model, export_onnx, load_config
 
 ROOT = Path(__file__).parents[1] / 'configs/mgfe_ris'
 WORDS = {
@@ -123,6 +124,15 @@ def test_a_word_changes_the_logits_and_padding_does_not(name, batch, one_thread)
         padding[~mask] += 7
         assert (model.segment(image, word, mask) - before).abs().max() > 1e-5
         assert torch.equal(model.segment(image, padding, mask), before)
+
+
+@pytest.mark.skipif(not os.environ.get('MGFE_RIS_SLOW'), reason='20 s of tracing each: MGFE_RIS_SLOW=1 runs it')
+@pytest.mark.parametrize('name', CLIP)
+def test_clip_as_onnx(name, tmp_path):
+    scale = {'test_dataloader.dataset.pipeline.0.transforms.1.scale': (64, 64)}
+    config, options = ROOT / f'mgfe-ris_{name}_refcoco.py', {**SMALLER[name], **scale}
+    model = build_model(load_config(config, options=options, from_scratch=True)).eval()
+    assert export_onnx(model, tmp_path / 'out') < 1e-5  # of the logits; it raises where they differ
 
 
 def test_clips_words_and_photos_are_of_one_archive():
