@@ -13,6 +13,7 @@ from mmengine.optim import MultiStepLR, build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
+from PIL import Image
 from torch import Tensor
 
 import mgfe_ris.models.pixel_decoder
@@ -457,22 +458,34 @@ def test_names_of_other_models_are_refused(project):
 
 
 def test_an_official_file_becomes_a_folder(project, tmp_path, monkeypatch, capsys):
-    """Which the inferencer opens, with the model's own threshold."""
+    """Which the inferencer and the command line open, with the model's own threshold."""
     torch.manual_seed(0)
     config = project / 'etris_tiny_refshapes.py'
     model = build_model(load_config(config))
     torch.save({'epoch': 3, **model.to_official(model.state_dict())}, tmp_path / 'best_model.pth')
-    tool = ROOT / 'tools/model_converters/official2mgfe.py'
-    arguments = [str(tmp_path / 'best_model.pth'), '--config', str(config), '--out', str(tmp_path / 'etris')]
-    monkeypatch.setattr('sys.argv', [str(tool), *arguments])
-    runpy.run_path(str(tool), run_name='__main__')
+    monkeypatch.chdir(tmp_path)
+    _run('tools/model_converters/official2mgfe.py', 'best_model.pth', '--config', config, '--out', 'etris')
     assert 'wrote' in capsys.readouterr().out
     inferencer = RISInferencer(tmp_path / 'etris')
     for name, value in model.state_dict().items():
         assert torch.equal(value, inferencer.model.state_dict()[name]), name
-    result = inferencer(np.full((40, 60, 3), 90, np.uint8), 'the red ring')
+    photo = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
+    result = inferencer(photo, 'the red ring')
     assert inferencer.threshold == 0.35
     assert result.mask.shape == (40, 60) and np.array_equal(result.mask, result.score > 0.35)
+    Image.fromarray(photo).save('photo.png')
+    _run(
+        'tools/infer.py', 'photo.png', '--text', 'the red ring', '--model', 'etris', '--device', 'cpu', '--out', 'found'
+    )
+    (written,) = Path('found/masks').iterdir()
+    np.testing.assert_array_equal(np.asarray(Image.open(written)) > 0, result.mask)
+
+
+def _run(tool: str, *arguments: str | Path) -> None:
+    """In this process, which saves seconds of imports."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('sys.argv', [tool, *map(str, arguments)])
+        runpy.run_path(str(ROOT / tool), run_name='__main__')
 
 
 @pytest.mark.skipif('MGFE_RIS_SLOW' not in os.environ, reason='half a minute for each; set MGFE_RIS_SLOW=1')
