@@ -271,7 +271,8 @@ def test_recorded_gradients_that_are_zero(record, model, tables):
     image, ids = told['inputs']['image'], told['inputs']['ids']
     BinaryCrossEntropy()(model.train().segment(image, ids, ids != 0), told['target'][:, 0]).backward()
     norms = {official_name(name): p.grad.norm() for name, p in model.named_parameters() if p.grad is not None}
-    assert [name for name, norm in norms.items() if norm < 1e-12 * _norm(norms)] == told['zero_gradient']
+    zero = [name for name, norm in norms.items() if norm < 1e-12 * _norm(norms)]
+    assert sorted(zero) == sorted(told['zero_gradient'])
     for gate in (model.neck.fusion3, model.neck.fusion4, model.neck.fusion5):
         gradient = gate.multihead_attn.in_proj_weight.grad
         assert gradient[: 2 * model.neck.txt_proj.out_features].eq(0).all()
@@ -422,7 +423,7 @@ def test_statistics_of_clip_move_or_stay(project, config):
 @pytest.mark.parametrize(
     'wrong, message',
     [
-        ({'text_encoder.sentence_channels': 64}, 'the encoder ends with 128 channels, the sentence has 64'),
+        ({'text_encoder.sentence_channels': 32}, 'the encoder ends with 64 channels, the sentence has 32'),
         ({'text_encoder.depth': 4}, 'text_encoder: depth must be a multiple of 3; got 4'),
         ({'bridges': 4}, 'bridges must be 0 to 3; got 4'),
         ({'encoder.attention_pool': None}, r'CLIPResNetEncoder with four stages, attention_pool=dict'),
