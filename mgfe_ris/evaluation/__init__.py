@@ -8,6 +8,7 @@ from .machine import describe_machine
 from .memory import Memory, trace_memory
 from .metric import RefSegMetric
 from .metric_names import check_metric_names
+from .protocols import ScoringProtocol
 from .published import Protocol, read_published
 from .speed import measure_speed
 from .workload import Setting, Workload
@@ -20,6 +21,7 @@ __all__ = [
     'Protocol',
     'RefSegMetric',
     'Run',
+    'ScoringProtocol',
     'Setting',
     'SplitsTestLoop',
     'Workload',

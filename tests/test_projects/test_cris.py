@@ -9,13 +9,13 @@ import torch
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
-from mmseg.registry import MODELS
+from mmseg.registry import METRICS, MODELS
 
 import mgfe_ris.models.pixel_decoder
 from mgfe_ris.apis import RISInferencer, build_model, input_size, load_config
 from mgfe_ris.models.checkpoints import differences
 from mgfe_ris.models.losses import BinaryCrossEntropy
-from mgfe_ris.structures import MaskRule, SegDataSample, scores_and_mask
+from mgfe_ris.structures import MaskRule, SegDataSample, mask_of, scores_and_mask
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / 'shared/fixtures'
@@ -122,6 +122,29 @@ def test_recorded_masks(record, model, tables):
         scores, mask = scores_and_mask(record['logits'][i], size, SegDataSample(metainfo=place))
         torch.testing.assert_close(scores.double(), known['prob_photo'][i].double(), rtol=0, atol=2e-5)
         assert (mask != record['masks'][i]).sum() <= 1
+
+
+def test_recorded_scores(record, project):
+    """IoU of each sentence, their mean and Pr@X, from the recorded logits, through the metric of the config."""
+    known, side = record['evaluation'], tuple(record['config']['image_size'])
+    metric = METRICS.build(load_config(project / 'cris_rn50_refcoco.py', from_scratch=True).test_evaluator)
+    for i, size in enumerate(map(tuple, known['photo_sizes'])):
+        place = dict(to_input=known['to_input'][i].tolist(), img_shape=side, ori_shape=size, mask_rule=MaskRule(**RULE))
+        sample = SegDataSample(metainfo=place)
+        sample.gt_sem_seg = PixelData(data=known['truth'][i][None].long())
+        sample.seg_logits = PixelData(data=record['logits'][i])
+        sample.pred_sem_seg = PixelData(data=mask_of(record['logits'][i], size, sample)[None].long())
+        metric.process({}, [sample.to_dict()])
+        own = metric.results[-1]['protocols']['own']
+        # a pixel at the threshold may differ by the warp's rounding
+        assert own['intersection'] / (own['union'] + 1e-6) == pytest.approx(
+            known['ious'][i].item(), abs=2 / own['union']
+        )
+    found = metric.compute_metrics(metric.results)
+    assert found['own/mIoU'] == pytest.approx(100 * known['miou'], abs=0.1)
+    for name, value in known['precision'].items():
+        assert found[f'own/P@0.{name.removeprefix("Pr@")[0]}'] == pytest.approx(100 * value, abs=1e-4)
+    assert {'oIoU', 'common_photo/oIoU', 'common_480/oIoU'} < set(found)
 
 
 def test_recorded_training(record, model, tables):
