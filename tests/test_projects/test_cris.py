@@ -9,7 +9,7 @@ import torch
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
-from mmseg.registry import METRICS, MODELS
+from mmseg.registry import METRICS, MODELS, PARAM_SCHEDULERS
 
 import mgfe_ris.models.pixel_decoder
 from mgfe_ris.apis import RISInferencer, build_model, input_size, load_config
@@ -147,29 +147,69 @@ def test_recorded_scores(record, project):
     assert {'oIoU', 'common_photo/oIoU', 'common_480/oIoU'} < set(found)
 
 
-def test_recorded_training(record, model, tables):
-    """Three steps of Adam at the recorded rates: losses, norms of gradients, and the logits after them."""
-    told = record['training']
-    groups, names = [], dict(model.named_parameters())
-    towers = [p for name, p in names.items() if _is_tower(name)]
-    groups = [dict(params=towers), dict(params=[p for name, p in names.items() if not _is_tower(name)])]
-    optimizer = torch.optim.Adam(groups)
-    loss_function = BinaryCrossEntropy()
+@pytest.fixture
+def training(record, model, project):
+    """Optimizer and schedulers of the official config, for the recorded model, in epochs of a step."""
+    cfg = load_config(project / 'cris_rn50_refcoco.py', from_scratch=True)
+    wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    cfg.param_scheduler[1].milestones = [2]  # as the record has it, in the place of 35
+    settings = ({**scheduler, 'optimizer': wrapper.optimizer} for scheduler in cfg.param_scheduler)
+    return wrapper, [PARAM_SCHEDULERS.build(one) for one in settings]
+
+
+def test_recorded_training(record, model, tables, training):
+    """Three epochs of a step: losses, rates of both groups, norms of gradients, and the logits after them."""
+    told, (wrapper, schedulers) = record['training'], training
+    names, loss_function = dict(model.named_parameters()), BinaryCrossEntropy()
     image, ids = told['inputs']['image'], told['inputs']['ids']
     for step, expected in enumerate(told['losses']):
         model.train()
         loss = loss_function(model.segment(image, ids, ids != 0), told['target'][:, 0])
         assert loss.item() == pytest.approx(expected, abs=1e-9)
-        optimizer.zero_grad()
+        wrapper.zero_grad()
         loss.backward()
         norm = torch.stack([p.grad.norm() for p in names.values() if p.grad is not None]).norm().item()
         assert norm == pytest.approx(told['grad_norms'][step], rel=1e-8)
-        for group, lr in zip(optimizer.param_groups, told['lrs'][step], strict=True):
-            group['lr'] = lr
-        optimizer.step()
+        for group in wrapper.optimizer.param_groups:
+            assert group['lr'] == pytest.approx(told['lrs'][step][not _is_tower(_name_of(names, group))], rel=1e-12)
+        wrapper.step()
+        for scheduler in schedulers:
+            scheduler.step()
     model.eval()
     with torch.no_grad():
         torch.testing.assert_close(model.segment(image, ids, ids != 0), told['logits_after'], rtol=0, atol=1e-8)
+
+
+def _name_of(names: dict, group: dict) -> str:
+    return next(name for name, p in names.items() if p is group['params'][0])
+
+
+def test_recorded_rates_of_the_config(record, model, training):
+    """Which weights are in which group, by their official names; ``logit_scale`` is not ours."""
+    import cris_checkpoints
+
+    told, (wrapper, _) = record['training'], training
+    official = cris_checkpoints.to_cris(dict(model.named_parameters()))['state_dict']
+    names = {id(value): name.removeprefix('module.') for name, value in official.items()}
+    for lr, expected in zip(told['param_groups_initial_lr'], told['param_groups'], strict=True):
+        groups = [group for group in wrapper.optimizer.param_groups if group['initial_lr'] == pytest.approx(lr)]
+        found = {names[id(p)] for group in groups for p in group['params']}
+        assert found == {*expected} - {'backbone.logit_scale'}
+        assert all(group['weight_decay'] == 0 for group in groups)
+
+
+def test_recorded_weights_both_ways(record, project):
+    """Bit for bit, with the names that the official code saves; but for ``logit_scale``, which gets CLIP's own."""
+    import cris_checkpoints
+
+    known = {f'module.{name}': value for name, value in record['state_dict'].items()}
+    found = cris_checkpoints.to_cris(cris_checkpoints.from_cris(dict(state_dict=known)))
+    assert list(found) == ['state_dict'] and found['state_dict'].keys() == known.keys()
+    for name, value in found['state_dict'].items():
+        if name.endswith('logit_scale'):
+            assert value.shape == known[name].shape and value.exp().item() == pytest.approx(100)
+        else:
+            assert torch.equal(value, known[name]) and value.dtype == known[name].dtype, name
 
 
 def _is_tower(name: str) -> bool:
@@ -189,19 +229,30 @@ def test_a_full_model_has_the_official_number_of_parameters(project, kind, count
     assert sum(p.numel() for p in model.parameters()) == count - 1
 
 
-def test_rates_are_those_of_the_official_groups(project):
-    """CLIP at a tenth, its tables of positions at the whole rate."""
-    cfg = load_config(project / 'cris_rn50_refcoco.py', dict(SMALL), from_scratch=True)
-    model = build_model(cfg)
-    wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
-    groups = {id(group['params'][0]): group for group in wrapper.param_groups}
-    for name, parameter in model.named_parameters():
-        group = groups[id(parameter)]
-        assert group['lr'] == pytest.approx(1e-5 if _is_tower(name) else 1e-4), name
-        assert group['weight_decay'] == 0
+@pytest.mark.parametrize(
+    'config, first, val', [('rn50_refcoco', 1e-4, 'val'), ('rn50_refcoco_intended', 1e-5, 'val')]
+    + [('rn101_refcoco+', 1e-4, 'testB'), ('rn101_refcoco+_intended', 1e-5, 'val')]
+)  # fmt: skip
+def test_recipes(project, config, first, val):
+    """As the official code trains, and as it means to: CLIP's rate by epoch, and the split that chooses the epoch."""
+    cfg = load_config(project / f'cris_{config}.py', from_scratch=True)
+    weights = [torch.nn.Parameter(torch.zeros(1)) for _ in range(2)]
+    optimizer = torch.optim.Adam([dict(params=weights[:1], lr=1e-5), dict(params=weights[1:], lr=1e-4)])
+    schedulers = [PARAM_SCHEDULERS.build({**one, 'optimizer': optimizer}) for one in cfg.param_scheduler]
+    rates = []
+    for _ in range(cfg.train_cfg.max_epochs):
+        rates.append([group['lr'] for group in optimizer.param_groups])
+        optimizer.step()
+        for scheduler in schedulers:
+            scheduler.step()
+    expected = [[first, 1e-4], *[[1e-5, 1e-4]] * 34, *[[1e-6, 1e-5]] * 15]
+    np.testing.assert_allclose(rates, expected, rtol=1e-12)
+    assert cfg.val_dataloader.dataset.split == val and cfg.val_dataloader.dataset.score_at == 'photo'
 
 
-@pytest.mark.parametrize('config', sorted(path.name for path in (ROOT / 'projects/cris').glob('cris_*_*.py')))
+@pytest.mark.parametrize(
+    'config', sorted(path.name for path in (ROOT / 'projects/cris').glob('cris_*_*.py') if 'intended' not in path.name)
+)
 def test_configs_build_and_train(project, config):
     """A step from the loss to every parameter, and a prediction at the photo's size."""
     cfg = load_config(project / config, {} if 'tiny' in config else dict(SMALL), from_scratch=True)
@@ -235,6 +286,9 @@ def test_names_of_other_models_are_refused(project):
     for name in ('neck.x', 'classifier.x'):
         with pytest.raises(ValueError, match='CRIS'):
             cris_checkpoints.from_cris({name: torch.zeros(1)})
+    for name in ('decode_head.x', 'encoder.out_norms.0.weight'):
+        with pytest.raises(ValueError, match=f'{name}: the official CRIS has nothing like it'):
+            cris_checkpoints.to_cris({name: torch.zeros(1)})
 
 
 def test_an_official_file_becomes_a_folder(project, tmp_path, monkeypatch, capsys):
