@@ -1,6 +1,7 @@
 """CRIS against numbers recorded from its official code."""
 
 import runpy
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -297,17 +298,28 @@ def test_an_official_file_becomes_a_folder(project, tmp_path, monkeypatch, capsy
     config = project / 'cris_tiny_refshapes.py'
     model = build_model(load_config(config))
     torch.save({'epoch': 3, 'state_dict': official_names(model.state_dict())}, tmp_path / 'best_model.pth')
-    tool = ROOT / 'tools/model_converters/official2mgfe.py'
-    arguments = [str(tmp_path / 'best_model.pth'), '--config', str(config), '--out', str(tmp_path / 'cris')]
-    monkeypatch.setattr('sys.argv', [str(tool), *arguments])
-    runpy.run_path(str(tool), run_name='__main__')
-    assert 'wrote' in capsys.readouterr().out
+    run_tool = partial(run, monkeypatch, capsys)
+    options = ('--config', config, '--out', tmp_path / 'cris')
+    assert 'wrote' in run_tool('model_converters/official2mgfe.py', tmp_path / 'best_model.pth', *options)
     inferencer = RISInferencer(tmp_path / 'cris')
     for name, value in model.state_dict().items():
         assert torch.equal(value, inferencer.model.state_dict()[name]), name
     result = inferencer(np.full((40, 60, 3), 90, np.uint8), 'the red ring')
     assert inferencer.threshold == 0.35
     assert result.mask.shape == (40, 60) and np.array_equal(result.mask, result.score > 0.35)
+    assert 'wrote' in run_tool('model_converters/mgfe2official.py', tmp_path / 'cris', tmp_path / 'back.pth')
+    before, after = (torch.load(tmp_path / name, weights_only=True) for name in ('best_model.pth', 'back.pth'))
+    assert before['state_dict'].keys() == after['state_dict'].keys()
+    for name, value in before['state_dict'].items():
+        assert torch.equal(value, after['state_dict'][name]) or name.endswith('logit_scale'), name
+
+
+def run(monkeypatch, capsys, tool: str, *arguments: object) -> str:
+    """A tool in this process -> what it prints."""
+    monkeypatch.setattr('sys.argv', [tool, *map(str, arguments)])
+    capsys.readouterr()
+    runpy.run_path(str(ROOT / 'tools' / tool), run_name='__main__')
+    return capsys.readouterr().out
 
 
 def official_names(state: dict) -> dict:
