@@ -26,7 +26,7 @@ class Setting:
     """
 
     mode: str = 'test'
-    """``train``: forward, loss, backward, optimiser, gradients back to zero; ``test``: forward, and where the target is likelier."""
+    """``train``: forward, loss, backward, optimiser, gradients back to zero; ``test``: forward and masks."""
     batch: int = 1
     """Photos."""
     sentences: int = 1

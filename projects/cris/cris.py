@@ -102,7 +102,7 @@ class CRISNeck(nn.Module):
 
 def _join(of_photo: Tensor, of_sentences: Tensor) -> Tensor:
     """Channels side by side; one photo for all its sentences."""
-    return torch.cat([of_photo.expand(len(of_sentences), -1, -1, -1), of_sentences], dim=1)
+    return torch.cat([of_photo.expand(of_sentences.shape[0], -1, -1, -1), of_sentences], dim=1)
 
 
 def _twice(x: Tensor) -> Tensor:

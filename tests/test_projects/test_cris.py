@@ -1,10 +1,16 @@
 """CRIS against numbers recorded from its official code."""
 
+import json
+import math
+import os
 import runpy
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pycocotools.mask as coco_mask
 import pytest
 import torch
 from mmengine.optim import build_optim_wrapper
@@ -13,7 +19,17 @@ from mmengine.structures import PixelData
 from mmseg.registry import METRICS, MODELS, PARAM_SCHEDULERS
 
 import mgfe_ris.models.pixel_decoder
-from mgfe_ris.apis import RISInferencer, build_model, input_size, load_config
+from mgfe_ris.apis import (
+    RISInferencer,
+    build_model,
+    export_onnx,
+    export_torch,
+    input_size,
+    load_config,
+    load_model,
+    save_folder,
+)
+from mgfe_ris.evaluation import read_logits
 from mgfe_ris.models.checkpoints import differences
 from mgfe_ris.models.losses import BinaryCrossEntropy
 from mgfe_ris.structures import MaskRule, SegDataSample, mask_of, scores_and_mask
@@ -340,3 +356,64 @@ def official_names(state: dict) -> dict:
             continue
         named[f'module.{rest}'] = value
     return {**named, 'module.backbone.logit_scale': torch.ones(())}
+
+
+@pytest.fixture(scope='module')
+def small(tmp_path_factory) -> Path:
+    """A folder with a tiny model of random weights, whose masks are neither empty nor full."""
+    with pytest.MonkeyPatch.context() as patch, torch.random.fork_rng(devices=[]):
+        patch.syspath_prepend(ROOT / 'projects/cris')
+        torch.manual_seed(0)
+        changes = {name: SMALL[name] for name in SMALL if 'vocabulary' not in name}
+        changes['model.encoder.attention_pool'] = dict(out_channels=32, grid=2)
+        model = build_model(load_config(ROOT / 'projects/cris/cris_tiny_refshapes.py', changes)).eval()
+        photo = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+        score = RISInferencer(model)(photo, 'the red ring').score
+        weights = model.projector.txt
+        weights.bias.data[-1] += math.log(0.35 / 0.65) - np.log(np.median(score[score > 0.01]) / (1 - np.median(score)))
+        return save_folder(model, tmp_path_factory.mktemp('small') / 'cris')
+
+
+def test_exported_graphs_give_the_photos_mask(small, project, tmp_path):
+    """At the photo's size, by the model's own threshold, for any number of sentences; PyTorch's graph checks itself."""
+    model = load_model(small, device='cpu')
+    export_onnx(model, tmp_path / 'onnx')
+    export_torch(model, tmp_path / 'torch')
+    photo = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    own, exported = RISInferencer(model), RISInferencer(tmp_path / 'onnx')
+    assert own.threshold == exported.threshold == 0.35
+    for one, other in zip(*(found(photo, ['the red ring', 'blue']) for found in (own, exported)), strict=True):
+        np.testing.assert_allclose(one.score, other.score, atol=1e-5)
+        near = np.abs(one.score - 0.35) < 1e-5
+        assert 0 < one.area < one.mask.size and np.array_equal(one.mask[~near], other.mask[~near])
+
+
+def test_a_test_scores_by_all_protocols(small, project, refshapes, tmp_path, monkeypatch, capsys):
+    """Its own and the common ones, from one pass, in words, too; the logits that it keeps give the same masks."""
+    options = ['test_dataloader.num_workers=0', 'test_dataloader.persistent_workers=False', 'test_cfg.splits=val']
+    options += ['test_cfg.shuffled=[]', f'data_root={refshapes}', 'experiment_name=test_a_test_scores']
+    out = ('--out', tmp_path, '--save-logits', tmp_path / 'logits', '--tta', '--work-dir', tmp_path / 'work')
+    run(monkeypatch, capsys, 'test.py', small, small, *out, '--cfg-options', *options)
+    report = json.loads((tmp_path / 'metrics.json').read_text())
+    metrics = report['metrics']
+    assert {f'val/{name}{metric}' for name in ('', 'own/', 'common_photo/', 'common_64/') for metric in ('oIoU', 'mIoU')
+            } < set(metrics)  # fmt: skip
+    assert metrics['val/own/mIoU'] == pytest.approx(metrics['val/mIoU'], abs=1e-4)
+    assert metrics['val/common_64/oIoU'] == metrics['val/common_photo/oIoU'] != metrics['val/oIoU'], 'photos of 64 x 64'
+    assert report['mask_rule'] == RULE and 'score above 0.5' in report['protocols']['common_photo']
+    line = json.loads((tmp_path / 'val.jsonl').read_text().splitlines()[0])
+    logits, sample = read_logits(tmp_path / f'logits/val/{Path(line["img_path"]).stem}_{line["sent_id"]}.npz')
+    kept, pred = mask_of(logits, sample.ori_shape, sample).numpy(), coco_mask.decode(line['pred']) == 1
+    assert (kept != pred).mean() < 0.002, 'half the digits of a number are gone'
+
+
+def test_a_folder_says_which_project_it_needs(small):
+    """In a process of its own, which has imported nothing; and opens where that is on the path."""
+    code = 'import sys; from mgfe_ris.apis import load_config, report_errors\n'
+    code += 'with report_errors(): load_config(sys.argv[1])'
+    home, found = str(ROOT / 'projects/cris'), []
+    for path in (str(ROOT), f'{ROOT}{os.pathsep}{home}'):
+        command = [sys.executable, '-W', 'ignore', '-c', code, str(small)]
+        found.append(subprocess.run(command, env={**os.environ, 'PYTHONPATH': path}, capture_output=True, text=True))
+    assert found[0].returncode == 2 and f'or set PYTHONPATH={home}, where ours are' in found[0].stderr
+    assert found[1].returncode == 0, found[1].stderr
