@@ -28,6 +28,7 @@ from mgfe_ris.apis import (
     load_config,
     load_model,
     save_folder,
+    stage_features,
 )
 from mgfe_ris.evaluation import read_logits
 from mgfe_ris.models.checkpoints import differences
@@ -405,6 +406,22 @@ def test_a_test_scores_by_all_protocols(small, project, refshapes, tmp_path, mon
     logits, sample = read_logits(tmp_path / f'logits/val/{Path(line["img_path"]).stem}_{line["sent_id"]}.npz')
     kept, pred = mask_of(logits, sample.ori_shape, sample).numpy(), coco_mask.decode(line['pred']) == 1
     assert (kept != pred).mean() < 0.002, 'half the digits of a number are gone'
+
+
+def test_pictures_of_stages_are_refused_by_name(small, project):
+    with pytest.raises(ValueError, match='a CRIS has no stages to look at'):
+        stage_features(load_model(small, device='cpu'), np.zeros((40, 60, 3), np.uint8), 'the red ring')
+
+
+def test_samples_are_drawn_with_their_truth_in_place():
+    """The truth of a test has the photo's size, the input its shape with a border."""
+    tool = runpy.run_path(str(ROOT / 'tools/analysis_tools/browse_dataset.py'))
+    sample = SegDataSample(metainfo=dict(to_input=((0.5, 0, 0), (0, 0.5, 5)), img_shape=(30, 30)))
+    mask = np.zeros((40, 60), bool)
+    mask[20:, 40:] = True
+    drawn = tool['in_input'](mask, sample)
+    assert drawn.shape == (30, 30) and drawn[16:24, 21:29].all() and not drawn[:14].any() and not drawn[26:].any()
+    assert tool['in_input'](drawn, sample) is drawn
 
 
 def test_a_folder_says_which_project_it_needs(small):
