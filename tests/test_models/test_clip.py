@@ -86,7 +86,7 @@ def test_recorded_text_tower(record):
     _, text = towers(record)
     ids, mask = record['inputs']['ids'], ~record['inputs']['pad_mask']
     with torch.no_grad():
-        words = text(ids, mask)
+        words = text(ids, mask).words
         first = text.blocks[0](*text.embed(ids))
         state = text.sentence(words, mask)
     expected = record['features']
@@ -134,7 +134,7 @@ def test_the_text_tower_is_that_of_hugging_face(sizes, double):
     for block, layer in zip(ours.blocks, expected.hidden_states[1:], strict=True):
         x = block(x, causal)
         torch.testing.assert_close(x[mask], layer[mask], rtol=0, atol=1e-10)
-    words = ours(ids, mask)
+    words = ours(ids, mask).words
     torch.testing.assert_close(words[mask], expected.last_hidden_state[mask], rtol=0, atol=1e-10)
     torch.testing.assert_close(ours.sentence(words, mask), expected.text_embeds, rtol=0, atol=1e-10)
 
@@ -219,13 +219,28 @@ def test_towers_have_the_published_sizes(image, sentence, total):
     assert ours + 1 == total
 
 
+@pytest.mark.parametrize(('sentence', 'channels'), [('end', 8), ('mean', 64), ('first', 64), (None, None)])
+def test_the_sentence_that_the_config_names(sentence, channels):
+    tower = CLIPTextTower(64, 1, 8, max_tokens=6, vocabulary_size=20, sentence=sentence)
+    text = tower(torch.tensor([[18, 3, 4, 19, 0, 0]]), torch.tensor([[True] * 4 + [False] * 2]))
+    first, *_, last = real = text.words[0, :4]
+    expected = {'end': last @ tower.text_projection, 'mean': real.mean(0), 'first': first}.get(sentence)
+    assert tower.sentence_channels == channels
+    if sentence is None:
+        assert text.sentence is None
+        # the tower's own, for models that run its blocks themselves
+        assert torch.equal(tower.sentence(text.words, text.mask)[0], last @ tower.text_projection)
+    else:
+        torch.testing.assert_close(text.sentence[0], expected)
+
+
 def test_a_word_sees_those_before_it_and_none_behind():
     tower = CLIPTextTower(64, 2, 8, max_tokens=6, vocabulary_size=20).double()
     ids = torch.randint(1, 19, (2, 6))
     changed = ids.clone()
     changed[:, 4] = 19
     mask = torch.ones(2, 6, dtype=torch.bool)
-    difference = (tower(ids, mask) - tower(changed, mask)).abs().amax((0, 2))
+    difference = (tower(ids, mask).words - tower(changed, mask).words).abs().amax((0, 2))
     assert (difference[:4] == 0).all() and (difference[4:] > 1e-6).all()
 
 

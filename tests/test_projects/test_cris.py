@@ -31,10 +31,10 @@ from mgfe_ris.apis import (
     stage_features,
 )
 from mgfe_ris.evaluation import read_logits
-from mgfe_ris.evaluation.flops import count_by_operator
 from mgfe_ris.models.checkpoints import differences
 from mgfe_ris.models.losses import BinaryCrossEntropy
 from mgfe_ris.models.shapes_only import shapes_only
+from mgfe_ris.profiling.flops import count_by_operator
 from mgfe_ris.structures import MaskRule, SegDataSample, mask_of, scores_and_mask
 
 ROOT = Path(__file__).parents[2]

@@ -18,10 +18,10 @@ from torch import Tensor
 
 import mgfe_ris.models.pixel_decoder
 from mgfe_ris.apis import RISInferencer, build_model, export_onnx, load_config
-from mgfe_ris.evaluation.flops import count_by_operator
 from mgfe_ris.models.checkpoints import differences
 from mgfe_ris.models.losses import BinaryCrossEntropy
 from mgfe_ris.models.shapes_only import shapes_only
+from mgfe_ris.profiling.flops import count_by_operator
 from mgfe_ris.structures import MaskRule, SegDataSample, scores_and_mask
 
 ROOT = Path(__file__).parents[2]
