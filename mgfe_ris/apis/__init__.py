@@ -43,7 +43,6 @@ __all__ = [
     'read_weights',
     'report_errors',
     'require_empty',
-    'require_stages',
     'row_config',
     'save_converted',
     'save_folder',

@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,14 +37,15 @@ class LogitsHook(SampleFilesHook):
         largest = float(np.finfo(np.float16).max)
         file = BytesIO()
         photo, rule = tuple(sample.ori_shape[:2]), sample.get('mask_rule') or MaskRule()
-        place = {'to_input': np.array(sample.to_input)} if sample.get('to_input') is not None else {}
+        beside: dict[str, Any] = {name: np.array(value) for name, value in asdict(rule).items()}
+        if sample.get('to_input') is not None:
+            beside['to_input'] = np.array(sample.to_input)
         np.savez(
             file,
             logit=logit.clamp(-largest, largest).half().cpu().numpy(),
             photo_size=np.array(photo, np.int64),
             input_size=np.array(sample.get('img_shape', photo)[:2], np.int64),
-            **place,
-            **{name: np.array(value) for name, value in asdict(rule).items()},
+            **beside,
             img_path=np.array(sample.img_path),
             sentence=np.array(sample.sentence),
             ids=np.array([sample.img_id, sample.ref_id, sample.sent_id], np.int64),

@@ -417,7 +417,7 @@ def test_a_test_scores_by_all_protocols(small, project, refshapes, tmp_path, mon
 
 
 def test_pictures_of_stages_are_refused_by_name(small, project):
-    with pytest.raises(ValueError, match='a CRIS has no stages to look at'):
+    with pytest.raises(ValueError, match='a CRIS has no stages at which language comes in'):
         stage_features(load_model(small, device='cpu'), np.zeros((40, 60, 3), np.uint8), 'the red ring')
 
 
