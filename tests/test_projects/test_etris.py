@@ -492,7 +492,7 @@ def _run(tool: str, *arguments: str | Path) -> None:
         runpy.run_path(str(ROOT / tool), run_name='__main__')
 
 
-@pytest.mark.skipif('MGFE_RIS_SLOW' not in os.environ, reason='half a minute for each; set MGFE_RIS_SLOW=1')
+@pytest.mark.skipif('MGFE_RIS_SLOW' not in os.environ, reason='a minute for each: MGFE_RIS_SLOW=1 runs it')
 @pytest.mark.parametrize('config', ['etris_tiny_refshapes.py', 'etris_vit-b16_refcoco.py'])
 def test_a_graph_of_onnx_gives_the_same_mask(project, tmp_path, config):
     """For batches of several sizes, which are compared when it is written, and at the photo's size."""
