@@ -3,10 +3,11 @@
 from .ablation import Run, tabulate
 from .generalized import GeneralizedRefSegMetric, summarize_generalized
 from .iou import intersection_and_union, summarize
-from .logits import LogitsHook, bytes_of_logits
+from .logits import LogitsHook, bytes_of_logits, read_logits
 from .loop import SplitsTestLoop
 from .metric import RefSegMetric
 from .metric_names import check_metric_names
+from .protocols import ScoringProtocol
 from .published import Protocol, read_published
 
 __all__ = [
@@ -15,10 +16,12 @@ __all__ = [
     'Protocol',
     'RefSegMetric',
     'Run',
+    'ScoringProtocol',
     'SplitsTestLoop',
     'bytes_of_logits',
     'check_metric_names',
     'intersection_and_union',
+    'read_logits',
     'read_published',
     'summarize',
     'summarize_generalized',

@@ -84,8 +84,12 @@ class DynamicProjector(nn.Module):
         """x (B, D, h, w), sentence (B, E) -> logits (B, 1, 4 h, 4 w)."""
         x = self.vis(x)
         kernel, bias = self.txt(sentence).split([x.shape[1] * 9, 1], dim=1)
-        found = F.conv2d(x.flatten(0, 1)[None], kernel.view(x.shape[0], -1, 3, 3), padding=1, groups=x.shape[0])
-        return found.transpose(0, 1) + bias[..., None, None]
+        # not a convolution with a group per sample: graphs for other programs fix the number of groups
+        of_taps = kernel.unflatten(1, (-1, 9)).mT @ x.flatten(2)  # (B, 9, h w): what a pixel gives to each neighbour
+        height, width = x.shape[-2:]
+        padded = F.pad(of_taps.unflatten(2, (height, width)), (1, 1, 1, 1))
+        taps = [padded[:, i, i // 3 : i // 3 + height, i % 3 : i % 3 + width] for i in range(9)]
+        return torch.stack(taps).sum(0)[:, None] + bias[..., None, None]
 
 
 def conv_norm(in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> nn.Sequential:
@@ -97,8 +101,8 @@ def conv_norm(in_channels: int, out_channels: int, kernel: int, stride: int = 1)
 def with_coordinates(x: Tensor) -> Tensor:
     """(B, C, h, w) -> (B, C + 2, h, w): and where a pixel is, from -1 to 1, along the width, along the height."""
     height, width = x.shape[-2:]
-    down = torch.linspace(-1, 1, height).to(x).view(1, 1, height, 1).expand(len(x), 1, height, width)
-    along = torch.linspace(-1, 1, width).to(x).view(1, 1, 1, width).expand(len(x), 1, height, width)
+    down = torch.linspace(-1, 1, height).to(x).view(1, 1, height, 1).expand(x.shape[0], 1, height, width)
+    along = torch.linspace(-1, 1, width).to(x).view(1, 1, 1, width).expand(x.shape[0], 1, height, width)
     return torch.cat([x, along, down], dim=1)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from cris_checkpoints import from_cris
+from cris_checkpoints import from_cris, to_cris
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
@@ -29,6 +29,7 @@ class CRIS(ReferringModel):
     """
 
     from_official = staticmethod(from_cris)
+    to_official = staticmethod(to_cris)
 
     def __init__(
         self,

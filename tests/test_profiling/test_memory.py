@@ -9,6 +9,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from mgfe_ris.apis import build_model, load_config
+from mgfe_ris.models.shapes_only import build_shapes
 from mgfe_ris.profiling import Memory, trace_memory
 from mgfe_ris.profiling.memory import GIB, trace_step
 
@@ -16,7 +17,8 @@ CONFIGS = ('lavt_swin-base_refcoco', 'mgfe-ris_swin-base_refcoco')
 
 
 def trace(config: str, options: dict | None = None, **setting) -> Memory:
-    return trace_memory(build_model(load_config(config, options, from_scratch=True)), **setting)
+    cfg = load_config(config, options, from_scratch=True)
+    return trace_memory(build_shapes(lambda: build_model(cfg)), **setting)
 
 
 class TwoLayers(nn.Module):

@@ -22,13 +22,14 @@ def main() -> None:
     from mmseg.registry import MODELS
 
     from mgfe_ris.apis import input_size, load_config, report_errors
+    from mgfe_ris.models.shapes_only import build_shapes
     from mgfe_ris.profiling import count_complexity
 
     with report_errors():
         cfg = load_config(args.config, args.cfg_options, from_scratch=True)
         init_default_scope('mmseg')
         size = tuple(args.size or input_size(cfg))
-        c = count_complexity(MODELS.build(cfg.model), size, args.words)
+        c = count_complexity(build_shapes(lambda: MODELS.build(cfg.model)), size, args.words)
         rows = [
             ('Params (M), as in the paper', c.image_params + c.text_params),
             ('  image side', c.image_params),

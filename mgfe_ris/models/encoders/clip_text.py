@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ...structures import Text
 from ..checkpoints import State, from_clip_text
 from ..sentence import STATES, check_state, last_word
+from .clip_block import CLIPBlock, init_blocks
 from .pretrained import load_pretrained
 
 
@@ -24,7 +25,8 @@ class CLIPTextTower(BaseModule):
     Args:
         width: D, of a word.
         depth: blocks.
-        sentence_channels: E, of the sentence's vector; 1024 for RN50, 512 for RN101 and ViT-B/16.
+        sentence_channels: E, of the sentence's vector; 1024 for RN50, 512 for RN101 and ViT-B/16. None: no
+            projection, for models that read words alone.
         max_tokens: places for tokens.
         vocabulary_size: ids.
         head_channels: of a head; 64 in CLIP.
@@ -41,7 +43,7 @@ class CLIPTextTower(BaseModule):
         self,
         width: int = 512,
         depth: int = 12,
-        sentence_channels: int = 1024,
+        sentence_channels: int | None = 1024,
         max_tokens: int = 77,
         vocabulary_size: int = 49408,
         head_channels: int = 64,
@@ -50,36 +52,39 @@ class CLIPTextTower(BaseModule):
     ):
         super().__init__(init_cfg)
         self.state = check_state(sentence)
+        if sentence == 'end' and sentence_channels is None:
+            raise ValueError(
+                "text_encoder.sentence='end' is projected: give sentence_channels, the width of the vector"
+            )
         self.out_channels, self.max_tokens, self.vocabulary_size = width, max_tokens, vocabulary_size
         self.token_embedding = nn.Embedding(vocabulary_size, width)
         self.positional_embedding = nn.Parameter(torch.empty(max_tokens, width))
         self.blocks = nn.ModuleList(CLIPBlock(width, head_channels) for _ in range(depth))
         self.ln_final = nn.LayerNorm(width)
-        self.text_projection = nn.Parameter(torch.empty(width, sentence_channels))
+        self.text_projection = None
+        if sentence_channels is not None:
+            self.text_projection = nn.Parameter(torch.randn(width, sentence_channels) * width**-0.5)
         self._init_randomly()
 
     def _init_randomly(self) -> None:
         width = self.out_channels
-        inner = width**-0.5 * (2 * len(self.blocks)) ** -0.5
         nn.init.normal_(self.token_embedding.weight, std=0.02)
         nn.init.normal_(self.positional_embedding, std=0.01)
-        nn.init.normal_(self.text_projection, std=width**-0.5)
-        spreads = {'attn.in_proj_weight': width**-0.5, 'attn.out_proj.weight': inner}
-        spreads |= {'mlp.0.weight': (2 * width) ** -0.5, 'mlp.2.weight': inner}
-        for block in self.blocks:
-            for name, std in spreads.items():
-                nn.init.normal_(block.get_parameter(name), std=std)
+        init_blocks(self.blocks, width)
 
     def init_weights(self) -> None:
         load_pretrained(self, self._convert, may_lack='$')
 
     def _convert(self, checkpoint: Mapping[str, Any]) -> State:
-        return from_clip_text(checkpoint)
+        state = from_clip_text(checkpoint)
+        return state if self.text_projection is not None else {k: v for k, v in state.items() if k != 'text_projection'}
 
     @property
     def sentence_channels(self) -> int | None:
         """E, the width of the sentence's vector; None, where none is asked for."""
-        return {'end': self.text_projection.shape[1], None: None}.get(self.state, self.out_channels)
+        if self.state == 'end' and self.text_projection is not None:
+            return self.text_projection.shape[1]
+        return None if self.state is None else self.out_channels
 
     def forward(self, ids: Tensor, mask: Tensor) -> Text:
         """ids (B, T), T at most ``max_tokens``, mask (B, T), which the words do not depend on -> words (B, T, D), and
@@ -100,30 +105,6 @@ class CLIPTextTower(BaseModule):
         """words (B, T, D), mask (B, T), True = a word -> the sentences (B, E); ``'end'`` where none is asked for."""
         if self.state in ('mean', 'first'):
             return STATES[self.state](words, mask)
+        if self.text_projection is None:
+            raise ValueError('a CLIPTextTower with sentence_channels=None has no projection of sentences')
         return last_word(words, mask) @ self.text_projection
-
-
-class CLIPBlock(nn.Module):
-    """x += attention(norm(x));  x += W_2 QuickGELU(W_1 norm(x)), QuickGELU(z) = z sigmoid(1.702 z)."""
-
-    def __init__(self, width: int, head_channels: int = 64):
-        super().__init__()
-        if width % head_channels:
-            raise ValueError(f'a width of {width} is no multiple of head_channels={head_channels}')
-        self.ln_1 = nn.LayerNorm(width)
-        self.attn = nn.MultiheadAttention(width, width // head_channels, batch_first=True)
-        self.ln_2 = nn.LayerNorm(width)
-        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), QuickGELU(), nn.Linear(4 * width, width))
-
-    def forward(self, x: Tensor, hidden: Tensor | None = None) -> Tensor:
-        """x (B, T, D), hidden (T, T), True = not to be seen by the row -> (B, T, D)."""
-        y = self.ln_1(x)
-        x = x + self.attn(y, y, y, attn_mask=hidden, need_weights=False)[0]
-        return x + self.mlp(self.ln_2(x))
-
-
-class QuickGELU(nn.Module):
-    """z sigmoid(1.702 z), which CLIP's weights were trained with."""
-
-    def forward(self, z: Tensor) -> Tensor:
-        return z * torch.sigmoid(1.702 * z)

@@ -4,7 +4,6 @@ import copy
 import json
 import re
 import sys
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from PIL import Image
 
 from mgfe_ris.apis import RISInferencer, build_model, load_config, load_model, save_folder
 from mgfe_ris.apis.export.model_card import LAVT_PAPER, MGFE_PAPER, model_card
+from mgfe_ris.models.shapes_only import shapes_only
 
 pytestmark = pytest.mark.usefixtures('one_thread')
 TINY = 'mgfe-ris_tiny_refshapes'
@@ -232,6 +232,12 @@ FAMILIES = {
     'mgfe-ris_resnet-50_refcoco': ['`ResNetEncoder` (depth 50)', BERT, '`DynamicWeight`', [RESNET]],
     'mgfe-ris_convnext-base_refcoco': ['`ConvNeXtEncoder` (arch base)', BERT, '`DynamicWeight`', [CONVNEXT]],
     'mgfe-ris_vit-base-dino_refcoco': ['`ViTEncoder` (arch base; patch_size 16)', BERT, '`DynamicWeight`', [DINO]],
+    'mgfe-ris_clip-vit-b16_refcoco': [
+        '`CLIPViTEncoder` (depth 12; width 768; patch_size 16)',
+        '`CLIPTextTower`',
+        '`DynamicWeight`',
+        ['ViT-B-16.pt'],
+    ],
     'mgfe-ris_swin-base_clip_refcoco': [
         *('`SwinEncoder`', '`clip_text_model`, 12 layers of width 512', '`DynamicWeight`'),
         [SWIN_B, 'openai/clip-vit-base-patch32'],
@@ -245,20 +251,18 @@ FAMILIES = {
 }
 
 
-def shape_of(name: str, monkeypatch: pytest.MonkeyPatch) -> torch.nn.Module:
+def shape_of(name: str) -> torch.nn.Module:
     """The whole model without the memory of its weights, and with the config as it is trained."""
-    # drop path rates are numbers, also where tensors have none
-    monkeypatch.setattr(torch, 'linspace', partial(torch.linspace, device='cpu'))
-    with torch.device('meta'):
+    with shapes_only():
         model = build_model(load_config(name, from_scratch=True))
     model.cfg = load_config(name)
     return model
 
 
 @pytest.mark.parametrize('name', FAMILIES)
-def test_every_family(name, monkeypatch):
+def test_every_family(name):
     encoder, text, weigh, weights = FAMILIES[name]
-    model = shape_of(name, monkeypatch)
+    model = shape_of(name)
     card = model_card(model, {})
     assert ModelCard(card).data.library_name == 'mgfe_ris'
     said = sections(card)
@@ -287,9 +291,9 @@ def test_a_model_of_another_shape(tiny, monkeypatch):
     assert 'Loss' not in facts(found['Training'])
 
 
-def test_training(monkeypatch):
+def test_training():
     """Against what section 4.2 of the paper says."""
-    training = facts(sections(model_card(shape_of('mgfe-ris_swin-base_refcoco', monkeypatch), {}))['Training'])
+    training = facts(sections(model_card(shape_of('mgfe-ris_swin-base_refcoco'), {}))['Training'])
     assert training == {
         'Starts from': f'`bert-base-uncased` (text encoder), `{SWIN_B}` (visual encoder)',
         'Frozen': 'the text encoder but for its first 10 layers',
@@ -353,7 +357,7 @@ def test_limits(tiny, report, monkeypatch):
 
 
 def test_a_photo_set_is_not_drawn(monkeypatch):
-    card = model_card(shape_of('mgfe-ris_swin-base_refcoco', monkeypatch), {})
+    card = model_card(shape_of('mgfe-ris_swin-base_refcoco'), {})
     assert 'drawn' not in card and 'the dog on the left' in card and 'English sentences only' in card
 
 
