@@ -33,6 +33,7 @@ from mgfe_ris.apis import (
 from mgfe_ris.evaluation import read_logits
 from mgfe_ris.models.checkpoints import differences
 from mgfe_ris.models.losses import BinaryCrossEntropy
+from mgfe_ris.profiling import count_complexity
 from mgfe_ris.structures import MaskRule, SegDataSample, mask_of, scores_and_mask
 
 ROOT = Path(__file__).parents[2]
@@ -406,6 +407,13 @@ def test_a_test_scores_by_all_protocols(small, project, refshapes, tmp_path, mon
     logits, sample = read_logits(tmp_path / f'logits/val/{Path(line["img_path"]).stem}_{line["sent_id"]}.npz')
     kept, pred = mask_of(logits, sample.ori_shape, sample).numpy(), coco_mask.decode(line['pred']) == 1
     assert (kept != pred).mean() < 0.002, 'half the digits of a number are gone'
+
+
+def test_more_words_than_the_towers_positions_are_not_counted(small, project):
+    model = load_model(small, device='cpu')
+    assert count_complexity(model, (64, 64), words=9).image_modules > 0
+    with pytest.raises(ValueError, match='the text encoder cannot take sentences of 30 words'):
+        count_complexity(model, (64, 64), words=30)
 
 
 def test_pictures_of_stages_are_refused_by_name(small, project):
