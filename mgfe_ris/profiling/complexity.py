@@ -9,6 +9,7 @@ from mmseg.models.backbones.swin import ShiftWindowMSA
 from torch import Tensor, nn
 
 from .flops import count_by_operator
+from .workload import text_of
 
 _NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._NormBase)
 _LINEAR_OPS = {'aten.convolution', 'aten.mm', 'aten.addmm'}
@@ -38,6 +39,9 @@ def count_complexity(model: Any, size: tuple[int, int] = (480, 480), words: int 
         model: of any shape; its text side is its ``text_encoder``, if it has one.
         size: of the photo, (height, width) in pixels.
         words: tokens of the sentence; 30 in the paper's tables.
+
+    Raises:
+        ValueError: more words than the text encoder takes.
     """
     model = _of_sizes(model).eval()
     encoder = getattr(model, 'text_encoder', None)
@@ -57,6 +61,8 @@ def count_complexity(model: Any, size: tuple[int, int] = (480, 480), words: int 
     photo = torch.zeros(1, 3, *size, device='meta')
     ids = torch.zeros(1, words, dtype=torch.long, device='meta')
     mask = torch.ones_like(ids, dtype=torch.bool)
+    if encoder is not None:
+        text_of(model, ids)  # or a line that says what is wrong
     everything, counted = count_by_operator(lambda: model.segment(photo, ids, mask)), list(macs)
     text = {} if encoder is None else count_by_operator(lambda: encoder(ids, mask))
     if head is None:

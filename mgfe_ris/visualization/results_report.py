@@ -291,6 +291,11 @@ def _same_samples(results: Mapping[str, Sequence[Record]]) -> Sequence[Record]:
     for name, records in results.items():
         if [_key(record) for record in records] != [_key(record) for record in first]:
             raise ValueError(f'{name} was tested on other samples than {reference}')
+        if any(one['truth']['size'] != other['truth']['size'] for one, other in zip(records, first, strict=True)):
+            raise ValueError(
+                f'{name} and {reference} compared masks at other sizes, and their IoU are not to be set side by side: '
+                'test both with the same score_at'
+            )
     return first
 
 

@@ -34,6 +34,7 @@ from mgfe_ris.evaluation import read_logits
 from mgfe_ris.models.checkpoints import differences
 from mgfe_ris.models.losses import BinaryCrossEntropy
 from mgfe_ris.models.shapes_only import shapes_only
+from mgfe_ris.profiling import count_complexity
 from mgfe_ris.profiling.flops import count_by_operator
 from mgfe_ris.structures import MaskRule, SegDataSample, mask_of, scores_and_mask
 
@@ -383,6 +384,7 @@ def small(tmp_path_factory) -> Path:
         return save_folder(model, tmp_path_factory.mktemp('small') / 'cris')
 
 
+@pytest.mark.skipif('MGFE_RIS_SLOW' not in os.environ, reason='two exports: half a minute; set MGFE_RIS_SLOW=1')
 def test_exported_graphs_give_the_photos_mask(small, project, tmp_path):
     """At the photo's size, by the model's own threshold, for any number of sentences; PyTorch's graph checks itself."""
     model = load_model(small, device='cpu')
@@ -414,6 +416,13 @@ def test_a_test_scores_by_all_protocols(small, project, refshapes, tmp_path, mon
     logits, sample = read_logits(tmp_path / f'logits/val/{Path(line["img_path"]).stem}_{line["sent_id"]}.npz')
     kept, pred = mask_of(logits, sample.ori_shape, sample).numpy(), coco_mask.decode(line['pred']) == 1
     assert (kept != pred).mean() < 0.002, 'half the digits of a number are gone'
+
+
+def test_more_words_than_the_towers_positions_are_not_counted(small, project):
+    model = load_model(small, device='cpu')
+    assert count_complexity(model, (64, 64), words=9).image_modules > 0
+    with pytest.raises(ValueError, match='the text encoder cannot take sentences of 30 words'):
+        count_complexity(model, (64, 64), words=30)
 
 
 def test_pictures_of_stages_are_refused_by_name(small, project):

@@ -91,6 +91,9 @@ def test_side_by_side_shows_the_target_and_each_model(records):
     assert picture.shape[1] == 3 * 198
     assert np.array_equal(columns[0][:192], outlined(np.full((192, 192, 3), 128, np.uint8), square(2, 2, 20)))
     assert shares(columns[0], PREDICTION) == shares(columns[1], PREDICTION) == 0 < shares(columns[2], PREDICTION)
+    at_input = [dict(record, truth=rle(np.zeros((20, 20), bool))) for record in records]
+    with pytest.raises(ValueError, match='b and a compared masks at other sizes'):
+        side_by_side({'a': records, 'b': at_input}, [0])
     with pytest.raises(ValueError, match='b was tested on other samples than a'):
         side_by_side({'a': records, 'b': records[::-1]}, [0])
 
