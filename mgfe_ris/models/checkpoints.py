@@ -123,9 +123,24 @@ def from_clip_resnet(checkpoint: Mapping[str, Any]) -> State:
     return _rename(state, _CLIP_RESNET, left_out=[])
 
 
+def from_clip_vit(checkpoint: Mapping[str, Any]) -> State:
+    """CLIP's image tower of attention under the names of our ``CLIPViTEncoder``: OpenAI's, Hugging Face's, or the one
+    in a checkpoint of ETRIS or BarLeRIa, whose flows are left out.
+
+    The text tower and the rest of the model are left out.
+    """
+    state = _clip_of(checkpoint)
+    if any(name.startswith('vision_model.') for name in state):
+        left_out = [_UNUSED_TEXT, r'(text_model|text_projection)\.']
+        return _rename(_join_in_proj(state), _CLIP_VIT_HUGGING_FACE, left_out)
+    if any(name.startswith('visual.') for name in state):
+        state = {name.removeprefix('visual.'): v for name, v in state.items() if name.startswith('visual.')}
+    return _rename(state, _CLIP_VIT, left_out=[_FLOWS_OF_BARLERIA])
+
+
 def from_clip_text(checkpoint: Mapping[str, Any]) -> State:
     """CLIP's text tower under the names of our ``CLIPTextTower``: OpenAI's, Hugging Face's, or the one in a
-    checkpoint of CRIS or ETRIS.
+    checkpoint of CRIS, ETRIS or BarLeRIa, whose flows are left out.
 
     The image tower and the rest of the model are left out.
     """
@@ -133,7 +148,7 @@ def from_clip_text(checkpoint: Mapping[str, Any]) -> State:
     if any(name.startswith('text_model.') for name in state):
         left_out = [_UNUSED_TEXT, r'(vision_model|visual_projection)\.']
         return _rename(_join_in_proj(state), _CLIP_TEXT_HUGGING_FACE, left_out)
-    left_out = [r'visual\.', '(logit_scale|input_resolution|context_length|vocab_size)$']
+    left_out = [_FLOWS_OF_BARLERIA, r'visual\.', '(logit_scale|input_resolution|context_length|vocab_size)$']
     return _rename(state, _CLIP_TEXT, left_out)
 
 
@@ -359,6 +374,8 @@ def _join_in_proj(state: State) -> State:
 _FOLLOWS_FROM_WINDOW = r'.*(relative_position_index|attn_mask)$'
 _UNUSED_TEXT = r'(.*position_ids|(bert\.|roberta\.)?pooler\..*|logit_scale)$'
 
+_FLOWS_OF_BARLERIA = r'transformer\.resblocks\.\d+\.flow2?\.'
+
 _SWIN = [
     _Rule('patch_embed.proj.{p}', 'patch_embed.projection.{p}'),
     _Rule('patch_embed.norm.{p}', 'patch_embed.norm.{p}'),
@@ -477,21 +494,40 @@ _CLIP_TEXT = [
     *(_Rule(f'blocks.{{i}}.{rule.ours}', f'blocks.{{i}}.{rule.ours}') for rule in _CLIP_BLOCK),
 ]
 
+_TRANSPOSED = (lambda x: x.T.contiguous(), lambda x: x.T.contiguous())
+
+_CLIP_BLOCK_HUGGING_FACE = [
+    _Rule('layer_norm{k}.{p}', 'ln_{k}.{p}'),
+    _Rule('self_attn.in_proj_{p}', 'attn.in_proj_{p}'),
+    _Rule('self_attn.out_proj.{p}', 'attn.out_proj.{p}'),
+    _Rule('mlp.fc1.{p}', 'mlp.0.{p}'),
+    _Rule('mlp.fc2.{p}', 'mlp.2.{p}'),
+]
+
 _CLIP_TEXT_HUGGING_FACE = [
     _Rule('text_model.embeddings.token_embedding.{p}', 'token_embedding.{p}'),
     _Rule('text_model.embeddings.position_embedding.weight', 'positional_embedding'),
     _Rule('text_model.final_layer_norm.{p}', 'ln_final.{p}'),
-    _Rule('text_projection.weight', 'text_projection', (lambda x: x.T.contiguous(), lambda x: x.T.contiguous())),
-    *(
-        rule.prefixed('text_model.encoder.layers.{i}.', 'blocks.{i}.')
-        for rule in (
-            _Rule('layer_norm{k}.{p}', 'ln_{k}.{p}'),
-            _Rule('self_attn.in_proj_{p}', 'attn.in_proj_{p}'),
-            _Rule('self_attn.out_proj.{p}', 'attn.out_proj.{p}'),
-            _Rule('mlp.fc1.{p}', 'mlp.0.{p}'),
-            _Rule('mlp.fc2.{p}', 'mlp.2.{p}'),
-        )
-    ),
+    _Rule('text_projection.weight', 'text_projection', _TRANSPOSED),
+    *(rule.prefixed('text_model.encoder.layers.{i}.', 'blocks.{i}.') for rule in _CLIP_BLOCK_HUGGING_FACE),
+]
+
+_CLIP_VIT = [
+    *(_Rule(name, name) for name in ('conv1.weight', 'class_embedding', 'positional_embedding', 'proj')),
+    *(_Rule(name, name) for name in ('ln_pre.{p}', 'ln_post.{p}')),
+    *(_Rule(name, name) for name in ('out_norms.{i}.{p}', 'pyramid.upsample_{i}x.{j}.{n}')),
+    *(rule.prefixed('transformer.resblocks.{i}.', 'blocks.{i}.') for rule in _CLIP_BLOCK),
+    *(_Rule(f'blocks.{{i}}.{rule.ours}', f'blocks.{{i}}.{rule.ours}') for rule in _CLIP_BLOCK),
+]
+
+_CLIP_VIT_HUGGING_FACE = [
+    _Rule('vision_model.embeddings.class_embedding', 'class_embedding'),
+    _Rule('vision_model.embeddings.patch_embedding.weight', 'conv1.weight'),
+    _Rule('vision_model.embeddings.position_embedding.weight', 'positional_embedding'),
+    _Rule('vision_model.pre_layrnorm.{p}', 'ln_pre.{p}'),
+    _Rule('vision_model.post_layernorm.{p}', 'ln_post.{p}'),
+    _Rule('visual_projection.weight', 'proj', _TRANSPOSED),
+    *(rule.prefixed('vision_model.encoder.layers.{i}.', 'blocks.{i}.') for rule in _CLIP_BLOCK_HUGGING_FACE),
 ]
 
 # What LAVT and the rivals of Table 6 have in the place of G, by a name that only it has

@@ -6,6 +6,7 @@ from mmseg.registry import MODELS
 
 from .clip_resnet import CLIPResNetEncoder
 from .clip_text import CLIPTextTower
+from .clip_vit import CLIPViTEncoder
 from .resnet import ResNetEncoder
 from .swin import SwinEncoder
 from .text import HFTextEncoder, HFTokenizer
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     'CLIPResNetEncoder',
     'CLIPTextTower',
+    'CLIPViTEncoder',
     'ConvNeXtEncoder',
     'HFTextEncoder',
     'HFTokenizer',

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from ..checkpoints import State, from_clip_resnet
 from ..fusion.neck import Fuse
+from .layout import to_tokens
+from .position_table import resize_position_table
 from .pretrained import load_pretrained
 
 
@@ -154,9 +156,8 @@ class AttentionPool(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (B, C, h, w) -> (B, E, h, w), not negative."""
-        grid = self.positional_embedding[1:].T.unflatten(1, (self.grid, self.grid))[None]
-        places = F.interpolate(grid, x.shape[-2:], mode='bicubic', align_corners=False)
-        tokens = (x + places).flatten(2).transpose(1, 2)
+        places = resize_position_table(self.positional_embedding, (x.shape[2], x.shape[3]))[1:]
+        tokens = to_tokens(x) + places
         q, k, v = (
             linear(tokens).unflatten(2, (self.heads, -1)).transpose(1, 2)
             for linear in (self.q_proj, self.k_proj, self.v_proj)

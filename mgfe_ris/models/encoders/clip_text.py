@@ -9,6 +9,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from ..checkpoints import State, from_clip_text
+from .clip_block import CLIPBlock, init_blocks
 from .pretrained import load_pretrained
 
 
@@ -54,15 +55,10 @@ class CLIPTextTower(BaseModule):
 
     def _init_randomly(self) -> None:
         width = self.out_channels
-        inner = width**-0.5 * (2 * len(self.blocks)) ** -0.5
         nn.init.normal_(self.token_embedding.weight, std=0.02)
         nn.init.normal_(self.positional_embedding, std=0.01)
         nn.init.normal_(self.text_projection, std=width**-0.5)
-        spreads = {'attn.in_proj_weight': width**-0.5, 'attn.out_proj.weight': inner}
-        spreads |= {'mlp.0.weight': (2 * width) ** -0.5, 'mlp.2.weight': inner}
-        for block in self.blocks:
-            for name, std in spreads.items():
-                nn.init.normal_(block.get_parameter(name), std=std)
+        init_blocks(self.blocks, width)
 
     def init_weights(self) -> None:
         load_pretrained(self, self._convert, may_lack='$')
@@ -90,29 +86,3 @@ class CLIPTextTower(BaseModule):
         """
         last = mask.sum(1) - 1
         return words[torch.arange(len(words), device=words.device), last] @ self.text_projection
-
-
-class CLIPBlock(nn.Module):
-    """x += attention(norm(x));  x += W_2 QuickGELU(W_1 norm(x)), QuickGELU(z) = z sigmoid(1.702 z)."""
-
-    def __init__(self, width: int, head_channels: int = 64):
-        super().__init__()
-        if width % head_channels:
-            raise ValueError(f'a width of {width} is no multiple of head_channels={head_channels}')
-        self.ln_1 = nn.LayerNorm(width)
-        self.attn = nn.MultiheadAttention(width, width // head_channels, batch_first=True)
-        self.ln_2 = nn.LayerNorm(width)
-        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), QuickGELU(), nn.Linear(4 * width, width))
-
-    def forward(self, x: Tensor, hidden: Tensor | None = None) -> Tensor:
-        """x (B, T, D), hidden (T, T), True = not to be seen by the row -> (B, T, D)."""
-        y = self.ln_1(x)
-        x = x + self.attn(y, y, y, attn_mask=hidden, need_weights=False)[0]
-        return x + self.mlp(self.ln_2(x))
-
-
-class QuickGELU(nn.Module):
-    """z sigmoid(1.702 z), which CLIP's weights were trained with."""
-
-    def forward(self, z: Tensor) -> Tensor:
-        return z * torch.sigmoid(1.702 * z)

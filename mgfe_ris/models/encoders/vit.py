@@ -4,12 +4,12 @@ import torch
 from mmengine.model import ModuleList
 from mmpretrain.models.backbones import VisionTransformer
 from mmpretrain.models.utils import resize_pos_embed
-from mmseg.models.necks import Feature2Pyramid
 from torch import Tensor, nn
 
 from ..checkpoints import from_vit
 from ..fusion.neck import Fuse
 from .layout import to_map, to_tokens
+from .patch_pyramid import PatchPyramid
 from .pretrained import load_pretrained
 
 STAGES = 4
@@ -42,10 +42,7 @@ class ViTEncoder(VisionTransformer):
         if self.num_layers % STAGES:
             raise ValueError(f'ViTEncoder makes {STAGES} equal groups of blocks; got {self.num_layers} blocks')
         self.out_norms = ModuleList(nn.LayerNorm(self.embed_dims, eps=1e-6) for _ in range(STAGES))
-        # as in the decoder: a runner with several processes synchronises it, on a CPU it trains as it is
-        self.pyramid = Feature2Pyramid(self.embed_dims, norm_cfg=dict(type='BN'))
-        # an odd number of patches: the last row and column count, as in the other encoders
-        self.pyramid.downsample_2x.ceil_mode = True
+        self.pyramid = PatchPyramid(self.embed_dims)
 
     @property
     def out_channels(self) -> tuple[int, ...]:
@@ -81,12 +78,7 @@ class ViTEncoder(VisionTransformer):
                 out = to_tokens(fused)
                 x = torch.cat([extra.expand(feedback.shape[0], -1, -1), patches + to_tokens(feedback)], dim=1)
             outs.append(to_map(self.out_norms[i](out), size))
-        patch = self.patch_embed.projection.stride
-        # the pyramid's first two levels are finer than a patch, so part of a padded patch can be left out
-        return [
-            level[..., : -(-photo[0] * scale // patch[0]), : -(-photo[1] * scale // patch[1])]
-            for level, scale in zip(self.pyramid(outs), (4, 2, 1, 1), strict=True)
-        ]
+        return self.pyramid(outs, photo, self.patch_embed.projection.stride)
 
     def _embed(self, x: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """(B, 3, H, W) -> tokens with positions (B, 1 + h w, C), the class token first, and (h, w)."""
