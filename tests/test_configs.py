@@ -50,6 +50,7 @@ def test_there_is_a_config_for_every_data_set():
         *(f'mgfe-ris_swin-{size}_refcoco' for size in ('tiny', 'small', 'large')),
         *(f'mgfe-ris_{encoder}_refcoco' for encoder in ('resnet-50', 'resnet-101', 'convnext-base', 'vit-base-dino')),
         *(f'mgfe-ris_swin-base_{text}_refcoco' for text in ('roberta', 'clip')),
+        *(f'mgfe-ris_clip-{tower}_refcoco' for tower in ('rn50', 'vit-b16')),
     }
 
 

@@ -40,7 +40,7 @@ PAPERS = {
 """Where a part is from."""
 
 SETTINGS = (
-    *('arch', 'depth', 'depths', 'embed_dims', 'base_channels', 'window_size', 'patch_size'),
+    *('arch', 'depth', 'depths', 'width', 'embed_dims', 'base_channels', 'window_size', 'patch_size'),
     *('pool_size', 'dice_weight', 'focal_weight', 'class_weight'),
 )
 """Of the parts, those that are worth a line of the card."""

@@ -231,6 +231,12 @@ FAMILIES = {
     'mgfe-ris_resnet-50_refcoco': ['`ResNetEncoder` (depth 50)', BERT, '`DynamicWeight`', [RESNET]],
     'mgfe-ris_convnext-base_refcoco': ['`ConvNeXtEncoder` (arch base)', BERT, '`DynamicWeight`', [CONVNEXT]],
     'mgfe-ris_vit-base-dino_refcoco': ['`ViTEncoder` (arch base; patch_size 16)', BERT, '`DynamicWeight`', [DINO]],
+    'mgfe-ris_clip-vit-b16_refcoco': [
+        '`CLIPViTEncoder` (depth 12; width 768; patch_size 16)',
+        '`CLIPTextTower`',
+        '`DynamicWeight`',
+        ['ViT-B-16.pt'],
+    ],
     'mgfe-ris_swin-base_clip_refcoco': [
         *('`SwinEncoder`', '`clip_text_model`, 12 layers of width 512', '`DynamicWeight`'),
         [SWIN_B, 'openai/clip-vit-base-patch32'],

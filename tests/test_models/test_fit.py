@@ -155,6 +155,8 @@ def test_a_model_is_refused_when_it_is_built(small_model, options, message):
         (dict(type='SwinEncoder', embed_dims=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 1, 1)), [8, 16, 32, 64]),
         (dict(type='ResNetEncoder', depth=50, base_channels=4, stem_channels=4), [16, 32, 64, 128]),
         (dict(type='ConvNeXtEncoder', arch=dict(depths=(1,) * 4, channels=(8, 8, 16, 16))), [8, 8, 16, 16]),
+        (dict(type='CLIPResNetEncoder', depths=(1,) * 4, base_channels=4), [16, 32, 64, 128]),
+        (dict(type='CLIPViTEncoder', width=8, depth=4, grid=2, head_channels=4), [8] * 4),
         (dict(type='ViTEncoder', arch=dict(embed_dims=8, num_layers=4, num_heads=1, feedforward_channels=8)), [8] * 4),
     ],
     ids=lambda value: value['type'] if isinstance(value, dict) else '',

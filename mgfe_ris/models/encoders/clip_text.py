@@ -23,7 +23,7 @@ class CLIPTextTower(BaseModule):
     Args:
         width: D, of a word.
         depth: blocks.
-        sentence_channels: E, of the sentence's vector; 1024 for RN50, 512 for RN101 and ViT-B/16.
+        sentence_channels: E, of the sentence's vector; 1024 for RN50, 512 for RN101 and ViT-B/16. None: words alone.
         max_tokens: places for tokens.
         vocabulary_size: ids.
         head_channels: of a head; 64 in CLIP.
@@ -38,7 +38,7 @@ class CLIPTextTower(BaseModule):
         self,
         width: int = 512,
         depth: int = 12,
-        sentence_channels: int = 1024,
+        sentence_channels: int | None = 1024,
         max_tokens: int = 77,
         vocabulary_size: int = 49408,
         head_channels: int = 64,
@@ -46,25 +46,27 @@ class CLIPTextTower(BaseModule):
     ):
         super().__init__(init_cfg)
         self.out_channels, self.max_tokens, self.vocabulary_size = width, max_tokens, vocabulary_size
+        self.sentence_channels = sentence_channels
         self.token_embedding = nn.Embedding(vocabulary_size, width)
         self.positional_embedding = nn.Parameter(torch.empty(max_tokens, width))
         self.blocks = nn.ModuleList(CLIPBlock(width, head_channels) for _ in range(depth))
         self.ln_final = nn.LayerNorm(width)
-        self.text_projection = nn.Parameter(torch.empty(width, sentence_channels))
+        if sentence_channels is not None:
+            self.text_projection = nn.Parameter(torch.randn(width, sentence_channels) * width**-0.5)
         self._init_randomly()
 
     def _init_randomly(self) -> None:
         width = self.out_channels
         nn.init.normal_(self.token_embedding.weight, std=0.02)
         nn.init.normal_(self.positional_embedding, std=0.01)
-        nn.init.normal_(self.text_projection, std=width**-0.5)
         init_blocks(self.blocks, width)
 
     def init_weights(self) -> None:
         load_pretrained(self, self._convert, may_lack='$')
 
     def _convert(self, checkpoint: Mapping[str, Any]) -> State:
-        return from_clip_text(checkpoint)
+        state = from_clip_text(checkpoint)
+        return state if self.sentence_channels else {k: v for k, v in state.items() if k != 'text_projection'}
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """ids (B, T), T at most ``max_tokens`` -> words (B, T, D). ``mask`` is not read."""
