@@ -11,6 +11,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from mgfe_ris.models import ReferringModel
+from mgfe_ris.models.encoders import CLIPViTEncoder
 from mgfe_ris.models.encoders.layout import to_map
 from mgfe_ris.models.frozen import freeze
 from mgfe_ris.models.gated_neck import SentenceGatedNeck
@@ -37,8 +38,9 @@ class BarLeRIa(ReferringModel):
         compile: as of ``ReferringSegmentor``, but for tests alone: a step of training has a second loss.
 
     Raises:
-        ValueError: an encoder that does not project into the sentences' space, levels that are no blocks of it, a
-            tokenizer that trims, or arguments that :class:`SideNetwork` refuses; in a forward, photos of another size.
+        ValueError: an encoder of another kind, or one that does not project into the sentences' space; levels that are
+            not two blocks of it; a tokenizer that trims; arguments that :class:`SideNetwork` refuses. In a forward:
+            photos of another size.
     """
 
     from_official = staticmethod(from_barleria)
@@ -66,6 +68,8 @@ class BarLeRIa(ReferringModel):
             raise ValueError('BarLeRIa reads padding, too: data_preprocessor.tokenizer.trim must be False')
         self.encoder = MODELS.build(encoder)
         self.text_encoder = MODELS.build(text_encoder)
+        if not isinstance(self.encoder, CLIPViTEncoder):
+            raise ValueError(f'encoder must be a CLIPViTEncoder; got {type(self.encoder).__name__}')
         width, channels = self.encoder.width, self.text_encoder.out_channels
         sentence = self.text_encoder.text_projection.shape[1]
         if self.encoder.projection_channels != sentence:
@@ -73,6 +77,8 @@ class BarLeRIa(ReferringModel):
                 f'encoder.projection_channels is {self.encoder.projection_channels}, the sentence has {sentence} '
                 'channels: expected the same'
             )
+        if len(levels) != 2:
+            raise ValueError(f'levels must be two blocks, one for each map of the neck but the last; got {levels}')
         _require_blocks('levels', levels, self.encoder)
         self.levels = tuple(levels)
         self.image_flows = nn.ModuleList(BlockFlows(width, flow_steps) for _ in self.encoder.blocks)

@@ -8,7 +8,7 @@ _base_ = [
 
 model = dict(
     data_preprocessor=dict(tokenizer=dict(max_tokens=20)),
-    encoder=dict(width=128, depth=4, patch_size=8, grid=8, projection_channels=128, head_channels=32),
+    encoder=dict(width=128, depth=4, patch_size=16, grid=4, projection_channels=128, head_channels=32),
     text_encoder=dict(width=128, depth=2, sentence_channels=128, max_tokens=20, vocabulary_size=512),
     flow_steps=2,
     levels=(1, 2),

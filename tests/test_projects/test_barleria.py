@@ -1,15 +1,21 @@
 """BarLeRIa against numbers recorded from its official code."""
 
 import math
+import runpy
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
+from torch import nn
+from torch.optim.lr_scheduler import MultiStepLR
 
 import mgfe_ris.models.pixel_decoder
+from mgfe_ris.apis import RISInferencer, build_model, export_onnx, input_size, load_config
 from mgfe_ris.models.checkpoints import differences
 from mgfe_ris.models.encoders.position_table import resize_position_table
 from mgfe_ris.structures import MaskRule, SegDataSample, scores_and_mask
@@ -266,3 +272,179 @@ def test_recorded_weights_come_back(record, model):
         assert name == 'backbone.logit_scale' or torch.equal(
             theirs[f'module.{name}'], known.to(theirs[f'module.{name}'])
         ), name
+
+
+def test_a_full_model_has_the_official_size(project):
+    """Parameters but for ``logit_scale``. Operations of layers as thop counts them; it counts some of each number of
+    norms and up-samplings, too, which is the rest of its 70.3 G."""
+    with torch.device('meta'):
+        model = build_model(load_config(project / 'barleria_vit-b16_refcoco.py', from_scratch=True)).eval()
+    assert _count(model) == 176_136_738 - 1
+    assert _count(model, trained=True) == 26_706_721
+    parts = model.neck, model.decoder, model.projector, model.side, model.image_flows, model.text_flows, model.prompts
+    counts = 9_983_488, 7_899_136, 4_788_737, 3_052_608, 184_416, 122_976, 41_760
+    assert tuple(_count(part, trained=True) for part in parts) == counts
+    macs = _layer_macs(model, 416, 17)
+    queries_and_keys_of_signals = 8 * (128 + 17 + 26**2) * 3 * 144**2  # which have no effect, and are not computed here
+    assert (macs + queries_and_keys_of_signals) / 1e9 == pytest.approx(69.98, abs=0.005)
+
+
+def _count(module: nn.Module, trained: bool = False) -> int:
+    return sum(p.numel() for p in module.parameters() if p.requires_grad or not trained)
+
+
+def _layer_macs(model: nn.Module, side: int, tokens: int) -> int:
+    """Of convolutions and linear layers, but those inside of torch's attention."""
+    hidden = {layer for m in model.modules() if isinstance(m, nn.MultiheadAttention) for layer in m.modules()}
+    macs = []
+
+    def count(layer, inputs, out) -> None:
+        where = inputs[0] if isinstance(layer, nn.ConvTranspose2d) else out
+        macs.append(where.numel() * layer.weight[0].numel())
+
+    for layer in set(model.modules()) - hidden:
+        if isinstance(layer, (nn.Conv2d, nn.Linear, nn.ConvTranspose2d)):
+            layer.register_forward_hook(count)
+    ids = torch.zeros(1, tokens, dtype=torch.long, device='meta')
+    with torch.no_grad():
+        model.segment(torch.zeros(1, 3, side, side, device='meta'), ids, ids == 0)
+    return sum(macs)
+
+
+SMALL = {
+    'model.encoder.width': 64,
+    'model.encoder.depth': 4,
+    'model.encoder.patch_size': 104,
+    'model.encoder.grid': 4,
+    'model.encoder.projection_channels': 32,
+    'model.text_encoder.width': 64,
+    'model.text_encoder.depth': 1,
+    'model.text_encoder.sentence_channels': 32,
+    'model.text_encoder.vocabulary_size': 512,
+    'model.levels': (1, 2),
+    'model.side': dict(width=24, depth=2, heads=2, queries=3, fusions=((0, 0), (3, 1)), outputs=(1, 2)),
+    'model.decoder': dict(layers=1, heads=2, hidden=32),
+}
+"""Options that leave of a full config what a test has time for."""
+
+
+@pytest.mark.parametrize('data', ['refcoco', 'refcoco+', 'gref-umd', 'gref-google'])
+def test_a_config_is_the_official_recipe(project, data):
+    """32 photos on 8 GPUs, Adam at one rate for 35 epochs and a tenth of it for 15; the best epoch is chosen on val."""
+    cfg = load_config(project / f'barleria_vit-b16_{data}.py')
+    assert cfg.model.data_preprocessor.tokenizer.max_tokens == 17
+    assert (cfg.train_dataloader.batch_size, cfg.auto_scale_lr.base_batch_size) == (4, 32)
+    assert cfg.optim_wrapper.optimizer == dict(type='Adam', lr=1e-4) and 'clip_grad' not in cfg.optim_wrapper
+    assert (cfg.param_scheduler.milestones, cfg.param_scheduler.gamma, cfg.train_cfg.max_epochs) == ([35], 0.1, 50)
+    assert cfg.val_dataloader.dataset.split == 'val' and cfg.default_hooks.checkpoint.save_best == 'mIoU'
+    assert cfg.model.side.prompt_norm == 'batch_in_training'
+
+
+def test_recorded_rates_of_the_epochs(record, project):
+    cfg = load_config(project / 'barleria_vit-b16_refcoco.py')
+    optimizer = torch.optim.Adam([nn.Parameter(torch.zeros(1))], lr=cfg.optim_wrapper.optimizer.lr)
+    scheduler = MultiStepLR(optimizer, cfg.param_scheduler.milestones, cfg.param_scheduler.gamma)
+    for expected in record['training']['lr_per_epoch']:
+        assert optimizer.param_groups[0]['lr'] == pytest.approx(expected, rel=1e-12)
+        optimizer.step()
+        scheduler.step()
+
+
+@pytest.mark.parametrize('config', ['barleria_vit-b16_gref-umd.py', 'barleria_tiny_refshapes.py'])
+def test_configs_build_and_train(project, config):
+    """Steps move all that is trained and nothing else, and a prediction has the photo's size."""
+    torch.manual_seed(0)
+    tiny = 'tiny' in config
+    cfg = load_config(project / config, {} if tiny else dict(SMALL), from_scratch=True)
+    model = build_model(cfg).train()
+    assert tiny == all(p.requires_grad for p in model.parameters())
+    wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    batch, samples = _batch(input_size(cfg))
+    before = {name: p.clone() for name, p in model.named_parameters()}
+    for _ in range(3):
+        loss, logged = model.parse_losses(model(**model.data_preprocessor(batch, training=True), mode='loss'))
+        assert loss.item() == pytest.approx((logged['loss_mask'] + logged['loss_var']).item())
+        wrapper.update_params(loss)
+    stays = {name for name, p in model.named_parameters() if torch.equal(p, before[name])}
+    assert stays == {name for name, p in model.named_parameters() if not p.requires_grad}
+    for sample in samples:
+        sample.gt_sem_seg = PixelData(data=torch.zeros(1, 40, 60, dtype=torch.int64))
+    tested = model.eval().test_step(batch)
+    assert all(sample.pred_sem_seg.data.shape == (1, 40, 60) for sample in tested)
+    assert tested[0].mask_rule.threshold == 0.35
+
+
+def _batch(size: tuple[int, int]) -> tuple[dict, list[SegDataSample]]:
+    place = dict(img_shape=size, to_input=((1.0, 0.0, 0.0), (0.0, 1.0, 12.0)))
+    samples = [SegDataSample(metainfo=dict(sentence=text, **place)) for text in ('red ring', 'dog')]
+    for sample in samples:
+        sample.gt_share = PixelData(data=torch.rand(1, *size))
+    return dict(inputs=torch.randint(0, 256, (2, 3, *size), dtype=torch.uint8), data_samples=samples), samples
+
+
+@pytest.mark.parametrize(
+    'wrong, message',
+    [
+        ({'text_encoder.sentence_channels': 64}, 'projection_channels is 128, the sentence has 64'),
+        ({'data_preprocessor.tokenizer.trim': True}, 'trim must be False'),
+        ({'levels': (1, 4)}, r'levels must name blocks 0 to 3 of the encoder; got \(1, 4\)'),
+        ({'levels': (1,)}, 'levels must be two'),
+        ({'side.fusions': ((4, 0),)}, 'side.fusions must name blocks 0 to 3 of the encoder'),
+        ({'side.fusions': ((0, 5),)}, 'fusions must end at different blocks 0 to 4'),
+        ({'side.outputs': (0,)}, r'outputs must be of the blocks 1 to 4; got \(0,\)'),
+        ({'side.heads': 5}, 'width 48 cannot have 5 heads'),
+        ({'side.prompt_norm': 'none'}, "prompt_norm must be one of batch, sample, batch_in_training; got 'none'"),
+        ({'encoder': dict(type='SwinEncoder', _delete_=True)}, 'CLIPViTEncoder; got SwinEncoder'),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused(project, wrong, message):
+    options = {f'model.{key}': value for key, value in wrong.items()}
+    with pytest.raises(ValueError, match=message):
+        build_model(load_config(project / 'barleria_tiny_refshapes.py', options))
+
+
+def test_photos_of_another_size_are_refused(project):
+    model = build_model(load_config(project / 'barleria_tiny_refshapes.py'))
+    ids = torch.ones(1, 20, dtype=torch.long)
+    with pytest.raises(ValueError, match=r'photos of 64x64 pixels; got 64x80'):
+        model.segment(torch.zeros(1, 3, 64, 80), ids, ids == 1)
+
+
+def test_names_of_other_models_are_refused(project):
+    import barleria_checkpoints
+
+    flow = {'backbone.transformer.resblocks.0.flow.transforms.0.bias': torch.zeros(1)}
+    twice = {'backbone.transformer.resblocks.0.flow.log_jacobians.0.bias': torch.ones(1)}
+    with pytest.raises(ValueError, match='no names of BarLeRIa'):
+        barleria_checkpoints.from_barleria({'backbone.ln_final.weight': torch.zeros(1)})
+    with pytest.raises(ValueError, match=r'neck2\.x: no name of BarLeRIa'):
+        barleria_checkpoints.from_barleria({**flow, 'neck2.x': torch.zeros(1)})
+    with pytest.raises(ValueError, match=r'log_jacobians\.0\.bias differs from'):
+        barleria_checkpoints.from_barleria({**flow, **twice})
+    with pytest.raises(ValueError, match=r'decode_head\.y: no name of BarLeRIa'):
+        barleria_checkpoints.to_barleria({'decode_head.y': torch.zeros(1)})
+
+
+def test_an_official_file_becomes_a_folder(project, tmp_path, monkeypatch, capsys):
+    """Which the inferencer opens, with the model's own threshold, and which ONNX can hold."""
+    torch.manual_seed(0)
+    config = project / 'barleria_tiny_refshapes.py'
+    model = build_model(load_config(config))
+    torch.save({'epoch': 3, **model.to_official(model.state_dict())}, tmp_path / 'best_model.pth')
+    tool = ROOT / 'tools/model_converters/official2mgfe.py'
+    arguments = [str(tmp_path / 'best_model.pth'), '--config', str(config), '--out', str(tmp_path / 'barleria')]
+    monkeypatch.setattr('sys.argv', [str(tool), *arguments])
+    runpy.run_path(str(tool), run_name='__main__')
+    assert 'wrote' in capsys.readouterr().out
+    inferencer = RISInferencer(tmp_path / 'barleria')
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, inferencer.model.state_dict()[name]), name
+    photo = np.full((40, 60, 3), 90, np.uint8)
+    result, other = inferencer(photo, ['the red ring', 'a dog'])
+    assert inferencer.threshold == 0.35
+    assert result.mask.shape == (40, 60) and np.array_equal(result.mask, result.score > 0.35)
+    np.testing.assert_allclose(inferencer(photo, 'the red ring').score, result.score, atol=1e-5)
+    assert not np.allclose(result.score, other.score, atol=1e-5)
+    assert export_onnx(inferencer.model, tmp_path / 'onnx') < 1e-4
+    exported = RISInferencer(tmp_path / 'onnx')(photo, 'the red ring')
+    np.testing.assert_allclose(exported.score, result.score, atol=1e-4)
