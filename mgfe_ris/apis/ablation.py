@@ -18,6 +18,7 @@ from mmseg.registry import DATASETS, MODELS
 
 from ..data_parts import with_changed_parts
 from ..evaluation import Run, count_complexity, read_published
+from ..models.shapes_only import build_shapes
 from ..output_files import whole_file
 from ..packaged import packaged
 from ..visualization import read_results
@@ -106,7 +107,8 @@ def describe(cfg: Config, data: str) -> dict:
     size = input_size(cfg)
     with _wrong_settings(cfg):
         init_default_scope('mmseg')
-        found = count_complexity(MODELS.build(without_pretrained(copy.deepcopy(cfg)).model), size, words=30)
+        parts = without_pretrained(copy.deepcopy(cfg)).model
+        found = count_complexity(build_shapes(lambda: MODELS.build(parts)), size, words=30)
     published_on = MIRRORED.get(data, data)
     numbers, protocol = read_published(cfg.get('published', {}), published_on, 'val') or (None, None)
     return dict(

@@ -61,7 +61,7 @@ def trace_memory(
 ) -> Memory:
     """Run forward, loss and backward of a training step on fake CUDA tensors, and count what is alive.
 
-    The model is neither moved nor changed. What is assumed, and what is left out:
+    The model is neither moved nor changed, and may have no numbers (:func:`mgfe_ris.models.shapes_only`). What is assumed, and what is left out:
 
     - ``scaled_dot_product_attention`` takes its memory-efficient kernel (out, and one number per row of the scores, are
       kept beside the inputs; flash attention keeps the same) wherever torch's conditions for it are met on a GPU of
@@ -88,7 +88,7 @@ def trace_memory(
     if min(batch, words, *size) < 1:
         raise ValueError(f'batch, words and size must be 1 or more; got {batch}, {words}, {size}')
 
-    width_of_words(model, torch.zeros(1, words, dtype=torch.long))
+    width_of_words(model, torch.zeros(1, words, dtype=torch.long, device=next(model.parameters()).device))
 
     def loss(make: Callable) -> Tensor:
         samples = [

@@ -83,9 +83,14 @@ class DynamicProjector(nn.Module):
     def forward(self, x: Tensor, sentence: Tensor) -> Tensor:
         """x (B, D, h, w), sentence (B, E) -> logits (B, 1, 4 h, 4 w)."""
         x = self.vis(x)
+        height, width = x.shape[-2:]
         kernel, bias = self.txt(sentence).split([x.shape[1] * 9, 1], dim=1)
-        found = F.conv2d(x.flatten(0, 1)[None], kernel.view(x.shape[0], -1, 3, 3), padding=1, groups=x.shape[0])
-        return found.transpose(0, 1) + bias[..., None, None]
+        # a convolution with a kernel for each sample, as products and nine shifts: a grouped one has as many groups as
+        # samples, a number that a graph of ONNX has to know
+        products = kernel.unflatten(1, (-1, 9)).transpose(1, 2) @ x.flatten(2)
+        taps = F.pad(products.unflatten(2, (height, width)), (1, 1, 1, 1))
+        found = sum(taps[:, k, k // 3 : k // 3 + height, k % 3 : k % 3 + width] for k in range(9))
+        return found[:, None] + bias[..., None, None]
 
 
 def conv_norm(in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> nn.Sequential:
@@ -97,8 +102,8 @@ def conv_norm(in_channels: int, out_channels: int, kernel: int, stride: int = 1)
 def with_coordinates(x: Tensor) -> Tensor:
     """(B, C, h, w) -> (B, C + 2, h, w): and where a pixel is, from -1 to 1, along the width, along the height."""
     height, width = x.shape[-2:]
-    down = torch.linspace(-1, 1, height).to(x).view(1, 1, height, 1).expand(len(x), 1, height, width)
-    along = torch.linspace(-1, 1, width).to(x).view(1, 1, 1, width).expand(len(x), 1, height, width)
+    down = torch.linspace(-1, 1, height).to(x).view(1, 1, height, 1).expand(x.shape[0], 1, height, width)
+    along = torch.linspace(-1, 1, width).to(x).view(1, 1, 1, width).expand(x.shape[0], 1, height, width)
     return torch.cat([x, along, down], dim=1)
 
 

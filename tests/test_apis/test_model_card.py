@@ -3,7 +3,6 @@
 import json
 import re
 import sys
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -250,20 +249,18 @@ FAMILIES = {
 }
 
 
-def shape_of(name: str, monkeypatch: pytest.MonkeyPatch) -> torch.nn.Module:
+def shape_of(name: str) -> torch.nn.Module:
     """The whole model without the memory of its weights, and with the config as it is trained."""
-    # drop path rates are numbers, also where tensors have none
-    monkeypatch.setattr(torch, 'linspace', partial(torch.linspace, device='cpu'))
-    with torch.device('meta'):
+    with shapes_only():
         model = build_model(load_config(name, from_scratch=True))
     model.cfg = load_config(name)
     return model
 
 
 @pytest.mark.parametrize('name', FAMILIES)
-def test_every_family(name, monkeypatch):
+def test_every_family(name):
     encoder, text, weigh, weights = FAMILIES[name]
-    model = shape_of(name, monkeypatch)
+    model = shape_of(name)
     card = model_card(model, {})
     assert ModelCard(card).data.library_name == 'mgfe_ris'
     said = sections(card)
@@ -280,9 +277,9 @@ def test_every_family(name, monkeypatch):
     assert 'http' not in card and '/root' not in card and 'None' not in card.replace('None are', '')
 
 
-def test_training(monkeypatch):
+def test_training():
     """Against what section 4.2 of the paper says."""
-    training = facts(sections(model_card(shape_of('mgfe-ris_swin-base_refcoco', monkeypatch), {}))['Training'])
+    training = facts(sections(model_card(shape_of('mgfe-ris_swin-base_refcoco'), {}))['Training'])
     assert training == {
         'Starts from': f'`bert-base-uncased` (text encoder), `{SWIN_B}` (visual encoder)',
         'Frozen': 'the text encoder but for its first 10 layers',
@@ -346,7 +343,7 @@ def test_limits(tiny, report, monkeypatch):
 
 
 def test_a_photo_set_is_not_drawn(monkeypatch):
-    card = model_card(shape_of('mgfe-ris_swin-base_refcoco', monkeypatch), {})
+    card = model_card(shape_of('mgfe-ris_swin-base_refcoco'), {})
     assert 'drawn' not in card and 'the dog on the left' in card and 'English sentences only' in card
 
 

@@ -10,12 +10,13 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from mgfe_ris.apis import load_config
 from mgfe_ris.evaluation import Complexity, count_complexity
 from mgfe_ris.evaluation.flops import _attention_rules, count_by_operator
+from mgfe_ris.models.shapes_only import build_shapes
 
 
 def count(name: str, **kwargs) -> Complexity:
     cfg = load_config(name, from_scratch=True)
     init_default_scope(cfg.default_scope)
-    return count_complexity(MODELS.build(cfg.model), **kwargs)
+    return count_complexity(build_shapes(lambda: MODELS.build(cfg.model)), **kwargs)
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,14 @@ from torch.utils.checkpoint import checkpoint
 from mgfe_ris.apis import build_model, load_config
 from mgfe_ris.evaluation import Memory, trace_memory
 from mgfe_ris.evaluation.memory import GIB, trace_step
+from mgfe_ris.models.shapes_only import build_shapes
 
 CONFIGS = ('lavt_swin-base_refcoco', 'mgfe-ris_swin-base_refcoco')
 
 
 def trace(config: str, options: dict | None = None, **setting) -> Memory:
-    return trace_memory(build_model(load_config(config, options, from_scratch=True)), **setting)
+    cfg = load_config(config, options, from_scratch=True)
+    return trace_memory(build_shapes(lambda: build_model(cfg)), **setting)
 
 
 class TwoLayers(nn.Module):

@@ -23,12 +23,13 @@ def main() -> None:
 
     from mgfe_ris.apis import input_size, load_config, report_errors
     from mgfe_ris.evaluation import count_complexity
+    from mgfe_ris.models.shapes_only import build_shapes
 
     with report_errors():
         cfg = load_config(args.config, args.cfg_options, from_scratch=True)
         init_default_scope('mmseg')
         size = tuple(args.size or input_size(cfg))
-        c = count_complexity(MODELS.build(cfg.model), size, args.words)
+        c = count_complexity(build_shapes(lambda: MODELS.build(cfg.model)), size, args.words)
         rows = [
             ('Params (M), as in the paper', c.image_params + c.text_params),
             ('  image side', c.image_params),

@@ -27,10 +27,12 @@ def main() -> None:
     # behind the arguments: --help and wrong options need not wait for what takes seconds to import
     from mgfe_ris.apis import build_model, load_config, report_errors
     from mgfe_ris.evaluation import trace_memory
+    from mgfe_ris.models.shapes_only import build_shapes
 
     options = [*(args.cfg_options or []), *(['model.encoder.with_cp=True'] if args.checkpointing else [])]
     with report_errors():
-        model = build_model(load_config(args.config, options, from_scratch=True))
+        cfg = load_config(args.config, options, from_scratch=True)
+        model = build_shapes(lambda: build_model(cfg))
         memory = trace_memory(model, args.batch, tuple(args.size), args.words, args.amp)
     height, width = args.size
     how = f'{args.amp or "float32"}{", encoder checkpointed" if args.checkpointing else ""}'

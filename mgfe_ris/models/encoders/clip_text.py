@@ -87,4 +87,4 @@ class CLIPTextTower(BaseModule):
         That is the end mark, which has seen all others. CLIP's authors look for it by its id, the highest one there is.
         """
         last = mask.sum(1) - 1
-        return words[torch.arange(len(words), device=words.device), last] @ self.text_projection
+        return words[torch.arange(words.shape[0], device=words.device), last] @ self.text_projection

@@ -1,0 +1,3 @@
+_base_ = ['./_base_/rn50.py', 'mgfe_ris::_base_/datasets/letterbox_refcoco+.py', './_base_/schedule.py']
+
+train_dataloader = dict(batch_size=16)  # on each of 2 GPUs
