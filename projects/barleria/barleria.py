@@ -133,7 +133,7 @@ class BarLeRIa(ReferringModel):
     def _look(self, image: Tensor, prompts: Tensor) -> tuple[dict[int, Tensor], Tensor]:
         """image (B or 1, 3, H, W), prompts (B, T, D) -> the patches (B, n, D) after each block, and the last ones in
         the sentences' space (B, E, g, g)."""
-        x = self.encoder.embed(image).expand(len(prompts), -1, -1)
+        x = self.encoder.embed(image).expand(prompts.shape[0], -1, -1)
         x = torch.cat([x[:, :1], prompts, x[:, 1:]], dim=1)
         after = {}
         for i, (block, flows) in enumerate(zip(self.encoder.blocks, self.image_flows, strict=True)):

@@ -89,7 +89,7 @@ class SideNetwork(nn.Module):
         patches = to_tokens(self.patch_embed(image)) + self.pos_embed
         prompts = self.words(words)
         parts = (self.query_embed + self.query_pos_embed, prompts, patches)
-        start = torch.cat([part.expand(len(words), -1, -1) for part in parts], dim=1)
+        start = torch.cat([part.expand(words.shape[0], -1, -1) for part in parts], dim=1)
         start = self._fuse(0, start, feats)
         signals = self._look_down(start, prompts.mean(1))
         x, outputs, losses = start, [], []
