@@ -1,5 +1,4 @@
-"""BarLeRIa: Bi-directional Intertwined Vision-Language Efficient Tuning for Referring Image Segmentation (Wang et al.,
-ICLR 2024)."""
+"""BarLeRIa: An Efficient Tuning Framework for Referring Image Segmentation (Wang et al., ICLR 2024)."""
 
 from collections.abc import Sequence
 
