@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+import textwrap
 import venv
 from pathlib import Path
 
@@ -55,15 +56,6 @@ def test_example_project_trains_outside_the_repository(environment, tmp_path):
     for file in EXAMPLE.glob('*.py'):
         (tmp_path / file.name).write_text(file.read_text())
     (tools,) = environment.glob('lib/python*/site-packages/mgfe_ris/.mim/tools')
-    run(
-        environment,
-        tmp_path,
-        tools / 'dataset_converters' / 'make_refshapes.py',
-        '--out',
-        'data/refshapes',
-        '--images',
-        40,
-    )
     config = 'film_tiny_refshapes.py'
     options = ['train_cfg.max_epochs=1', 'train_cfg.val_interval=1', 'train_dataloader.batch_size=8']
     options += [
@@ -71,17 +63,21 @@ def test_example_project_trains_outside_the_repository(environment, tmp_path):
         for loader in ('train', 'val', 'test')
         for key in ('num_workers=0', 'persistent_workers=False')
     ]
-    run(environment, tmp_path, tools / 'train.py', config, '--work-dir', 'out', '--cfg-options', *options)
-    (best,) = (tmp_path / 'out').glob('best_*.pth')
-    code = """
-        import sys, mgfe_ris
+    make = [tools / 'dataset_converters' / 'make_refshapes.py', '--out', 'data/refshapes', '--images', 16]
+    train = [tools / 'train.py', config, '--work-dir', 'out', '--cfg-options', *options]
+    # one process for all three, which spares its imports twice
+    code = f"""
+        import runpy, sys
+        for words in ({list(map(str, make))}, {list(map(str, train))}):
+            sys.argv = words
+            runpy.run_path(words[0], run_name='__main__')
+        import mgfe_ris
         from pathlib import Path
         from mgfe_ris.apis import load_model
-        model = load_model('film_tiny_refshapes.py', sys.argv[1])
+        (best,) = Path('out').glob('best_*.pth')
+        model = load_model('film_tiny_refshapes.py', str(best))
         print(Path(mgfe_ris.__file__).parent, type(model.neck).__module__, len(model.neck.modulate))
     """
-    where, module, stages = run(
-        environment, tmp_path, '-c', '\n'.join(line.strip() for line in code.splitlines()), best
-    ).split()[-3:]
+    where, module, stages = run(environment, tmp_path, '-c', textwrap.dedent(code)).split()[-3:]
     assert Path(where).is_relative_to(environment)
     assert (module, stages) == ('film_neck', '4')

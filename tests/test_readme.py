@@ -9,11 +9,13 @@ import socket
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from urllib.request import urlopen
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 REPO = Path(__file__).parents[1]
@@ -147,6 +149,8 @@ def wait_for(address: str, server: subprocess.Popen) -> str:
 def test_as_onnx(here, monkeypatch):
     for name in ('onnx', 'onnxscript', 'onnxruntime'):
         pytest.importorskip(name, reason='export needs: pip install -r tools/deployment/requirements.txt')
+    # half of the time is torch's optimizer of graphs, which test_onnx.py runs
+    monkeypatch.setattr('torch.onnx.export', partial(torch.onnx.export, optimize=False))
     install, *typed = commands(section('### Without PyTorch: ONNX'))
     assert install[:3] == ['pip', 'install', '-r'] and Path(install[3]).is_file()
     for words in typed:

@@ -15,6 +15,7 @@ CONFIGS = {
     'paper': 'mgfe-ris_swin-base_refcoco',
     'lavt': 'lavt_swin-base_refcoco',
 }
+TINY = 'mgfe-ris_tiny_refshapes'
 WAITS = {
     torch.ops.aten._local_scalar_dense.default,  # item(), bool(), tolist() of one number
     torch.ops.aten.nonzero.default,
@@ -62,14 +63,14 @@ def test_what_waits_is_seen(waiting):
 
 
 @pytest.fixture
-def runner(refshapes, small_swin, tmp_path, request, one_thread):
+def runner(refshapes, small_swin, small_model, tmp_path, request, one_thread):
     def build(config: str = 'paper', amp: bool = False, **options) -> Runner:
         loader = dict(num_workers=0, persistent_workers=False, batch_size=2)
-        data = dict(data_root=str(refshapes), ann_folder='refshapes')
+        data = dict(data_root=str(refshapes), ann_folder='refshapes', indices=26)
         cfg = load_config(
-            CONFIGS[config],
+            CONFIGS.get(config, TINY),
             {
-                **small_swin,
+                **(small_swin if config in CONFIGS else small_model),
                 'train_dataloader': loader,
                 'val_dataloader': loader,
                 'train_dataloader.dataset': data,
@@ -118,7 +119,7 @@ def test_no_step_waits_for_the_gpu(runner, config, amp):
 
 
 def test_losses_are_recorded_as_mmengine_records_them(runner):
-    runner = runner(**{'default_hooks.logger.interval': 7})
+    runner = runner('tiny', **{'default_hooks.logger.interval': 7})
     hooks = runner.hooks
     assert [type(hook) for hook in hooks if isinstance(hook, RuntimeInfoHook)] == [DeferredInfoHook]
     seen = []
@@ -153,7 +154,7 @@ def test_gradients_are_released_and_every_trained_weight_has_one(runner, config)
 
 
 def test_a_moving_average_is_validated_and_saved_by_one_field(runner, tmp_path):
-    runner = runner(**{'custom_hooks': [dict(type='EMAHook', momentum=0.5)]})
+    runner = runner('tiny', **{'custom_hooks': [dict(type='EMAHook', momentum=0.5)]})
     validated = []
     runner.val_loop.run_iter = lambda i, batch: validated or validated.append(copy.deepcopy(runner.model.state_dict()))
     runner.val_loop.evaluator.evaluate = lambda n: dict(oIoU=1.0)

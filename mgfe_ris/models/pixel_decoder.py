@@ -89,8 +89,8 @@ class DynamicProjector(nn.Module):
         # samples, a number that a graph of ONNX has to know
         products = kernel.unflatten(1, (-1, 9)).transpose(1, 2) @ x.flatten(2)
         taps = F.pad(products.unflatten(2, (height, width)), (1, 1, 1, 1))
-        found = sum(taps[:, k, k // 3 : k // 3 + height, k % 3 : k % 3 + width] for k in range(9))
-        return found[:, None] + bias[..., None, None]
+        shifted = [taps[:, k, k // 3 : k // 3 + height, k % 3 : k % 3 + width] for k in range(9)]
+        return torch.stack(shifted, dim=1).sum(1, keepdim=True) + bias[..., None, None]
 
 
 def conv_norm(in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> nn.Sequential:

@@ -6,17 +6,19 @@ _base_ = [
     'mgfe_ris::_base_/schedules/tiny_10min.py',
 ]
 
+width = 64  # of words, sentence and pixels
 model = dict(
+    channels_last=True,
     data_preprocessor=dict(tokenizer=dict(max_tokens=20)),
     encoder=dict(
         type='CLIPResNetEncoder',
         depths=(1, 1, 1, 1),
-        base_channels=16,
-        attention_pool=dict(out_channels=128, grid=2),
+        base_channels=8,
+        attention_pool=dict(out_channels=width, grid=4),
         norm_outs=False,
     ),
-    text_encoder=dict(width=128, depth=3, sentence_channels=128, max_tokens=20, vocabulary_size=512),
-    channels=128,
+    text_encoder=dict(width=width, depth=3, sentence_channels=width, max_tokens=20, vocabulary_size=512),
+    channels=width,
     bridge=dict(channels=32, heads=4, hidden=64, dropout=0.0),
     decoder=dict(layers=2, heads=4, hidden=256, dropout=0.0),
     trained='.',

@@ -10,7 +10,6 @@ import pytest
 MEMORY = """
 import ctypes, sys
 import torch
-from mgfe_ris.apis import prepare_cpu
 
 class Info(ctypes.Structure):
     _fields_ = [(name, ctypes.c_size_t) for name in 'arena ordblks smblks hblks hblkhd a b c d e'.split()]
@@ -18,6 +17,7 @@ class Info(ctypes.Structure):
 mallinfo2 = ctypes.CDLL(None).mallinfo2
 mallinfo2.restype = Info
 if sys.argv[1] == 'prepared':
+    from mgfe_ris.apis import prepare_cpu
     prepare_cpu()
 before = mallinfo2()
 tensor = torch.zeros(2**24)

@@ -14,6 +14,7 @@ from PIL import Image
 
 from mgfe_ris.apis import RISInferencer, build_model, load_config, load_model, save_folder
 from mgfe_ris.apis.model_card import LAVT_PAPER, MGFE_PAPER, model_card
+from mgfe_ris.models.shapes_only import shapes_only
 
 pytestmark = pytest.mark.usefixtures('one_thread')
 TINY = 'mgfe-ris_tiny_refshapes'

@@ -2,6 +2,7 @@
 
 import copy
 import multiprocessing
+import os
 import pickle
 
 import pytest
@@ -143,7 +144,16 @@ def read_all(index: SharedIndex, queue, i: int) -> None:
     queue.put((i, [told(index, j) for j in range(len(index))]))
 
 
-@pytest.mark.parametrize('method', ['fork', 'spawn'])
+@pytest.mark.parametrize(
+    'method',
+    [
+        'fork',
+        pytest.param(
+            'spawn',
+            marks=pytest.mark.skipif('MGFE_RIS_SLOW' not in os.environ, reason='imports anew: MGFE_RIS_SLOW=1 runs it'),
+        ),
+    ],
+)
 def test_workers_share_it(method):
     index = write(records())
     context = multiprocessing.get_context(method)

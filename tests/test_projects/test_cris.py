@@ -13,8 +13,10 @@ from mmseg.registry import MODELS
 
 import mgfe_ris.models.pixel_decoder
 from mgfe_ris.apis import RISInferencer, build_model, input_size, load_config
+from mgfe_ris.evaluation.flops import count_by_operator
 from mgfe_ris.models.checkpoints import differences
 from mgfe_ris.models.losses import BinaryCrossEntropy
+from mgfe_ris.models.shapes_only import shapes_only
 from mgfe_ris.structures import MaskRule, SegDataSample, scores_and_mask
 
 ROOT = Path(__file__).parents[2]
@@ -159,11 +161,17 @@ def project(monkeypatch) -> Path:
     return ROOT / 'projects/cris'
 
 
-@pytest.mark.parametrize('kind, count', [('rn50', 146_849_122), ('rn101', 161_251_682)])
-def test_a_full_model_has_the_official_number_of_parameters(project, kind, count):
-    """But for CLIP's ``logit_scale``, which nothing reads."""
-    model = build_model(load_config(project / f'cris_{kind}_refcoco.py', from_scratch=True))
+@pytest.mark.parametrize('kind, count, macs', [('rn50', 146_849_122, 65.96), ('rn101', 161_251_682, 78.32)])
+def test_a_full_model_has_the_official_size(project, kind, count, macs):
+    """Parameters but for CLIP's ``logit_scale``, which nothing reads; billions of multiply-accumulates."""
+    with shapes_only():
+        model = build_model(load_config(project / f'cris_{kind}_refcoco.py', from_scratch=True)).eval()
     assert sum(p.numel() for p in model.parameters()) == count - 1
+    photo = torch.zeros(1, 3, 416, 416, device='meta')
+    ids = torch.zeros(1, 17, dtype=torch.long, device='meta')
+    with torch.no_grad():
+        flops = sum(count_by_operator(lambda: model.segment(photo, ids, ids == 0)).values())
+    assert flops / 2e9 == pytest.approx(macs, abs=0.005)
 
 
 def test_rates_are_those_of_the_official_groups(project):

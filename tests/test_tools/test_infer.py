@@ -237,7 +237,10 @@ runpy.run_path(sys.argv[0], run_name='__main__')
 """
 
 
-@pytest.mark.parametrize('by', [signal.SIGKILL, signal.SIGINT], ids=['killed', 'Ctrl-C'])
+SLOW = pytest.mark.skipif('MGFE_RIS_SLOW' not in os.environ, reason='10 s: MGFE_RIS_SLOW=1 runs it')
+
+
+@pytest.mark.parametrize('by', [signal.SIGKILL, pytest.param(signal.SIGINT, marks=SLOW)], ids=['killed', 'Ctrl-C'])
 def test_a_run_that_was_stopped_goes_on(model_folder, photos, infer, monkeypatch, by):
     (photos / '2.jpg').write_text('no image')
     asked = ['photos', '--text', 'ring', '--model', model_folder, '--device', 'cpu', '--batch-size', 3, '--out']

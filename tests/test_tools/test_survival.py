@@ -13,7 +13,6 @@ from pathlib import Path
 from socket import socket
 from types import MappingProxyType
 
-import mmengine.config.config
 import pytest
 import torch
 
@@ -100,7 +99,6 @@ def _train_here(
     sys.stdout, sys.stderr = (os.fdopen(n, 'w', buffering=1) for n in (1, 2))  # pytest put its own in their place
     sys.argv = arguments
     os.setsid()  # signals are for the workers, too, as those of a terminal and of SLURM are
-    mmengine.config.config.FormatCode = lambda text, **_: (text, True)  # half of the time, at each checkpoint
     torch.set_num_threads(1)
     trouble()
     runpy.run_path(str(TRAIN), run_name='__main__')
