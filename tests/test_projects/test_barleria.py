@@ -387,7 +387,7 @@ def _batch(size: tuple[int, int]) -> tuple[dict, list[SegDataSample]]:
 @pytest.mark.parametrize(
     'wrong, message',
     [
-        ({'text_encoder.sentence_channels': 64}, 'projection_channels is 128, the sentence has 64'),
+        ({'text_encoder.sentence_channels': 32}, 'projection_channels is 64, the sentence has 32'),
         ({'data_preprocessor.tokenizer.trim': True}, 'trim must be False'),
         ({'levels': (1, 4)}, r'levels must name blocks 0 to 3 of the encoder; got \(1, 4\)'),
         ({'levels': (1,)}, 'levels must be two'),
@@ -408,7 +408,7 @@ def test_parts_that_do_not_fit_are_refused(project, wrong, message):
 def test_photos_of_another_size_are_refused(project):
     model = build_model(load_config(project / 'barleria_tiny_refshapes.py'))
     ids = torch.ones(1, 20, dtype=torch.long)
-    with pytest.raises(ValueError, match=r'photos of 64x64 pixels; got 64x80'):
+    with pytest.raises(ValueError, match=r'photos of 128x128 pixels; got 64x80'):
         model.segment(torch.zeros(1, 3, 64, 80), ids, ids == 1)
 
 
