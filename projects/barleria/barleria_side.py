@@ -117,7 +117,7 @@ class SideNetwork(nn.Module):
     def _normalised(self, prompt: Tensor) -> Tensor:
         if self.prompt_norm == 'batch' or (self.prompt_norm == 'batch_in_training' and self.training):
             return F.normalize(prompt, dim=0)
-        return prompt / prompt.abs().clamp(min=1e-12)  # what the other line gives in a batch of one
+        return prompt.sign()  # what the other line gives in a batch of one
 
     def _fuse(self, i: int, x: Tensor, feats: dict[int, Tensor]) -> Tensor:
         """Add CLIP's map of block i to the patches, which come last."""
