@@ -148,6 +148,18 @@ def require_new(path: str | Path) -> Path:
     return Path(path)
 
 
+def require_new_pth(path: str | Path) -> Path:
+    """The path of a file that is not there yet, for code that calls ``torch.load``.
+
+    Raises:
+        FileExistsError: the file is there.
+        ValueError: its name ends as those of another format.
+    """
+    if Path(path).suffix == '.safetensors':
+        raise ValueError(f'{path}: the official code reads .pth files')
+    return require_new(path)
+
+
 def _download(url: str) -> Path:
     """Into torch's cache, by one process.
 

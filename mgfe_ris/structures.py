@@ -81,7 +81,11 @@ class MaskRule:
 
 
 def scores_and_mask(
-    logits: Tensor, size: Sequence[int], sample: Any = None, threshold: float | None = None
+    logits: Tensor,
+    size: Sequence[int],
+    sample: Any = None,
+    threshold: float | None = None,
+    stretched_from: Sequence[int] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """What a model thinks of each pixel of a photo, and its mask: the one way from logits to a photo.
 
@@ -90,27 +94,37 @@ def scores_and_mask(
         size: (height, width) of the photo or of the model's input.
         sample: whose logits they are; ``to_input``, ``img_shape`` and ``mask_rule`` are read, where it has them.
         threshold: None: the model's own.
+        stretched_from: (height, width) of the photo, where ``size`` is one that it is stretched to: that of a protocol,
+            say, which compares all masks at 480 x 480.
 
     Returns:
         the target's probability (height, width) float32, and the mask (height, width) bool.
     """
-    values, rule = _placed(logits, size, sample)
+    values, rule = _placed(logits, size, sample, stretched_from)
     return (values if rule.of == 'scores' else values.sigmoid()), _above(values, rule, threshold)
 
 
-def mask_of(logits: Tensor, size: Sequence[int], sample: Any = None) -> Tensor:
-    """The mask alone, of the model's own threshold; arguments as of :func:`scores_and_mask`."""
-    return _above(*_placed(logits, size, sample))
+def mask_of(
+    logits: Tensor,
+    size: Sequence[int],
+    sample: Any = None,
+    threshold: float | None = None,
+    stretched_from: Sequence[int] | None = None,
+) -> Tensor:
+    """The mask alone; arguments as of :func:`scores_and_mask`."""
+    return _above(*_placed(logits, size, sample, stretched_from), threshold)
 
 
-def _placed(logits: Tensor, size: Sequence[int], sample: Any) -> tuple[Tensor, MaskRule]:
+def _placed(
+    logits: Tensor, size: Sequence[int], sample: Any, stretched_from: Sequence[int] | None
+) -> tuple[Tensor, MaskRule]:
     """What the rule resizes, at ``size``: logits of the target, or its probabilities."""
     known = {key: None if sample is None else sample.get(key) for key in ('mask_rule', 'to_input', 'img_shape')}
     rule: MaskRule = known['mask_rule'] or MaskRule()
     logits = logits.float()
     if rule.of == 'scores':
-        return _to_size(target_logit(logits).sigmoid()[None], size, rule, known)[0], rule
-    return target_logit(_to_size(logits, size, rule, known)), rule
+        return _to_size(target_logit(logits).sigmoid()[None], size, rule, known, stretched_from)[0], rule
+    return target_logit(_to_size(logits, size, rule, known, stretched_from)), rule
 
 
 def _above(values: Tensor, rule: MaskRule, threshold: float | None = None) -> Tensor:
@@ -124,14 +138,18 @@ def target_logit(logits: Tensor) -> Tensor:
     return logits[1] - logits[0] if len(logits) == 2 else logits[0]
 
 
-def _to_size(maps: Tensor, size: Sequence[int], rule: MaskRule, known: dict) -> Tensor:
+def _to_size(
+    maps: Tensor, size: Sequence[int], rule: MaskRule, known: dict, stretched_from: Sequence[int] | None
+) -> Tensor:
     """(C, h, w) -> (C, height, width): stretched, or by way of the input, in which the photo has its place."""
     size = tuple(size)
     if known['to_input'] is None:
         return _stretch(maps, size, rule)
     input_size = tuple(known['img_shape'][:2])
     maps = _stretch(maps, input_size, rule)
-    return maps if size == input_size else _cut_out(maps, size, known['to_input'], rule.resize)
+    if stretched_from is None and size == input_size:
+        return maps
+    return _cut_out(maps, size, stretched_from or size, known['to_input'], rule.resize)
 
 
 def _stretch(maps: Tensor, size: tuple[int, ...], rule: MaskRule) -> Tensor:
@@ -140,12 +158,16 @@ def _stretch(maps: Tensor, size: tuple[int, ...], rule: MaskRule) -> Tensor:
     return F.interpolate(maps[None], size, mode=rule.resize, align_corners=rule.align_corners)[0]
 
 
-def _cut_out(maps: Tensor, size: tuple[int, ...], to_input: Sequence[Sequence[float]], mode: str) -> Tensor:
-    """The photo's part of the input; beyond the input's pixels there is 0."""
-    height, width = size
+def _cut_out(
+    maps: Tensor, size: tuple[int, ...], photo: Sequence[int], to_input: Sequence[Sequence[float]], mode: str
+) -> Tensor:
+    """The photo's part of the input, stretched from the photo's size to ``size``; beyond the input's pixels there
+    is 0."""
     matrix = torch.tensor(to_input, dtype=torch.float64)
-    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing='ij')
-    places = torch.stack([x, y, torch.ones_like(x)], dim=-1).double() @ matrix.T
+    # where the middles of pixels lie in the photo; where nothing is stretched, its pixels' own numbers
+    y, x = ((torch.arange(n, dtype=torch.float64) + 0.5) * of / n - 0.5 for n, of in zip(size, photo, strict=True))
+    y, x = torch.meshgrid(y, x, indexing='ij')
+    places = torch.stack([x, y, torch.ones_like(x)], dim=-1) @ matrix.T
     ends = torch.tensor([maps.shape[-1] - 1, maps.shape[-2] - 1], dtype=torch.float64)
     grid = (places / ends * 2 - 1).to(maps)[None]
     return F.grid_sample(maps[None], grid, mode=mode, padding_mode='zeros', align_corners=True)[0]

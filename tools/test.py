@@ -122,8 +122,11 @@ def loops_of(runner: Runner) -> dict[str, TestLoop]:
 
 def describe(runner: Runner) -> dict:
     """What was asked of the data and the metrics that changes a result; reads the data sets."""
+    from dataclasses import asdict
+
     from mgfe_ris.apis import input_pipeline
     from mgfe_ris.data_parts import config_parts
+    from mgfe_ris.engine import unwrap
 
     cfg, loops = runner.cfg, loops_of(runner)
     input_pipeline(cfg)  # one for all, or an error
@@ -136,9 +139,23 @@ def describe(runner: Runner) -> dict:
         input_size=list(next(iter(datasets.values()))[0]['inputs'].shape[1:]),
         evaluator=[_settings(metric) for metric in _evaluators(cfg)],
     )
+    if (rule := getattr(unwrap(runner.model), 'mask_rule', None)) is not None:
+        report['mask_rule'] = asdict(rule)
+    if protocols := _protocols(runner):
+        report['protocols'] = protocols
     if 'train_dataloader' in cfg:
         report['train_protocol'] = _train_protocol(cfg)
     return report
+
+
+def _protocols(runner: Runner) -> dict[str, str]:
+    """What stands before metrics that are scored otherwise, and how they are, in words."""
+    metrics = {metric.prefix: metric for _, metric in _our_metrics(runner)}  # the same on each split
+    return {
+        f'{prefix}/{name}' if prefix else name: str(protocol)
+        for prefix, metric in metrics.items()
+        for name, protocol in metric.protocols.items()
+    }
 
 
 def _settings(metric: dict) -> dict:

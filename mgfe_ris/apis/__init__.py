@@ -4,7 +4,7 @@ from .ablation import AblationRun, check_inputs, describe, find_rows, row_config
 from .config import config_in, find_config, input_pipeline, input_size, load_config, weights_in, without_pretrained
 from .cpu import prepare_cpu
 from .errors import fail, report_errors
-from .features import stage_features
+from .features import require_stages, stage_features
 from .flip_tta import FlipTTA
 from .folder import require_empty, save_converted, save_folder
 from .inferencer import RISInferencer
@@ -51,6 +51,7 @@ __all__ = [
     'read_weights',
     'report_errors',
     'require_empty',
+    'require_stages',
     'row_config',
     'save_converted',
     'save_folder',

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..models import ReferringSegmentor
 from .inferencer import RISInferencer
 from .photos import Photo
 
@@ -24,8 +25,10 @@ def stage_features(model: Any, photo: Photo, sentence: str) -> list[tuple[np.nda
         a model whose decoder reads G (LAVT), so it was never trained there.
 
     Raises:
-        FileNotFoundError, ValueError: see :class:`RISInferencer`.
+        FileNotFoundError, ValueError: see :class:`RISInferencer`; a model of another shape, see
+            :func:`require_stages`.
     """
+    require_stages(model)
     seen: list[tuple[np.ndarray, np.ndarray]] = []
     with torch.inference_mode():
         data = model.data_preprocessor(RISInferencer(model).prepare(photo, sentence))
@@ -39,6 +42,14 @@ def stage_features(model: Any, photo: Photo, sentence: str) -> list[tuple[np.nda
 
         model.encoder(data['inputs'], fuse=watch)
     return seen
+
+
+def require_stages(model: Any) -> None:
+    """Raises a ValueError for a model in which language does not meet each stage of the encoder."""
+    if not isinstance(model, ReferringSegmentor):
+        raise ValueError(
+            f'a {type(model).__name__} has no stages to look at: of a ReferringSegmentor, language meets each stage'
+        )
 
 
 def _of_one(x: Tensor) -> np.ndarray:

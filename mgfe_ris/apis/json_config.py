@@ -1,6 +1,8 @@
 """A config in JSON: it travels with weights, from anybody, and is read as data."""
 
+import importlib
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +12,7 @@ import mmseg.registry
 from mmengine.config import Config
 from mmengine.registry import Registry
 
+from ..packaged import PACKAGE
 from ..registry import SCOPE
 from .json_settings import HERE, READ, STOCK, refused_settings
 
@@ -21,8 +24,10 @@ def read_json(path: Path) -> Config:
 
     It may name our parts, with the arguments that their constructors have, and the few stock ones that they need, with
     those that :mod:`mgfe_ris.apis.json_settings` admits, as with all other settings. Variables of a Python config are
-    left out, since nothing reads them. Not through mmengine, which would run a ``_base_``, import ``custom_imports``,
-    look a ``type`` with a dot up as a function of a module, and put environment variables in place before all that.
+    left out, since nothing reads them. Of ``custom_imports`` modules of ours are imported, where the user has put their
+    folder in ``projects/`` on ``PYTHONPATH``. Not through mmengine, which would run a ``_base_``, import all
+    ``custom_imports``, look a ``type`` with a dot up as a function of a module, and put environment variables in place
+    before all that.
 
     Raises:
         ValueError: no JSON, no config of a model, or one that asks for more.
@@ -30,10 +35,14 @@ def read_json(path: Path) -> Config:
     raw = _parsed(path)
     if not isinstance(raw, dict) or not isinstance(raw.get('model'), dict):
         raise ValueError(f'{path}: no config of a model of ours: it has no "model"')
-    if foreign := list(dict.fromkeys(_foreign(raw))):
+    for name in filter(_in_project_on_path, imports := _imports(raw)):
+        importlib.import_module(name)
+    if foreign := list(dict.fromkeys(_foreign(raw, imports))):
+        homes = sorted({str(file.parent) for name in imports for file in PROJECTS.glob('*/*.py') if file.stem == name})
+        known = f', or set PYTHONPATH={":".join(homes)}, where ours are' if homes else ''
         raise ValueError(
             f'{path} asks for code beyond the parts of mgfe_ris: {", ".join(foreign)}. If you trust it, import the '
-            'modules of its custom_imports yourself first'
+            f'modules of its custom_imports yourself first{known}'
         )
     raw = {key: value for key, value in raw.items() if key in READ}
     if refused := list(dict.fromkeys(refused_settings(raw))):
@@ -75,10 +84,23 @@ def nodes_of(root: Any) -> Iterator[dict]:
 # Code
 
 
-def _foreign(raw: dict) -> Iterator[str]:
+PROJECTS = PACKAGE.resolve().parent / 'projects'
+"""Of the repository; a package that is installed without it has none."""
+
+
+def _in_project_on_path(name: str) -> bool:
+    """Whether the user has put the project of ours on Python's path that has a module of this name."""
+    folders = (file.parent for file in PROJECTS.glob('*/*.py') if file.stem == name)
+    return any(str(folder) in map(os.path.realpath, sys.path) for folder in folders)
+
+
+def _imports(raw: dict) -> list[str]:
     imports = raw.get('custom_imports') or {}
     imports = imports.get('imports') or [] if isinstance(imports, dict) else imports
-    imports = [str(name) for name in (imports if isinstance(imports, list) else [imports])]
+    return [str(name) for name in (imports if isinstance(imports, list) else [imports])]
+
+
+def _foreign(raw: dict, imports: list[str]) -> Iterator[str]:
     if '_base_' in raw:
         yield f'_base_ = {raw["_base_"]}'
     yield from (name for name in imports if name not in sys.modules)

@@ -313,11 +313,14 @@ def _protocol(report: Mapping[str, Any]) -> list[str]:
     if any(split.endswith(REVIEWED) for split in _by_split(report)):
         lines.append(f'`{REVIEWED}`: without the sentences that a review found wrong')
     lines += [_metric(metric) for metric in report.get('evaluator', ()) if metric]
+    if (own := report.get('mask_rule', {}).get('threshold', 0.5)) != 0.5:
+        lines.append(f"the model's own threshold, of the score: {own}")
+    lines += [f'`{name}/`: {text}' for name, text in report.get('protocols', {}).items()]
     return ['How it was measured:', _list(lines)] if lines else []
 
 
 def _metric(metric: Mapping[str, Any]) -> str:
-    settings = [f'{key} {_value(value)}' for key, value in metric.items() if key != 'type']
+    settings = [f'{key} {_value(value)}' for key, value in metric.items() if key not in ('type', 'protocols')]
     return f'metrics by `{metric.get("type")}`' + (f' ({"; ".join(settings)})' if settings else '')
 
 

@@ -17,6 +17,8 @@ FIELDS = dict(
     protocol=dict,
     input_size=list,
     evaluator=list,
+    mask_rule=dict,
+    protocols=dict,
     truncated_sentences=int,
     tta=(str, type(None)),
 )

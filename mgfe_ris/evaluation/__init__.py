@@ -2,12 +2,13 @@ from .ablation import Run, tabulate
 from .complexity import Complexity, count_complexity
 from .generalized import GeneralizedRefSegMetric, summarize_generalized
 from .iou import intersection_and_union, summarize
-from .logits import LogitsHook, bytes_of_logits
+from .logits import LogitsHook, bytes_of_logits, read_logits
 from .loop import SplitsTestLoop
 from .machine import describe_machine
 from .memory import Memory, trace_memory
 from .metric import RefSegMetric
 from .metric_names import check_metric_names
+from .protocols import ScoringProtocol
 from .published import Protocol, read_published
 from .speed import measure_speed
 from .workload import Setting, Workload
@@ -20,6 +21,7 @@ __all__ = [
     'Protocol',
     'RefSegMetric',
     'Run',
+    'ScoringProtocol',
     'Setting',
     'SplitsTestLoop',
     'Workload',
@@ -29,6 +31,7 @@ __all__ = [
     'describe_machine',
     'intersection_and_union',
     'measure_speed',
+    'read_logits',
     'read_published',
     'summarize',
     'summarize_generalized',

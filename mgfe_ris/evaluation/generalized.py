@@ -32,7 +32,8 @@ import numpy as np
 from mmseg.registry import METRICS
 from torch import Tensor
 
-from .metric import RefSegMetric
+from .metric import USUAL, RefSegMetric
+from .protocols import ScoringProtocol
 
 THRESHOLDS = (0.7, 0.8, 0.9)
 MIN_PIXELS = 50
@@ -84,7 +85,8 @@ class GeneralizedRefSegMetric(RefSegMetric):
             ``truth_pixels``. Masks and pixels are the model's, nothing cleared; ``iou`` is the one that gIoU averages.
 
     Raises:
-        ValueError: if ``min_pixels`` is less than 1.
+        ValueError: if ``min_pixels`` is less than 1; or a protocol with another definition of IoU or Pr@X than the one
+            above.
     """
 
     def __init__(self, min_pixels: int = MIN_PIXELS, **kwargs):
@@ -92,6 +94,9 @@ class GeneralizedRefSegMetric(RefSegMetric):
             raise ValueError(f'min_pixels must be at least 1, for a prediction of no pixel is empty; got {min_pixels}')
         super().__init__(**kwargs)
         self.min_pixels = min_pixels
+        for name, protocol in self.protocols.items():
+            if protocol.added or protocol.strict:
+                raise ValueError(f'protocols, {name}: gIoU and cIoU have no added and strict, RefSegMetric has')
 
     counts = ('intersection', 'union', 'pred_pixels', 'truth_pixels')
     main = ('gIoU', 'cIoU')
@@ -102,11 +107,11 @@ class GeneralizedRefSegMetric(RefSegMetric):
         truth_pixels = (truth == 1).sum()
         return [intersection, union, union + intersection - truth_pixels, truth_pixels]
 
-    def iou(self, record: dict) -> float:
+    def iou(self, record: dict, protocol: ScoringProtocol = USUAL) -> float:
         """Of one sample, in [0, 1], as gIoU averages it."""
         return self.summarize([record])['gIoU'] / 100
 
-    def summarize(self, records: list[dict]) -> dict[str, float]:
+    def summarize(self, records: list[dict], protocol: ScoringProtocol = USUAL) -> dict[str, float]:
         """Records of all samples -> percentages."""
         i, u, predicted, true = (
             [r[key] for r in records] for key in ('intersection', 'union', 'pred_pixels', 'truth_pixels')

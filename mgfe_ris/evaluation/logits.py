@@ -1,25 +1,31 @@
 """What a model thought of each pixel, kept for ensembles, thresholds and calibration."""
 
+from dataclasses import asdict
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
+import torch
 from mmseg.registry import HOOKS
+from torch import Tensor
 
 from ..sample_files import SampleFilesHook
-from ..structures import SegDataSample, target_logit
+from ..structures import MaskRule, SegDataSample, target_logit
 
 
 @HOOKS.register_module()
 class LogitsHook(SampleFilesHook):
     """Write ``<split>/<photo>_<sent_id>.npz`` of every tested sample, of the arrays
 
-    - ``logit``: (h, w) float16, the target's logit less the background's, at the model's input size. Its sigmoid is the
-      probability of the target; above 0 lies the mask.
-    - ``photo_size``: (2,) int64, height and width of the photo. Resized to it, bilinear (``align_corners=False``), the
-      logit is in the photo's frame.
+    - ``logit``: (h, w) float16, the target's logit less the background's, at the model's own size.
+    - ``photo_size``, ``input_size``: (2,) int64, height and width of photo and input.
+    - ``to_input``: (2, 3) float64, where the input shows the photo in its own shape; see :mod:`mgfe_ris.structures`.
+    - ``threshold``, ``of``, ``resize``, ``align_corners``: how the model's logits become a mask, of
+      :class:`mgfe_ris.structures.MaskRule`.
     - ``img_path``, ``sentence``: str; ``ids``: (3,) int64, those of photo, object and sentence.
 
-    A file takes 2 bytes a pixel and about a kilobyte: see :func:`bytes_of_logits`.
+    :func:`read_logits` reads it, for :func:`mgfe_ris.structures.scores_and_mask`, which brings logits to the photo.
+    A file takes 2 bytes a pixel and about two kilobytes: see :func:`bytes_of_logits`.
     """
 
     suffix = '.npz'
@@ -29,10 +35,15 @@ class LogitsHook(SampleFilesHook):
         logit = target_logit(sample.seg_logits.data.float())
         largest = float(np.finfo(np.float16).max)
         file = BytesIO()
+        photo, rule = tuple(sample.ori_shape[:2]), sample.get('mask_rule') or MaskRule()
+        place = {'to_input': np.array(sample.to_input)} if sample.get('to_input') is not None else {}
         np.savez(
             file,
             logit=logit.clamp(-largest, largest).half().cpu().numpy(),
-            photo_size=np.array(sample.ori_shape[:2], np.int64),
+            photo_size=np.array(photo, np.int64),
+            input_size=np.array(sample.get('img_shape', photo)[:2], np.int64),
+            **place,
+            **{name: np.array(value) for name, value in asdict(rule).items()},
             img_path=np.array(sample.img_path),
             sentence=np.array(sample.sentence),
             ids=np.array([sample.img_id, sample.ref_id, sample.sent_id], np.int64),
@@ -40,6 +51,27 @@ class LogitsHook(SampleFilesHook):
         return file.getvalue()
 
 
+def read_logits(path: str | Path) -> tuple[Tensor, SegDataSample]:
+    """What :class:`LogitsHook` wrote -> logits (1, h, w) of the target, and the sample that says how to place them.
+
+    Example::
+
+        logits, sample = read_logits('logits/val/photo_3.npz')
+        scores, mask = scores_and_mask(logits, sample.ori_shape, sample)
+    """
+    with np.load(path) as file:
+        known = {name: file[name].tolist() for name in file.files if name != 'logit'}
+        logits = torch.from_numpy(file['logit'])[None]
+    rule = {name: known.pop(name) for name in asdict(MaskRule())}
+    photo, size = (tuple(known.pop(name)) for name in ('photo_size', 'input_size'))
+    img_id, ref_id, sent_id = known.pop('ids')
+    sample = SegDataSample(
+        metainfo=dict(known, ori_shape=photo, img_shape=size, img_id=img_id, ref_id=ref_id, sent_id=sent_id)
+    )
+    sample.set_metainfo(dict(mask_rule=MaskRule(**rule)))
+    return logits, sample
+
+
 def bytes_of_logits(samples: int, height: int, width: int) -> int:
     """About how much :class:`LogitsHook` writes of so many samples, of an input of so many pixels."""
-    return samples * (2 * height * width + 2048)
+    return samples * (2 * height * width + 3072)

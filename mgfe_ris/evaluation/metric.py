@@ -17,7 +17,10 @@ from torch import Tensor
 
 from ..output_files import whole_file
 from ..structures import mask_of, scores_and_mask
-from .iou import intersection_and_union, summarize
+from .iou import intersection_and_union, iou_of, summarize
+from .protocols import ScoringProtocol, read_protocols
+
+USUAL = ScoringProtocol()
 
 
 @METRICS.register_module()
@@ -30,7 +33,8 @@ class RefSegMetric(BaseMetric):
             and the RLEs of prediction and truth; where the data set says them, also ``others``, the photo's annotated
             objects without the target, ``same_category``, those of them of the target's category, ``reviewed_out``,
             whether a review found the sentence wrong, ``part``, the number of the data set among several, and
-            ``category`` and ``category_id`` of the target. None: no files.
+            ``category`` and ``category_id`` of the target; and ``protocols``, IoU, intersection and union by each of
+            them. None: no files.
         ignore_index: label of pixels that count nowhere.
         collect_device: mmengine's; results go through the network, unless there is a ``collect_dir``.
         prefix: stands before the metrics' names, ``<prefix>/oIoU``: for several metrics beside each other.
@@ -39,6 +43,9 @@ class RefSegMetric(BaseMetric):
             ``category_id`` (0: not known), ``segmentation``, at the photo's own size whatever the truth's is,
             ``score``, the mean probability of the mask's pixels (0 if it is empty), ``ref_id``, ``sent_id`` and
             ``sentence``.
+        protocols: further ways to score the same logits, by name: arguments of
+            :class:`mgfe_ris.evaluation.ScoringProtocol`. Their metrics come beside the others as
+            ``<name>/oIoU``. They need the truth at the photo's own size: ``score_at='photo'`` in the data set.
 
     Attributes:
         by_category: of the last evaluation that wrote lines: ``count`` and the metrics named in :attr:`main` of each
@@ -50,7 +57,8 @@ class RefSegMetric(BaseMetric):
 
     Raises:
         ValueError: a prediction of another size than the truth, or than the photo with ``coco_json``, without logits;
-            ``coco_json`` without a folder; data sets of different protocols, which one number would mix.
+            ``coco_json`` without a folder; data sets of different protocols, which one number would mix; protocols
+            that cannot be meant, or a truth that is not of the photo's size for them.
 
     Where the data set says ``reviewed_out``, all metrics come a second time without those samples: ``reviewed/oIoU``.
     """
@@ -65,6 +73,7 @@ class RefSegMetric(BaseMetric):
         prefix: str | None = None,
         collect_dir: str | None = None,
         coco_json: bool = False,
+        protocols: Mapping[str, Mapping[str, Any]] | None = None,
     ):
         if coco_json and per_sample is None:
             raise ValueError('coco_json=True needs per_sample, the folder to write to')
@@ -72,6 +81,7 @@ class RefSegMetric(BaseMetric):
         self.per_sample = per_sample
         self.ignore_index = ignore_index
         self.coco_json = coco_json
+        self.protocols = read_protocols(protocols)
         self.by_category: dict[str, dict[str, float]] = {}
         self.written: list[str] = []
         self.error: OSError | None = None
@@ -81,7 +91,8 @@ class RefSegMetric(BaseMetric):
     @property
     def names(self) -> tuple[str, ...]:
         """Of all metrics that it may give, prefix included."""
-        found = self.summarize([dict.fromkeys(self.counts, pixels) for pixels in (0, 10**6)])
+        records = [dict.fromkeys(self.counts, pixels) for pixels in (0, 10**6)]
+        found = self.percentages([record | dict(protocols=dict.fromkeys(self.protocols, record)) for record in records])
         names = [*found, *(f'{REVIEWED}/{name}' for name in found)]
         return tuple(f'{self.prefix}/{name}' if self.prefix else name for name in names)
 
@@ -93,6 +104,8 @@ class RefSegMetric(BaseMetric):
     @dataset_meta.setter
     def dataset_meta(self, meta: dict | None) -> None:
         check_one_protocol(meta or {})
+        if self.protocols:
+            check_scored_at_photo(meta or {}, self.protocols)
         self._dataset_meta = meta
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
@@ -102,7 +115,7 @@ class RefSegMetric(BaseMetric):
         """
         masks = [self._masks(sample) for sample in data_samples]
         self._batches.append(len(masks))
-        counts = torch.stack([torch.stack(self.count(*pair)) for pair in masks])
+        counts = torch.stack([self._count_all(*pair, sample) for pair, sample in zip(masks, data_samples, strict=True)])
         wanted = [mask for pair in masks for mask in pair] if self.per_sample is not None else []
         in_photos = [self._in_photo(sample) for sample in data_samples] if self.coco_json else []
         scores = [score for _, score in in_photos]
@@ -110,12 +123,16 @@ class RefSegMetric(BaseMetric):
         counts, *found = _to_cpu([counts, *scores, *(mask == 1 for mask in wanted)])
         scores, wanted = found[: len(scores)], found[len(scores) :]
         for i, (sample, values) in enumerate(zip(data_samples, counts.tolist(), strict=True)):
-            record = dict(zip(self.counts, values, strict=True))
+            record, *others = (dict(zip(self.counts, of_one, strict=True)) for of_one in values)
+            if self.protocols:
+                record['protocols'] = dict(zip(self.protocols, others, strict=True))
             record |= {key: sample[key] for key in _KNOWN if key in sample}
             if self.per_sample is not None:
                 record |= {key: sample[key] for key in ('img_path', 'img_id', 'ref_id', 'sent_id', 'sentence')}
                 pred, truth = map(_rle, wanted[2 * i : 2 * i + 2])
                 record |= dict(iou=self.iou(record), pred=pred, truth=truth)
+                for name, found_by in record.get('protocols', {}).items():
+                    found_by['iou'] = self.iou(found_by, self.protocols[name])
             if self.coco_json:
                 segmentation = _rle(wanted[2 * len(data_samples) + i])
                 record['coco'] = dict(segmentation=segmentation, score=scores[i].item())
@@ -128,9 +145,14 @@ class RefSegMetric(BaseMetric):
         """Two masks (1, H, W) -> int64 scalars on their device."""
         return [n.squeeze(0) for n in intersection_and_union(pred, truth, self.ignore_index)]
 
-    def iou(self, record: dict) -> float:
+    def _count_all(self, pred: Tensor, truth: Tensor, sample: dict) -> Tensor:
+        """(1 + protocols, counts) on the device."""
+        pairs = [(pred, truth), *(protocol.masks(sample) for protocol in self.protocols.values())]
+        return torch.stack([torch.stack(self.count(*pair)) for pair in pairs])
+
+    def iou(self, record: dict, protocol: ScoringProtocol = USUAL) -> float:
         """Of one sample, in [0, 1]."""
-        return record['intersection'] / max(record['union'], 1)
+        return float(iou_of(record['intersection'], record['union'], protocol.added))
 
     def _masks(self, sample: dict) -> tuple[Tensor, Tensor]:
         """Prediction and truth, of the truth's size."""
@@ -173,10 +195,10 @@ class RefSegMetric(BaseMetric):
         if self.per_sample is not None:
             self.by_category = self._by_category(results)
             self._write(results, Path(self.per_sample), (self.dataset_meta or {}).get('split', 'results'))
-        metrics = self.summarize(results)
+        metrics = self.percentages(results)
         kept = [record for record in results if not record.get('reviewed_out')]
         if kept and any('reviewed_out' in record for record in results):
-            metrics |= {f'{REVIEWED}/{name}': value for name, value in self.summarize(kept).items()}
+            metrics |= {f'{REVIEWED}/{name}': value for name, value in self.percentages(kept).items()}
         return metrics
 
     def _write(self, records: Sequence[dict], folder: Path, split: str) -> None:
@@ -203,16 +225,26 @@ class RefSegMetric(BaseMetric):
             if 'category' in record:
                 groups[record['category']].append(record)
         return {
-            name: dict(count=len(group)) | {k: v for k, v in self.summarize(group).items() if k in self.main}
+            name: dict(count=len(group))
+            | {k: v for k, v in self.percentages(group).items() if k.rpartition('/')[2] in self.main}
             for name, group in sorted(groups.items(), key=lambda named: -len(named[1]))
         }
 
     main: tuple[str, ...] = ('oIoU', 'mIoU')
     """The metrics that are also given per category."""
 
-    def summarize(self, records: list[dict]) -> dict[str, float]:
-        """Records of all samples -> percentages."""
-        return summarize([r['intersection'] for r in records], [r['union'] for r in records])
+    def percentages(self, records: list[dict]) -> dict[str, float]:
+        """Records of all samples -> metrics, and those of each protocol, ``<name>/<metric>``."""
+        metrics = self.summarize(records)
+        for name, protocol in self.protocols.items():
+            found = self.summarize([record['protocols'][name] for record in records], protocol)
+            metrics |= {f'{name}/{metric}': value for metric, value in found.items()}
+        return metrics
+
+    def summarize(self, records: list[dict], protocol: ScoringProtocol = USUAL) -> dict[str, float]:
+        """Counts of all samples -> percentages."""
+        intersections, unions = ([record[key] for record in records] for key in ('intersection', 'union'))
+        return summarize(intersections, unions, protocol.added, protocol.strict)
 
 
 REVIEWED = 'reviewed'
@@ -234,6 +266,22 @@ def check_one_protocol(meta: Mapping[str, Any]) -> None:
             said = ', '.join(f'{value} of {name}' for value, name in named)
             raise ValueError(
                 f'data sets that differ in {key} would be mixed in one number: {said}. Set it alike, or test each alone'
+            )
+
+
+def check_scored_at_photo(meta: Mapping[str, Any], protocols: Iterable[str]) -> None:
+    """Look whether a data set, by its metainfo, keeps its truth at the photo's size; one that does not say passes.
+
+    Raises:
+        ValueError: it does not.
+    """
+    protocol = meta.get('protocol', {})
+    for part in protocol.get('parts', [protocol]):
+        if part.get('score_at', 'photo') != 'photo':
+            raise ValueError(
+                f"protocols {', '.join(protocols)}: the truth is at the input's size, and they need it at the photo's. "
+                "Set score_at='photo' in the test's data set, e.g. --cfg-options "
+                'test_dataloader.dataset.score_at=photo'
             )
 
 

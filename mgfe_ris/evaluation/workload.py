@@ -12,7 +12,7 @@ from mmengine.structures import PixelData
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from ..structures import SegDataSample
+from ..structures import SegDataSample, target_logit
 
 DTYPES = {None: torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 
@@ -26,7 +26,7 @@ class Setting:
     """
 
     mode: str = 'test'
-    """``train``: forward, loss, backward, optimiser, gradients back to zero; ``test``: forward and argmax."""
+    """``train``: forward, loss, backward, optimiser, gradients back to zero; ``test``: forward and masks."""
     batch: int = 1
     """Photos."""
     sentences: int = 1
@@ -122,7 +122,8 @@ class Workload:
         batch = batch or self.batch
         if self.optim is None:
             with torch.no_grad(), self._autocast():
-                return torch.cat([self.model(**one, mode='tensor').argmax(1) for one in self._calls(batch)])
+                logits = torch.cat([self.model(**one, mode='tensor') for one in self._calls(batch)])
+                return target_logit(logits.transpose(0, 1)) > 0
         with self.optim.optim_context(self.model), self._autocast():
             loss, _ = self.model.parse_losses(self.model(**batch, mode='loss'))
         self.optim.update_params(loss)

@@ -31,6 +31,8 @@ class ReferringModel(BaseModel):
 
     from_official: Callable[[Mapping[str, Any]], dict[str, Tensor]] | None = None
     """What the authors' code saved -> our weights, all but ``data_preprocessor.vocabulary``; None: not known."""
+    to_official: Callable[[dict[str, Tensor]], Mapping[str, Any]] | None = None
+    """Our weights -> what the authors' code loads, to be saved by ``torch.save``; None: not known."""
 
     def __init__(
         self,

@@ -152,6 +152,11 @@ def from_clip_text(checkpoint: Mapping[str, Any]) -> State:
     return _rename(state, _CLIP_TEXT, left_out)
 
 
+def to_clip_text(state: State) -> State:
+    """The weights of our ``CLIPTextTower`` under OpenAI's names."""
+    return _rename(state, [rule.reversed() for rule in _CLIP_TEXT_OPENAI], left_out=[])
+
+
 def _clip_of(checkpoint: Mapping[str, Any]) -> State:
     """CLIP alone, where it is the backbone of a larger model."""
     state = state_dict_of(checkpoint)
@@ -488,9 +493,13 @@ _CLIP_BLOCK = [
     _Rule('mlp.c_proj.{p}', 'mlp.2.{p}'),
 ]
 
-_CLIP_TEXT = [
+_CLIP_TEXT_OPENAI = [
     *(_Rule(name, name) for name in ('token_embedding.{p}', 'positional_embedding', 'ln_final.{p}', 'text_projection')),
     *(rule.prefixed('transformer.resblocks.{i}.', 'blocks.{i}.') for rule in _CLIP_BLOCK),
+]
+
+_CLIP_TEXT = [
+    *_CLIP_TEXT_OPENAI,
     *(_Rule(f'blocks.{{i}}.{rule.ours}', f'blocks.{{i}}.{rule.ours}') for rule in _CLIP_BLOCK),
 ]
 

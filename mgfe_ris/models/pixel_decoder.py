@@ -83,14 +83,13 @@ class DynamicProjector(nn.Module):
     def forward(self, x: Tensor, sentence: Tensor) -> Tensor:
         """x (B, D, h, w), sentence (B, E) -> logits (B, 1, 4 h, 4 w)."""
         x = self.vis(x)
-        height, width = x.shape[-2:]
         kernel, bias = self.txt(sentence).split([x.shape[1] * 9, 1], dim=1)
-        # a convolution with a kernel for each sample, as products and nine shifts: a grouped one has as many groups as
-        # samples, a number that a graph of ONNX has to know
-        products = kernel.unflatten(1, (-1, 9)).transpose(1, 2) @ x.flatten(2)
-        taps = F.pad(products.unflatten(2, (height, width)), (1, 1, 1, 1))
-        shifted = [taps[:, k, k // 3 : k // 3 + height, k % 3 : k % 3 + width] for k in range(9)]
-        return torch.stack(shifted, dim=1).sum(1, keepdim=True) + bias[..., None, None]
+        # not a convolution with a group per sample: graphs for other programs fix the number of groups
+        of_taps = kernel.unflatten(1, (-1, 9)).mT @ x.flatten(2)  # (B, 9, h w): what a pixel gives to each neighbour
+        height, width = x.shape[-2:]
+        padded = F.pad(of_taps.unflatten(2, (height, width)), (1, 1, 1, 1))
+        taps = [padded[:, i, i // 3 : i // 3 + height, i % 3 : i % 3 + width] for i in range(9)]
+        return torch.stack(taps).sum(0)[:, None] + bias[..., None, None]
 
 
 def conv_norm(in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> nn.Sequential:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from cris_checkpoints import from_cris
+from cris_checkpoints import from_cris, to_cris
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
@@ -29,6 +29,7 @@ class CRIS(ReferringModel):
     """
 
     from_official = staticmethod(from_cris)
+    to_official = staticmethod(to_cris)
 
     def __init__(
         self,
@@ -101,7 +102,7 @@ class CRISNeck(nn.Module):
 
 def _join(of_photo: Tensor, of_sentences: Tensor) -> Tensor:
     """Channels side by side; one photo for all its sentences."""
-    return torch.cat([of_photo.expand(len(of_sentences), -1, -1, -1), of_sentences], dim=1)
+    return torch.cat([of_photo.expand(of_sentences.shape[0], -1, -1, -1), of_sentences], dim=1)
 
 
 def _twice(x: Tensor) -> Tensor:

@@ -121,7 +121,7 @@ class ETRIS(ReferringModel):
             for block in self.text_encoder.blocks[k * depth : (k + 1) * depth]:
                 words = block(words, causal)
             if str(k) in self.bridges:
-                seen, said, before = self.bridges[str(k)](stages.map(x), words, before)
+                seen, said, before = self.bridges[str(k)](stages.map_of(x), words, before)
                 x, words = stages.add(x, seen), words + said
-            maps.append(stages.map(x))
+            maps.append(stages.map_of(x))
         return [*maps[:-1], stages.end(x)], self.text_encoder.ln_final(words)

@@ -31,12 +31,15 @@ class ResNetStages:
         return self.encoder.layer1(self.encoder.stem(image))
 
     def stage(self, k: int, x: Tensor) -> Tensor:
+        """Stage k of three."""
         return getattr(self.encoder, f'layer{k + 2}')(x)
 
-    def map(self, x: Tensor) -> Tensor:
+    def map_of(self, x: Tensor) -> Tensor:
+        """What a stage gave, as (B, C, h, w)."""
         return x
 
     def add(self, x: Tensor, feedback: Tensor) -> Tensor:
+        """What goes into the next stage: x, and a map of its size, for one photo or for each sentence."""
         return x + feedback
 
     def end(self, x: Tensor) -> Tensor:
@@ -66,15 +69,18 @@ class ViTStages:
         return self.encoder.embed(image)
 
     def stage(self, k: int, x: Tensor) -> Tensor:
+        """Stage k of three."""
         depth = len(self.encoder.blocks) // STAGES
         for block in self.encoder.blocks[k * depth : (k + 1) * depth]:
             x = block(x)
         return x
 
-    def map(self, x: Tensor) -> Tensor:
+    def map_of(self, x: Tensor) -> Tensor:
+        """The patches as (B, D, h, w)."""
         return to_map(x[:, 1:], self.size)
 
     def add(self, x: Tensor, feedback: Tensor) -> Tensor:
+        """What goes into the next stage: tokens, and a map for the patches, for one photo or for each sentence."""
         first = x[:, :1].expand(feedback.shape[0], -1, -1)
         return torch.cat([first, x[:, 1:] + to_tokens(feedback)], dim=1)
 

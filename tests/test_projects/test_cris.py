@@ -1,23 +1,41 @@
 """CRIS against numbers recorded from its official code."""
 
+import json
+import math
+import os
 import runpy
+import subprocess
+import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pycocotools.mask as coco_mask
 import pytest
 import torch
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
-from mmseg.registry import MODELS
+from mmseg.registry import METRICS, MODELS, PARAM_SCHEDULERS
 
 import mgfe_ris.models.pixel_decoder
-from mgfe_ris.apis import RISInferencer, build_model, input_size, load_config
+from mgfe_ris.apis import (
+    RISInferencer,
+    build_model,
+    export_onnx,
+    export_torch,
+    input_size,
+    load_config,
+    load_model,
+    save_folder,
+    stage_features,
+)
+from mgfe_ris.evaluation import read_logits
 from mgfe_ris.evaluation.flops import count_by_operator
 from mgfe_ris.models.checkpoints import differences
 from mgfe_ris.models.losses import BinaryCrossEntropy
 from mgfe_ris.models.shapes_only import shapes_only
-from mgfe_ris.structures import MaskRule, SegDataSample, scores_and_mask
+from mgfe_ris.structures import MaskRule, SegDataSample, mask_of, scores_and_mask
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / 'shared/fixtures'
@@ -126,29 +144,92 @@ def test_recorded_masks(record, model, tables):
         assert (mask != record['masks'][i]).sum() <= 1
 
 
-def test_recorded_training(record, model, tables):
-    """Three steps of Adam at the recorded rates: losses, norms of gradients, and the logits after them."""
-    told = record['training']
-    groups, names = [], dict(model.named_parameters())
-    towers = [p for name, p in names.items() if _is_tower(name)]
-    groups = [dict(params=towers), dict(params=[p for name, p in names.items() if not _is_tower(name)])]
-    optimizer = torch.optim.Adam(groups)
-    loss_function = BinaryCrossEntropy()
+def test_recorded_scores(record, project):
+    """IoU of each sentence, their mean and Pr@X, from the recorded logits, through the metric of the config."""
+    known, side = record['evaluation'], tuple(record['config']['image_size'])
+    metric = METRICS.build(load_config(project / 'cris_rn50_refcoco.py', from_scratch=True).test_evaluator)
+    for i, size in enumerate(map(tuple, known['photo_sizes'])):
+        place = dict(to_input=known['to_input'][i].tolist(), img_shape=side, ori_shape=size, mask_rule=MaskRule(**RULE))
+        sample = SegDataSample(metainfo=place)
+        sample.gt_sem_seg = PixelData(data=known['truth'][i][None].long())
+        sample.seg_logits = PixelData(data=record['logits'][i])
+        sample.pred_sem_seg = PixelData(data=mask_of(record['logits'][i], size, sample)[None].long())
+        metric.process({}, [sample.to_dict()])
+        own = metric.results[-1]['protocols']['own']
+        # a pixel at the threshold may differ by the warp's rounding
+        assert own['intersection'] / (own['union'] + 1e-6) == pytest.approx(
+            known['ious'][i].item(), abs=2 / own['union']
+        )
+    found = metric.compute_metrics(metric.results)
+    assert found['own/mIoU'] == pytest.approx(100 * known['miou'], abs=0.1)
+    for name, value in known['precision'].items():
+        assert found[f'own/P@0.{name.removeprefix("Pr@")[0]}'] == pytest.approx(100 * value, abs=1e-4)
+    assert {'oIoU', 'common_photo/oIoU', 'common_480/oIoU'} < set(found)
+
+
+@pytest.fixture
+def training(record, model, project):
+    """Optimizer and schedulers of the official config, for the recorded model, in epochs of a step."""
+    cfg = load_config(project / 'cris_rn50_refcoco.py', from_scratch=True)
+    wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    cfg.param_scheduler[1].milestones = [2]  # as the record has it, in the place of 35
+    settings = ({**scheduler, 'optimizer': wrapper.optimizer} for scheduler in cfg.param_scheduler)
+    return wrapper, [PARAM_SCHEDULERS.build(one) for one in settings]
+
+
+def test_recorded_training(record, model, tables, training):
+    """Three epochs of a step: losses, rates of both groups, norms of gradients, and the logits after them."""
+    told, (wrapper, schedulers) = record['training'], training
+    names, loss_function = dict(model.named_parameters()), BinaryCrossEntropy()
     image, ids = told['inputs']['image'], told['inputs']['ids']
     for step, expected in enumerate(told['losses']):
         model.train()
         loss = loss_function(model.segment(image, ids, ids != 0), told['target'][:, 0])
         assert loss.item() == pytest.approx(expected, abs=1e-9)
-        optimizer.zero_grad()
+        wrapper.zero_grad()
         loss.backward()
         norm = torch.stack([p.grad.norm() for p in names.values() if p.grad is not None]).norm().item()
         assert norm == pytest.approx(told['grad_norms'][step], rel=1e-8)
-        for group, lr in zip(optimizer.param_groups, told['lrs'][step], strict=True):
-            group['lr'] = lr
-        optimizer.step()
+        for group in wrapper.optimizer.param_groups:
+            assert group['lr'] == pytest.approx(told['lrs'][step][not _is_tower(_name_of(names, group))], rel=1e-12)
+        wrapper.step()
+        for scheduler in schedulers:
+            scheduler.step()
     model.eval()
     with torch.no_grad():
         torch.testing.assert_close(model.segment(image, ids, ids != 0), told['logits_after'], rtol=0, atol=1e-8)
+
+
+def _name_of(names: dict, group: dict) -> str:
+    return next(name for name, p in names.items() if p is group['params'][0])
+
+
+def test_recorded_rates_of_the_config(record, model, training):
+    """Which weights are in which group, by their official names; ``logit_scale`` is not ours."""
+    import cris_checkpoints
+
+    told, (wrapper, _) = record['training'], training
+    official = cris_checkpoints.to_cris(dict(model.named_parameters()))['state_dict']
+    names = {id(value): name.removeprefix('module.') for name, value in official.items()}
+    for lr, expected in zip(told['param_groups_initial_lr'], told['param_groups'], strict=True):
+        groups = [group for group in wrapper.optimizer.param_groups if group['initial_lr'] == pytest.approx(lr)]
+        found = {names[id(p)] for group in groups for p in group['params']}
+        assert found == {*expected} - {'backbone.logit_scale'}
+        assert all(group['weight_decay'] == 0 for group in groups)
+
+
+def test_recorded_weights_both_ways(record, project):
+    """Bit for bit, with the names that the official code saves; but for ``logit_scale``, which gets CLIP's own."""
+    import cris_checkpoints
+
+    known = {f'module.{name}': value for name, value in record['state_dict'].items()}
+    found = cris_checkpoints.to_cris(cris_checkpoints.from_cris(dict(state_dict=known)))
+    assert list(found) == ['state_dict'] and found['state_dict'].keys() == known.keys()
+    for name, value in found['state_dict'].items():
+        if name.endswith('logit_scale'):
+            assert value.shape == known[name].shape and value.exp().item() == pytest.approx(100)
+        else:
+            assert torch.equal(value, known[name]) and value.dtype == known[name].dtype, name
 
 
 def _is_tower(name: str) -> bool:
@@ -174,19 +255,30 @@ def test_a_full_model_has_the_official_size(project, kind, count, macs):
     assert flops / 2e9 == pytest.approx(macs, abs=0.005)
 
 
-def test_rates_are_those_of_the_official_groups(project):
-    """CLIP at a tenth, its tables of positions at the whole rate."""
-    cfg = load_config(project / 'cris_rn50_refcoco.py', dict(SMALL), from_scratch=True)
-    model = build_model(cfg)
-    wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
-    groups = {id(group['params'][0]): group for group in wrapper.param_groups}
-    for name, parameter in model.named_parameters():
-        group = groups[id(parameter)]
-        assert group['lr'] == pytest.approx(1e-5 if _is_tower(name) else 1e-4), name
-        assert group['weight_decay'] == 0
+@pytest.mark.parametrize(
+    'config, first, val', [('rn50_refcoco', 1e-4, 'val'), ('rn50_refcoco_intended', 1e-5, 'val')]
+    + [('rn101_refcoco+', 1e-4, 'testB'), ('rn101_refcoco+_intended', 1e-5, 'val')]
+)  # fmt: skip
+def test_recipes(project, config, first, val):
+    """As the official code trains, and as it means to: CLIP's rate by epoch, and the split that chooses the epoch."""
+    cfg = load_config(project / f'cris_{config}.py', from_scratch=True)
+    weights = [torch.nn.Parameter(torch.zeros(1)) for _ in range(2)]
+    optimizer = torch.optim.Adam([dict(params=weights[:1], lr=1e-5), dict(params=weights[1:], lr=1e-4)])
+    schedulers = [PARAM_SCHEDULERS.build({**one, 'optimizer': optimizer}) for one in cfg.param_scheduler]
+    rates = []
+    for _ in range(cfg.train_cfg.max_epochs):
+        rates.append([group['lr'] for group in optimizer.param_groups])
+        optimizer.step()
+        for scheduler in schedulers:
+            scheduler.step()
+    expected = [[first, 1e-4], *[[1e-5, 1e-4]] * 34, *[[1e-6, 1e-5]] * 15]
+    np.testing.assert_allclose(rates, expected, rtol=1e-12)
+    assert cfg.val_dataloader.dataset.split == val and cfg.val_dataloader.dataset.score_at == 'photo'
 
 
-@pytest.mark.parametrize('config', sorted(path.name for path in (ROOT / 'projects/cris').glob('cris_*_*.py')))
+@pytest.mark.parametrize(
+    'config', sorted(path.name for path in (ROOT / 'projects/cris').glob('cris_*_*.py') if 'intended' not in path.name)
+)
 def test_configs_build_and_train(project, config):
     """A step from the loss to every parameter, and a prediction at the photo's size."""
     cfg = load_config(project / config, {} if 'tiny' in config else dict(SMALL), from_scratch=True)
@@ -220,6 +312,9 @@ def test_names_of_other_models_are_refused(project):
     for name in ('neck.x', 'classifier.x'):
         with pytest.raises(ValueError, match='CRIS'):
             cris_checkpoints.from_cris({name: torch.zeros(1)})
+    for name in ('decode_head.x', 'encoder.out_norms.0.weight'):
+        with pytest.raises(ValueError, match=f'{name}: the official CRIS has nothing like it'):
+            cris_checkpoints.to_cris({name: torch.zeros(1)})
 
 
 def test_an_official_file_becomes_a_folder(project, tmp_path, monkeypatch, capsys):
@@ -228,17 +323,28 @@ def test_an_official_file_becomes_a_folder(project, tmp_path, monkeypatch, capsy
     config = project / 'cris_tiny_refshapes.py'
     model = build_model(load_config(config))
     torch.save({'epoch': 3, 'state_dict': official_names(model.state_dict())}, tmp_path / 'best_model.pth')
-    tool = ROOT / 'tools/model_converters/official2mgfe.py'
-    arguments = [str(tmp_path / 'best_model.pth'), '--config', str(config), '--out', str(tmp_path / 'cris')]
-    monkeypatch.setattr('sys.argv', [str(tool), *arguments])
-    runpy.run_path(str(tool), run_name='__main__')
-    assert 'wrote' in capsys.readouterr().out
+    run_tool = partial(run, monkeypatch, capsys)
+    options = ('--config', config, '--out', tmp_path / 'cris')
+    assert 'wrote' in run_tool('model_converters/official2mgfe.py', tmp_path / 'best_model.pth', *options)
     inferencer = RISInferencer(tmp_path / 'cris')
     for name, value in model.state_dict().items():
         assert torch.equal(value, inferencer.model.state_dict()[name]), name
     result = inferencer(np.full((40, 60, 3), 90, np.uint8), 'the red ring')
     assert inferencer.threshold == 0.35
     assert result.mask.shape == (40, 60) and np.array_equal(result.mask, result.score > 0.35)
+    assert 'wrote' in run_tool('model_converters/mgfe2official.py', tmp_path / 'cris', tmp_path / 'back.pth')
+    before, after = (torch.load(tmp_path / name, weights_only=True) for name in ('best_model.pth', 'back.pth'))
+    assert before['state_dict'].keys() == after['state_dict'].keys()
+    for name, value in before['state_dict'].items():
+        assert torch.equal(value, after['state_dict'][name]) or name.endswith('logit_scale'), name
+
+
+def run(monkeypatch, capsys, tool: str, *arguments: object) -> str:
+    """A tool in this process -> what it prints."""
+    monkeypatch.setattr('sys.argv', [tool, *map(str, arguments)])
+    capsys.readouterr()
+    runpy.run_path(str(ROOT / 'tools' / tool), run_name='__main__')
+    return capsys.readouterr().out
 
 
 def official_names(state: dict) -> dict:
@@ -259,3 +365,80 @@ def official_names(state: dict) -> dict:
             continue
         named[f'module.{rest}'] = value
     return {**named, 'module.backbone.logit_scale': torch.ones(())}
+
+
+@pytest.fixture(scope='module')
+def small(tmp_path_factory) -> Path:
+    """A folder with a tiny model of random weights, whose masks are neither empty nor full."""
+    with pytest.MonkeyPatch.context() as patch, torch.random.fork_rng(devices=[]):
+        patch.syspath_prepend(ROOT / 'projects/cris')
+        torch.manual_seed(0)
+        changes = {name: SMALL[name] for name in SMALL if 'vocabulary' not in name}
+        changes['model.encoder.attention_pool'] = dict(out_channels=32, grid=2)
+        model = build_model(load_config(ROOT / 'projects/cris/cris_tiny_refshapes.py', changes)).eval()
+        photo = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+        score = RISInferencer(model)(photo, 'the red ring').score
+        weights = model.projector.txt
+        weights.bias.data[-1] += math.log(0.35 / 0.65) - np.log(np.median(score[score > 0.01]) / (1 - np.median(score)))
+        return save_folder(model, tmp_path_factory.mktemp('small') / 'cris')
+
+
+def test_exported_graphs_give_the_photos_mask(small, project, tmp_path):
+    """At the photo's size, by the model's own threshold, for any number of sentences; PyTorch's graph checks itself."""
+    model = load_model(small, device='cpu')
+    export_onnx(model, tmp_path / 'onnx')
+    export_torch(model, tmp_path / 'torch')
+    photo = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    own, exported = RISInferencer(model), RISInferencer(tmp_path / 'onnx')
+    assert own.threshold == exported.threshold == 0.35
+    for one, other in zip(*(found(photo, ['the red ring', 'blue']) for found in (own, exported)), strict=True):
+        np.testing.assert_allclose(one.score, other.score, atol=1e-5)
+        near = np.abs(one.score - 0.35) < 1e-5
+        assert 0 < one.area < one.mask.size and np.array_equal(one.mask[~near], other.mask[~near])
+
+
+def test_a_test_scores_by_all_protocols(small, project, refshapes, tmp_path, monkeypatch, capsys):
+    """Its own and the common ones, from one pass, in words, too; the logits that it keeps give the same masks."""
+    options = ['test_dataloader.num_workers=0', 'test_dataloader.persistent_workers=False', 'test_cfg.splits=val']
+    options += ['test_cfg.shuffled=[]', f'data_root={refshapes}', 'experiment_name=test_a_test_scores']
+    out = ('--out', tmp_path, '--save-logits', tmp_path / 'logits', '--tta', '--work-dir', tmp_path / 'work')
+    run(monkeypatch, capsys, 'test.py', small, small, *out, '--cfg-options', *options)
+    report = json.loads((tmp_path / 'metrics.json').read_text())
+    metrics = report['metrics']
+    assert {f'val/{name}{metric}' for name in ('', 'own/', 'common_photo/', 'common_64/') for metric in ('oIoU', 'mIoU')
+            } < set(metrics)  # fmt: skip
+    assert metrics['val/own/mIoU'] == pytest.approx(metrics['val/mIoU'], abs=1e-4)
+    assert metrics['val/common_64/oIoU'] == metrics['val/common_photo/oIoU'] != metrics['val/oIoU'], 'photos of 64 x 64'
+    assert report['mask_rule'] == RULE and 'score above 0.5' in report['protocols']['common_photo']
+    line = json.loads((tmp_path / 'val.jsonl').read_text().splitlines()[0])
+    logits, sample = read_logits(tmp_path / f'logits/val/{Path(line["img_path"]).stem}_{line["sent_id"]}.npz')
+    kept, pred = mask_of(logits, sample.ori_shape, sample).numpy(), coco_mask.decode(line['pred']) == 1
+    assert (kept != pred).mean() < 0.002, 'half the digits of a number are gone'
+
+
+def test_pictures_of_stages_are_refused_by_name(small, project):
+    with pytest.raises(ValueError, match='a CRIS has no stages to look at'):
+        stage_features(load_model(small, device='cpu'), np.zeros((40, 60, 3), np.uint8), 'the red ring')
+
+
+def test_samples_are_drawn_with_their_truth_in_place():
+    """The truth of a test has the photo's size, the input its shape with a border."""
+    tool = runpy.run_path(str(ROOT / 'tools/analysis_tools/browse_dataset.py'))
+    sample = SegDataSample(metainfo=dict(to_input=((0.5, 0, 0), (0, 0.5, 5)), img_shape=(30, 30)))
+    mask = np.zeros((40, 60), bool)
+    mask[20:, 40:] = True
+    drawn = tool['in_input'](mask, sample)
+    assert drawn.shape == (30, 30) and drawn[16:24, 21:29].all() and not drawn[:14].any() and not drawn[26:].any()
+    assert tool['in_input'](drawn, sample) is drawn
+
+
+def test_a_folder_says_which_project_it_needs(small):
+    """In a process of its own, which has imported nothing; and opens where that is on the path."""
+    code = 'import sys; from mgfe_ris.apis import load_config, report_errors\n'
+    code += 'with report_errors(): load_config(sys.argv[1])'
+    home, found = str(ROOT / 'projects/cris'), []
+    for path in (str(ROOT), f'{ROOT}{os.pathsep}{home}'):
+        command = [sys.executable, '-W', 'ignore', '-c', code, str(small)]
+        found.append(subprocess.run(command, env={**os.environ, 'PYTHONPATH': path}, capture_output=True, text=True))
+    assert found[0].returncode == 2 and f'or set PYTHONPATH={home}, where ours are' in found[0].stderr
+    assert found[1].returncode == 0, found[1].stderr

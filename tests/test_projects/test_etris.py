@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 import mgfe_ris.models.pixel_decoder
-from mgfe_ris.apis import RISInferencer, build_model, export_onnx, input_size, load_config
+from mgfe_ris.apis import RISInferencer, build_model, export_onnx, load_config
 from mgfe_ris.evaluation.flops import count_by_operator
 from mgfe_ris.models.checkpoints import differences
 from mgfe_ris.models.losses import BinaryCrossEntropy
@@ -215,6 +215,9 @@ def test_recorded_masks(record, model):
         scores, mask = scores_and_mask(record['logits'][i], size, SegDataSample(metainfo=place))
         torch.testing.assert_close(scores.double(), known['prob_photo'][i].double(), rtol=0, atol=2e-5)
         assert (mask != record['masks'][i]).sum() <= 1
+        truth = known['truth'][i]
+        shared, union = (truth & mask).sum().item(), (truth | mask).sum().item()
+        assert shared / (union + 1e-6) == pytest.approx(known['ious'][i].item(), abs=2 / union)
 
 
 def test_recorded_training(record, model, tables):
@@ -385,7 +388,7 @@ def test_configs_build_and_train(project, config):
     model = build_model(cfg).train()
     assert ('tiny' in config) == all(p.requires_grad for p in model.parameters())
     wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
-    batch, samples = _batch(input_size(cfg))
+    batch, samples = _batch((96, 96))
     before = {name: p.clone() for name, p in model.named_parameters()}
     for _ in range(2):  # the first one moves what the zeros at the start of residual blocks hide from the loss
         wrapper.update_params(model(**model.data_preprocessor(batch, training=True), mode='loss')['loss'])

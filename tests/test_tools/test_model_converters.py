@@ -371,6 +371,7 @@ SOURCES = {
     'lavt2mgfe': lambda source, out: [source, '--config', 'lavt_tiny_refshapes', '--out', out],
     'mgfe2folder': lambda source, out: [source, '--config', 'mgfe-ris_tiny_refshapes', '--out', out],
     'mgfe2lavt': lambda source, out: [source, out],
+    'mgfe2official': lambda source, out: [source, out, '--config', 'mgfe-ris_tiny_refshapes'],
     'encoder2mgfe': lambda source, out: ['swin', source, out],
 }
 
@@ -402,7 +403,7 @@ def test_what_is_there_stays(refused, lavt, released, tiny, tmp_path, tool):
     assert words in refused(tool, *SOURCES[tool](source, out))
 
 
-@pytest.mark.parametrize('tool', ['mgfe2lavt', 'encoder2mgfe'])
+@pytest.mark.parametrize('tool', ['mgfe2lavt', 'mgfe2official', 'encoder2mgfe'])
 def test_the_place_is_looked_at_first(refused, tmp_path, tool):
     """Before a file of a gigabyte is read."""
     (tmp_path / 'out').write_text('mine')
@@ -483,8 +484,14 @@ def test_our_file_where_an_official_one_is_expected(refused, lavt, tmp_path):
     assert 'names that nothing here explains' in line and 'decode_head.classify.weight' in line
 
 
-def test_safetensors_for_the_official_code(refused, tmp_path):
-    line = refused('mgfe2lavt', tmp_path / 'not_even_read.pth', tmp_path / 'out.safetensors')
+def test_a_model_of_no_other_authors(refused, tiny, tmp_path):
+    line = refused('mgfe2official', tiny, tmp_path / 'out.pth')
+    assert 'no code of other authors is known here that loads a ReferringSegmentor; for a LAVT' in line
+
+
+@pytest.mark.parametrize('tool', ['mgfe2lavt', 'mgfe2official'])
+def test_safetensors_for_the_official_code(refused, tmp_path, tool):
+    line = refused(tool, tmp_path / 'not_even_read.pth', tmp_path / 'out.safetensors')
     assert 'out.safetensors: the official code reads .pth files' in line
 
 

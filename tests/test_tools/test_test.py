@@ -159,6 +159,24 @@ def test_several_of_our_metrics_do_not_overwrite_one_another(run_test, tmp_path)
     assert list(report['by_category']) == ['val', 'val/gres'] and 'val/gres/gIoU' in report['metrics']
 
 
+def test_one_pass_is_scored_by_several_protocols(run_test, refused, tmp_path):
+    """At the input's size they give what the test at the input's size gives, to the last digit."""
+    run_test('--out', tmp_path / 'input')
+    protocols = dict(common_64=dict(size=(64, 64), threshold=0.5), own=dict(added=1e-6, strict=True))
+    metric = dict(BOTH[0], protocols=protocols)
+    run_test('--out', tmp_path / 'photo', metrics=metric, score_at='photo')
+    at_input, at_photo = (json.loads((tmp_path / name / 'metrics.json').read_text()) for name in ('input', 'photo'))
+    found = at_photo['metrics']
+    assert {f'val/common_64/{name[4:]}': value for name, value in at_input['metrics'].items()}.items() <= found.items()
+    assert found['val/own/mIoU'] == pytest.approx(found['val/mIoU'], abs=1e-4) != found['val/common_64/mIoU']
+    assert at_photo['protocols']['common_64'].startswith('masks compared at 64 x 64; score above 0.5')
+    assert at_photo['mask_rule']['threshold'] == 0.5 and 'protocols' not in at_input
+    assert {'oIoU', 'own/oIoU', 'common_64/mIoU'} < set(next(iter(at_photo['by_category']['val'].values())))
+    lines = [read_lines(tmp_path / name / 'val.jsonl') for name in ('input', 'photo')]
+    assert [one['iou'] for one in lines[0]] == [one['protocols']['common_64']['iou'] for one in lines[1]]
+    assert refused(metrics=metric).startswith("protocols common_64, own: the truth is at the input's size")
+
+
 def test_the_mirror_image_is_asked_for_the_other_side(run_test, tmp_path):
     run_test('--out', tmp_path / 'plain')
     run_test('--out', tmp_path / 'tta', '--tta')

@@ -98,13 +98,15 @@ def write(out: Path, results: Mapping[str, Sequence[Record]], pictures: Mapping[
 
 def main() -> None:
     args = parse_args()
-    from mgfe_ris.apis import load_model, report_errors
+    from mgfe_ris.apis import load_model, report_errors, require_stages
     from mgfe_ris.visualization import category_table, side_by_side, worst
 
     with report_errors():
         check(args)
         results = read(args.results)
         model = load_model(args.model, args.checkpoint) if args.model else None
+        if model is not None:
+            require_stages(model)
         last = list(results.values())[-1]
         chosen = random.Random(args.seed).sample(range(len(last)), min(args.samples, len(last)))
         pictures = {'side_by_side': side_by_side(results, chosen), 'worst': worst(results, args.samples)}

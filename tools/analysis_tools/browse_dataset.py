@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from mmengine.config import Config
     from mmengine.dataset import BaseDataset
 
+    from mgfe_ris.structures import SegDataSample
+
 WIDTH = 256  # of each photo, pixels
 COLUMNS, ROWS = 3, 4
 FONT = 14  # pixels
@@ -57,6 +59,14 @@ def build_dataset(cfg: Config, split: str | None) -> BaseDataset:
     return DATASETS.build(with_changed_parts(test, split=split))
 
 
+def in_input(mask: np.ndarray, sample: SegDataSample) -> np.ndarray:
+    """A truth of the photo's own size, which tests may have, where the input shows the photo in its own shape."""
+    if sample.get('to_input') is None or mask.shape == tuple(sample.img_shape):
+        return mask
+    matrix = np.array(sample.to_input)
+    return cv2.warpAffine(mask.astype(np.uint8), matrix, sample.img_shape[::-1], flags=cv2.INTER_NEAREST) == 1
+
+
 def draw(dataset: BaseDataset, i: int, bgr: bool) -> np.ndarray:
     """Sample ``i``: the photo without, as colours are named, and with the mask; the sentence, and what it was."""
     from mgfe_ris.data_parts import locate
@@ -69,7 +79,7 @@ def draw(dataset: BaseDataset, i: int, bgr: bool) -> np.ndarray:
     enlarges = photo.shape[1] < WIDTH
     size = (WIDTH, round(photo.shape[0] * WIDTH / photo.shape[1]))
     picture = cv2.resize(photo, size, interpolation=cv2.INTER_CUBIC if enlarges else cv2.INTER_AREA)
-    mask = sample.gt_sem_seg.data[0].numpy() == 1
+    mask = in_input(sample.gt_sem_seg.data[0].numpy() == 1, sample)
     part, place = locate(dataset, i)
     info = part.get_data_info(place)
     written = info['sentences'][info['sent_ids'].index(sample.sent_id)]

@@ -19,13 +19,11 @@ def main() -> None:
     args = parse_args()
     # behind the arguments: --help and wrong options need not wait for what takes seconds to import
     from mgfe_ris.apis import report_errors, weights_in
-    from mgfe_ris.checkpoint_files import convert_checkpoint, require_new, write_checkpoint
+    from mgfe_ris.checkpoint_files import convert_checkpoint, require_new_pth, write_checkpoint
     from mgfe_ris.models.checkpoints import state_dict_of, to_lavt
 
     with report_errors():
-        if args.out.suffix == '.safetensors':
-            raise ValueError(f'{args.out}: the official code reads .pth files')
-        require_new(args.out)
+        require_new_pth(args.out)
         state = convert_checkpoint(weights_in(args.checkpoint), lambda c: to_lavt(state_dict_of(c), args.single_model))
         print(f'wrote {write_checkpoint(state, args.out)}')
 

@@ -18,3 +18,10 @@ test_pipeline = [
 train_dataloader = dict(batch_size=8, dataset=dict(pipeline=train_pipeline))  # on each of 8 GPUs
 val_dataloader = dict(dataset=dict(score_at='photo', pipeline=test_pipeline))
 test_dataloader = val_dataloader
+test_evaluator = dict(
+    protocols=dict(
+        own=dict(added=1e-6, strict=True),  # as CRIS, ETRIS and BarLeRIa score, by the model's own threshold
+        common_photo=dict(threshold=0.5),
+        common_480=dict(size=(480, 480), threshold=0.5),  # as the tables that LAVT stands in
+    )
+)

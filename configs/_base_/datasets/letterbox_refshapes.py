@@ -20,3 +20,10 @@ test_pipeline = [
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(score_at='photo', pipeline=test_pipeline))
 test_dataloader = val_dataloader
+test_evaluator = dict(
+    protocols=dict(
+        own=dict(added=1e-6, strict=True),  # as CRIS, ETRIS and BarLeRIa score, by the model's own threshold
+        common_photo=dict(threshold=0.5),
+        common_64=dict(size=(64, 64), threshold=0.5),  # as the other models of this data set
+    )
+)

@@ -1,7 +1,7 @@
 # What all sizes of CRIS share
 _base_ = 'mgfe_ris::_base_/default_runtime.py'
 
-custom_imports = dict(imports=['mgfe_ris', 'cris'])
+custom_imports = dict(imports=['mgfe_ris', 'cris', 'cris_schedule'])
 model = dict(
     type='CRIS',
     data_preprocessor=dict(

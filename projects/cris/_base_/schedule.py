@@ -10,6 +10,9 @@ optim_wrapper = dict(
         }
     ),
 )
-param_scheduler = dict(type='MultiStepLR', milestones=[35], gamma=0.1, by_epoch=True)
+param_scheduler = [
+    dict(type='OneRateAtFirst', by_epoch=True),
+    dict(type='MultiStepLR', milestones=[35], gamma=0.1, by_epoch=True),
+]
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=50, val_interval=1)
 auto_scale_lr = dict(enable=False, base_batch_size=64)
