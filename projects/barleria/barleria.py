@@ -70,11 +70,12 @@ class BarLeRIa(ReferringModel):
         if not isinstance(self.encoder, CLIPViTEncoder):
             raise ValueError(f'encoder must be a CLIPViTEncoder; got {type(self.encoder).__name__}')
         width, channels = self.encoder.width, self.text_encoder.out_channels
-        sentence = self.text_encoder.text_projection.shape[1]
-        if self.encoder.projection_channels != sentence:
+        projection = getattr(self.text_encoder, 'text_projection', None)
+        sentence = None if projection is None else projection.shape[1]
+        if sentence is None or self.encoder.projection_channels != sentence:
             raise ValueError(
                 f'encoder.projection_channels is {self.encoder.projection_channels}, the sentence has {sentence} '
-                'channels: expected the same'
+                'channels: expected the same number'
             )
         if len(levels) != 2:
             raise ValueError(f'levels must be two blocks, one for each map of the neck but the last; got {levels}')

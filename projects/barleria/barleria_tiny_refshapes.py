@@ -1,5 +1,5 @@
-# BarLeRIa in small, from scratch: trains on the built-in data set within minutes on 2 CPU cores. The real one adds little
-# to a CLIP that is frozen; here nothing is pretrained, so nothing is frozen
+# BarLeRIa in small, from scratch: trains on the built-in data set within minutes on 2 CPU cores. The real one adds
+# little to a CLIP that is frozen; here nothing is pretrained, so nothing is frozen
 _base_ = [
     './_base_/model.py',
     'mgfe_ris::_base_/datasets/letterbox_refshapes.py',

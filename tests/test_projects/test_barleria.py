@@ -388,6 +388,10 @@ def _batch(size: tuple[int, int]) -> tuple[dict, list[SegDataSample]]:
     'wrong, message',
     [
         ({'text_encoder.sentence_channels': 32}, 'projection_channels is 64, the sentence has 32'),
+        (
+            {'text_encoder.sentence_channels': None, 'encoder.projection_channels': None},
+            'the sentence has None channels: expected the same number',
+        ),
         ({'data_preprocessor.tokenizer.trim': True}, 'trim must be False'),
         ({'levels': (1, 4)}, r'levels must name blocks 0 to 3 of the encoder; got \(1, 4\)'),
         ({'levels': (1,)}, 'levels must be two'),
