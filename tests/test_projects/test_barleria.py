@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import runpy
 from pathlib import Path
 
@@ -140,16 +141,19 @@ def test_recorded_logits_and_features(record, model, tables):
 def _module(name: str) -> str:
     """A recorded name -> that of our module, where there is one."""
     for theirs, ours in (
-        ('backbone.visual.transformer.resblocks.0.flow', 'image_flows.0.attn'),
-        ('backbone.visual.transformer.resblocks', 'encoder.blocks'),
-        ('backbone.transformer.resblocks', 'text_encoder.blocks'),
-        ('intertwiner.proj', 'prompts'),
-        ('side_adapter_network.vit_model.patch_embed', 'side.patch_embed'),
-        ('side_adapter_network.fusion_layers.layer_', 'side.fusions.'),
+        (r'backbone\.visual\.transformer\.resblocks\.(\d+)\.flow$', r'image_flows.\1.attn'),
+        (r'backbone\.visual\.transformer\.resblocks\.(\d+)\.flow2$', r'image_flows.\1.mlp'),
+        (r'backbone\.transformer\.resblocks\.(\d+)\.flow$', r'text_flows.\1.attn'),
+        (r'backbone\.transformer\.resblocks\.(\d+)\.flow2$', r'text_flows.\1.mlp'),
+        (r'backbone\.visual\.transformer\.resblocks', 'encoder.blocks'),
+        (r'backbone\.transformer\.resblocks', 'text_encoder.blocks'),
+        (r'intertwiner\.proj', 'prompts'),
+        (r'side_adapter_network\.vit_model\.patch_embed', 'side.patch_embed'),
+        (r'side_adapter_network\.fusion_layers\.layer_', 'side.fusions.'),
         ('proj', 'projector'),
     ):
-        if name.startswith(theirs):
-            return ours + name.removeprefix(theirs)
+        if re.match(theirs, name):
+            return re.sub(f'^{theirs}', ours, name)
     return name
 
 
