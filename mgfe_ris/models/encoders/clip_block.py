@@ -1,9 +1,13 @@
 """The block of CLIP's two towers of attention (Radford et al., ICML 2021)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
+
+
+def _same(x: Tensor) -> Tensor:
+    return x
 
 
 class CLIPBlock(nn.Module):
@@ -18,11 +22,19 @@ class CLIPBlock(nn.Module):
         self.ln_2 = nn.LayerNorm(width)
         self.mlp = nn.Sequential(nn.Linear(width, 4 * width), QuickGELU(), nn.Linear(4 * width, width))
 
-    def forward(self, x: Tensor, hidden: Tensor | None = None) -> Tensor:
-        """x (B, T, D), hidden (T, T), True = not to be seen by the row -> (B, T, D)."""
+    def forward(
+        self,
+        x: Tensor,
+        hidden: Tensor | None = None,
+        kept: tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]] = (_same, _same),
+    ) -> Tensor:
+        """x (B, T, D), hidden (T, T), True = not to be seen by the row -> (B, T, D).
+
+        ``kept``: what attention and MLP are added to, of x: in CLIP x itself.
+        """
         y = self.ln_1(x)
-        x = x + self.attn(y, y, y, attn_mask=hidden, need_weights=False)[0]
-        return x + self.mlp(self.ln_2(x))
+        x = kept[0](x) + self.attn(y, y, y, attn_mask=hidden, need_weights=False)[0]
+        return kept[1](x) + self.mlp(self.ln_2(x))
 
 
 class QuickGELU(nn.Module):
