@@ -21,15 +21,20 @@ from .photos import open_photo
 from .precision import use_mixed_precision
 from .result import RISResult
 from .result_folder import segment_jobs
+from .rivals import MARGIN, budget_of, find_systems, milliseconds_per_photo, read_scores, system_config
 from .traced import export_torch
+from .train_all import alone_in, resumable, train_all, work
 
 __all__ = [
+    'MARGIN',
     'AblationRun',
     'FlipTTA',
     'Job',
     'OnnxSegmentor',
     'RISInferencer',
     'RISResult',
+    'alone_in',
+    'budget_of',
     'build_model',
     'check_checkpoint',
     'check_inputs',
@@ -40,23 +45,30 @@ __all__ = [
     'fail',
     'find_config',
     'find_rows',
+    'find_systems',
     'input_pipeline',
     'input_size',
     'load_config',
     'load_model',
     'load_trained',
+    'milliseconds_per_photo',
     'open_photo',
     'prepare_cpu',
     'read_jobs',
+    'read_scores',
     'read_weights',
     'report_errors',
     'require_empty',
+    'resumable',
     'row_config',
     'save_converted',
     'save_folder',
     'segment_jobs',
     'stage_features',
+    'system_config',
+    'train_all',
     'use_mixed_precision',
     'weights_in',
     'without_pretrained',
+    'work',
 ]
