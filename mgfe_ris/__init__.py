@@ -1,6 +1,6 @@
 """MGFE-RIS: referring image segmentation on OpenMMLab. Importing it registers everything."""
 
-from . import datasets, engine, evaluation, models, packaged, registry, visualization
+from . import datasets, engine, evaluation, models, packaged, profiling, registry, visualization
 from .version import __version__
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     'evaluation',
     'models',
     'packaged',
+    'profiling',
     'registry',
     'visualization',
 ]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
-from tempfile import TemporaryFile
+from tempfile import TemporaryDirectory, TemporaryFile
 
 
 @contextmanager
@@ -77,3 +77,39 @@ def require_folder(option: str, folder: str | Path) -> None:
             pass
     except OSError as error:
         raise OSError(f'{option} {folder}: nothing can be written to {there} ({error.strerror})') from error
+
+
+@contextmanager
+def new_folder(folder: str | Path) -> Iterator[Path]:
+    """A folder to write into, which becomes ``folder`` when all is well."""
+    target = require_empty(folder).resolve()  # . has no name
+    missing = [parent for parent in target.parents if not parent.exists()]
+    try:
+        with _beside(target) as place:
+            part = Path(place, target.name)
+            part.mkdir()
+            yield part
+            part.rename(target)
+    except BaseException:
+        for parent in missing:  # deepest first
+            if parent.is_dir():
+                parent.rmdir()
+        raise
+
+
+def _beside(target: Path) -> TemporaryDirectory:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return TemporaryDirectory(dir=target.parent)
+    except OSError as error:  # it names what nobody asked for
+        raise OSError(f'{target}: this folder cannot be made ({error.strerror})') from error
+
+
+def require_empty(folder: str | Path) -> Path:
+    """The path of a folder that is not there, or empty."""
+    folder = Path(folder)
+    if folder.is_file():
+        raise FileExistsError(f'{folder} is a file; name a folder')
+    if folder.is_dir() and any(folder.iterdir()):
+        raise FileExistsError(f'{folder} is not empty; name another folder, or delete what is there')
+    return folder

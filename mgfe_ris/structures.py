@@ -1,4 +1,4 @@
-"""What a sample carries.
+"""What a sample carries; and what sentences have become between a text encoder and the rest of a model: :class:`Text`.
 
 Data sets, models, metrics and pictures do not import one another; they meet in the keys of mmseg's
 :class:`SegDataSample`, one per photo and sentence:
@@ -46,14 +46,25 @@ names the file of lines) and ``protocol`` (dict, for reports; of several data se
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-__all__ = ['MaskRule', 'SegDataSample', 'mask_of', 'scores_and_mask', 'target_logit']
+__all__ = ['MaskRule', 'SegDataSample', 'Text', 'mask_of', 'scores_and_mask', 'target_logit']
+
+
+class Text(NamedTuple):
+    """A batch of sentences, as a text encoder returns them."""
+
+    words: Tensor
+    """(B, T, D)."""
+    mask: Tensor
+    """(B, T), True = a word, False = padding, whose words have no meaning."""
+    sentence: Tensor | None = None
+    """(B, E), the state that the text encoder's config names; None, where it names none."""
 
 
 @dataclass(frozen=True)

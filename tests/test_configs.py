@@ -11,7 +11,7 @@ from mmseg.registry import DATASETS, MODELS
 from PIL import Image
 
 from mgfe_ris.apis import find_rows, load_config, row_config
-from mgfe_ris.apis.json_settings import READ
+from mgfe_ris.apis.config.json_settings import READ
 from mgfe_ris.datasets.synthetic import write_refshapes
 
 ROOT = Path(__file__).parents[1] / 'configs'

@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 
 from mgfe_ris.apis import load_config, load_model, open_photo
-from mgfe_ris.apis.photos import decode_photo
+from mgfe_ris.apis.infer.photos import decode_photo
 from mgfe_ris.checkpoint_files import read_checkpoint
 from mgfe_ris.datasets import convert
 from mgfe_ris.datasets.index import write_index

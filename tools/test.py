@@ -91,7 +91,7 @@ def prepare(args: argparse.Namespace) -> Runner:
 
 def write_lines(cfg: Config, out: Path, coco_json: bool) -> None:
     """Have our metrics write what they know of each sample: the first to ``out``, others to a folder of their own."""
-    from mgfe_ris.apis.option_keys import registered_part
+    from mgfe_ris.apis.config.option_keys import registered_part
     from mgfe_ris.evaluation import RefSegMetric
 
     folders: dict[Path, dict] = {}

@@ -1,29 +1,37 @@
-"""What the tools, and users' own scripts, call."""
+"""What the tools, and users' own scripts, call.
 
-from .ablation import AblationRun, check_inputs, describe, find_rows, row_config
+A room for each thing that a person wants: :mod:`infer`, :mod:`export`, :mod:`experiments`. None of the three imports
+another one; all stand on ``model`` and ``onnx_segmentor`` (from files to a model), and these on :mod:`config`. ``cpu``
+and ``errors``, for the process of a tool, stand alone.
+"""
+
+from ..output_files import require_empty
 from .config import config_in, find_config, input_pipeline, input_size, load_config, weights_in, without_pretrained
 from .cpu import prepare_cpu
 from .errors import fail, report_errors
-from .features import stage_features
-from .flip_tta import FlipTTA
-from .folder import require_empty, save_converted, save_folder
-from .inferencer import RISInferencer
-from .jobs import Job, read_jobs
-from .model import (
-    build_model,
-    check_checkpoint,
-    load_model,
-    load_trained,
-    read_weights,
+from .experiments import (
+    MARGIN,
+    AblationRun,
+    FlipTTA,
+    alone_in,
+    budget_of,
+    check_inputs,
+    describe,
+    find_rows,
+    find_systems,
+    milliseconds_per_photo,
+    read_scores,
+    resumable,
+    row_config,
+    system_config,
+    train_all,
+    use_mixed_precision,
+    work,
 )
-from .onnx import OnnxSegmentor, export_onnx
-from .photos import open_photo
-from .precision import use_mixed_precision
-from .result import RISResult
-from .result_folder import segment_jobs
-from .rivals import MARGIN, budget_of, find_systems, milliseconds_per_photo, read_scores, system_config
-from .traced import export_torch
-from .train_all import alone_in, resumable, train_all, work
+from .export import export_onnx, export_torch, save_converted, save_folder
+from .infer import Job, RISInferencer, RISResult, open_photo, read_jobs, segment_jobs, stage_features
+from .model import build_model, check_checkpoint, load_model, load_trained, read_weights
+from .onnx_segmentor import OnnxSegmentor
 
 __all__ = [
     'MARGIN',

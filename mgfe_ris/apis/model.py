@@ -14,7 +14,7 @@ from ..engine.weights import check_weights
 from ..models.checkpoints import State, state_dict_of
 from ..models.size_limit import building, limited_size
 from .config import find_config, load_config, weights_in
-from .onnx import ONNX, OnnxSegmentor
+from .onnx_segmentor import ONNX, OnnxSegmentor
 
 QUICKSTART = Path('work_dirs/quickstart')
 """Where ``tools/quickstart.sh`` leaves its model."""

@@ -17,9 +17,9 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
 from ..data_parts import parts_of
-from ..evaluation.machine import describe_machine
 from ..models.checkpoints import fingerprint
 from ..output_files import whole_file
+from ..profiling.machine import describe_machine
 from .changed_settings import settings_as_json
 from .weights import unwrap
 

@@ -14,9 +14,9 @@ class ReferringSegmentor(ReferringModel):
 
     Args:
         data_preprocessor, loss: see :class:`ReferringModel`.
-        text_encoder: config of ``(ids, mask) -> words``.
+        text_encoder: config of ``(ids, mask) -> text``, a :class:`mgfe_ris.structures.Text`.
         encoder: config of the visual encoder, ``(image, fuse) -> feats``.
-        neck: config of what happens at the encoder's slots; ``neck.bind(words, mask)`` is ``fuse``.
+        neck: config of what happens at the encoder's slots; ``neck.bind(text)`` is ``fuse``.
         decode_head: config of ``feats -> logits``.
         channels_last: lay the weights out so that convolutions run channels-last; what is faster, the device decides.
         compile: True, or the options of ``torch.compile``: :meth:`segment` becomes one graph per size of photos, in
@@ -51,7 +51,7 @@ class ReferringSegmentor(ReferringModel):
 
     def segment(self, image: Tensor, token_ids: Tensor, word_mask: Tensor) -> Tensor:
         """image (B or 1, 3, H, W), ids and mask (B, T) -> logits (B, 2, H, W)."""
-        words = self.text_encoder(token_ids, word_mask)
-        feats = self.encoder(image, fuse=self.neck.bind(words, word_mask))
+        text = self.text_encoder(token_ids, word_mask)
+        feats = self.encoder(image, fuse=self.neck.bind(text))
         logits = self.decode_head(feats)
         return F.interpolate(logits, image.shape[-2:], mode='bilinear', align_corners=True)

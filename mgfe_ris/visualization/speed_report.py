@@ -15,7 +15,7 @@ COLOURS = ('#1f77b4', '#ff7f0e')
 
 
 def speed_table(report: Mapping[str, Any]) -> str:
-    """Every number of a report of :func:`mgfe_ris.evaluation.measure_speed`, for a terminal."""
+    """Every number of a report of :func:`mgfe_ris.profiling.measure_speed`, for a terminal."""
     models, product = report['models'], report['product']
     rows = [['', *(model['name'] for model in models)]]
     rows += [[label, *(_spread(model[key]) for model in models)] for label, key in ROWS.items()]

@@ -18,7 +18,7 @@ class CRIS(ReferringModel):
 
     Args:
         encoder: config of a ``CLIPResNetEncoder`` with its attention pool.
-        text_encoder: config of a ``CLIPTextTower``.
+        text_encoder: config of a ``CLIPTextTower``, whose sentence is ``'end'``.
         neck_channels: c3, c4, c5 of :class:`CRISNeck`; c4 is the width of words, too.
         decoder: arguments of :class:`mgfe_ris.models.pixel_decoder.PixelDecoder`, ``channels`` aside.
         data_preprocessor, loss, mask: see :class:`mgfe_ris.models.ReferringModel`.
@@ -46,8 +46,8 @@ class CRIS(ReferringModel):
     ):
         super().__init__(data_preprocessor=data_preprocessor, loss=loss, mask=mask, init_cfg=init_cfg)
         self.encoder = MODELS.build(encoder)
-        self.text_encoder = MODELS.build(text_encoder)
-        channels, sentence = neck_channels[1], self.text_encoder.text_projection.shape[1]
+        self.text_encoder = MODELS.build({'sentence': 'end', **text_encoder})
+        channels, sentence = neck_channels[1], self.text_encoder.sentence_channels
         if self.encoder.out_channels[-1] != sentence or self.text_encoder.out_channels != channels:
             raise ValueError(
                 f'the encoder ends with {self.encoder.out_channels[-1]} channels, the sentence has {sentence}; words '
@@ -60,12 +60,11 @@ class CRIS(ReferringModel):
 
     def segment(self, image: Tensor, token_ids: Tensor, word_mask: Tensor) -> Tensor:
         """image (B or 1, 3, H, W), ids and mask (B, T) -> logits (B, 1, H / 4, W / 4)."""
-        words = self.text_encoder(token_ids, word_mask)
-        sentence = self.text_encoder.sentence(words, word_mask)
+        text = self.text_encoder(token_ids, word_mask)
         _, *feats = self.encoder(image)
-        x = self.neck(feats, sentence)
-        x = self.decoder(x, words, hidden=~word_mask)
-        return self.projector(x, sentence)
+        x = self.neck(feats, text.sentence)
+        x = self.decoder(x, text.words, hidden=~text.mask)
+        return self.projector(x, text.sentence)
 
 
 class CRISNeck(nn.Module):

@@ -1,5 +1,9 @@
 # CRIS in small, from scratch: trains on the built-in data set within minutes on 2 CPU cores
-_base_ = ['./_base_/model.py', 'mgfe_ris::_base_/datasets/letterbox_refshapes.py', 'mgfe_ris::_base_/schedules/tiny_10min.py']
+_base_ = [
+    './_base_/model.py',
+    'mgfe_ris::_base_/datasets/letterbox_refshapes.py',
+    'mgfe_ris::_base_/schedules/tiny_10min.py',
+]
 
 model = dict(
     data_preprocessor=dict(tokenizer=dict(max_tokens=20)),

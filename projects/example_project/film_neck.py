@@ -7,6 +7,8 @@ from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from mgfe_ris.structures import Text
+
 
 @MODELS.register_module()
 class FiLMNeck(BaseModule):
@@ -14,18 +16,16 @@ class FiLMNeck(BaseModule):
 
     Args:
         channels: widths C_i of the encoder's stages.
-        text_channels: width D of the words.
+        text_channels: width of the sentence's vector.
     """
 
     def __init__(self, channels: Sequence[int], text_channels: int):
         super().__init__()
         self.modulate = nn.ModuleList(nn.Linear(text_channels, 2 * c) for c in channels)
 
-    def bind(self, words: Tensor, mask: Tensor):
-        """words (B, T, D), mask (B, T), True = a word -> the function that the encoder calls after stage i."""
-        keep = mask[..., None].to(words.dtype)
-        sentence = (words * keep).sum(1) / keep.sum(1)
-        return partial(self.forward, sentence=sentence)
+    def bind(self, text: Text):
+        """What the text encoder returned -> the function that the encoder calls after stage i."""
+        return partial(self.forward, sentence=text.sentence)
 
     def forward(self, stage: int, v: Tensor, sentence: Tensor) -> tuple[Tensor, Tensor]:
         """v (B, C_i, H_i, W_i) -> what the decoder reads, and what is added to v before the next stage."""

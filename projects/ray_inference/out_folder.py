@@ -12,8 +12,8 @@ from shard_worker import SCHEMA
 from shards import Shard, read_rows
 
 from mgfe_ris.apis import require_empty
-from mgfe_ris.apis.jobs import SETTINGS
-from mgfe_ris.apis.result_folder import lock_folder, require_same_settings
+from mgfe_ris.apis.infer.jobs import SETTINGS
+from mgfe_ris.apis.infer.result_folder import lock_folder, require_same_settings
 from mgfe_ris.output_files import require_folder, whole_file
 
 LOCK, PARTS = '.lock', 'parts'

@@ -78,7 +78,7 @@ def prepare(args: argparse.Namespace) -> tuple[list[Shard], dict, dict]:
     from shards import cut
 
     from mgfe_ris.apis import RISInferencer
-    from mgfe_ris.apis.inferencer import check_threshold
+    from mgfe_ris.apis.infer.inferencer import check_threshold
 
     if args.threshold is not None:
         check_threshold(args.threshold)  # ahead of reading all of the input

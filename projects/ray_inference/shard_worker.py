@@ -9,8 +9,8 @@ from pyarrow import parquet
 from shards import Row, Shard, read_rows
 
 from mgfe_ris.apis import RISInferencer, RISResult, input_pipeline
-from mgfe_ris.apis.inferencer import check_sentences
-from mgfe_ris.apis.jobs import whole_path
+from mgfe_ris.apis.infer.inferencer import check_sentences
+from mgfe_ris.apis.infer.jobs import whole_path
 from mgfe_ris.output_files import whole_file
 
 SCHEMA = pa.schema([

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from mgfe_ris.apis.jobs import COLUMNS, columns_of
+from mgfe_ris.apis.infer.jobs import COLUMNS, columns_of
 
 SUFFIXES = ('.parquet', '.jsonl')
 

@@ -46,7 +46,7 @@ def serve(args: argparse.Namespace) -> None:
     import numpy as np
 
     from mgfe_ris.apis import RISInferencer, report_errors
-    from mgfe_ris.apis.serving import MAX_PIXELS, listen
+    from mgfe_ris.apis.infer.serving import MAX_PIXELS, listen
 
     host = args.host.strip('[]')  # as IPv6 stands in an address
     with report_errors():

@@ -21,8 +21,16 @@ from starlette.routing import Route
 from upload import READERS, body_kind, body_parts
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from mgfe_ris.apis.model_card import origin
-from mgfe_ris.apis.serving import MAX_BYTES, MAX_SCORES, MAX_WAITING, TooLarge, UnknownFormat, check_asked, open_upload
+from mgfe_ris.apis.export.model_card import origin
+from mgfe_ris.apis.infer.serving import (
+    MAX_BYTES,
+    MAX_SCORES,
+    MAX_WAITING,
+    TooLarge,
+    UnknownFormat,
+    check_asked,
+    open_upload,
+)
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
-from mgfe_ris.apis.serving import MAX_BYTES
+from mgfe_ris.apis.infer.serving import MAX_BYTES
 
 FORM, JSON = 'multipart/form-data', 'application/json'
 MAX_BODY = {FORM: MAX_BYTES + 1_000_000, JSON: MAX_BYTES * 4 // 3 + 1_000_000}

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mgfe_ris.apis import RISInferencer, RISResult
 
 # A page's last photo stays in memory for its slider, of so many pages: 3 bytes for each pixel, and 5 for each pixel
-# and sentence. The limits of a request are those of mgfe_ris.apis.serving
+# and sentence. The limits of a request are those of mgfe_ris.apis.infer.serving
 MAX_PAGES = 8
 # Longest side of the picture with the masks, in pixels
 SHOWN = 640, 1280
@@ -76,7 +76,7 @@ def split_sentences(text: Any) -> list[str]:
     Raises:
         ValueError: no text, no sentence, too many, or too long a one.
     """
-    from mgfe_ris.apis.serving import check_asked
+    from mgfe_ris.apis.infer.serving import check_asked
 
     if not isinstance(text, str):
         raise ValueError(f'The sentences must be text; got {type(text).__name__}.')
@@ -90,7 +90,7 @@ def read_upload(upload: Any, folder: Path, sentences: int) -> np.ndarray:
         ValueError: none, not a photo, too large a one, or a file that lies elsewhere.
     """
     from mgfe_ris.apis import open_photo
-    from mgfe_ris.apis.serving import MAX_PIXELS, open_upload
+    from mgfe_ris.apis.infer.serving import MAX_PIXELS, open_upload
 
     try:
         path = Path(upload['path']).resolve()
@@ -137,7 +137,7 @@ def legend(results: list[RISResult], masks: list[np.ndarray], note: str) -> str:
 def write_masks(masks: list[np.ndarray], folder: Path, written: list[Path]) -> list[str]:
     """PNGs of 0 and 255 at the photo's size, under a name that nobody guesses; of those that a page had, all go but the
     last, which may be on their way to it."""
-    from mgfe_ris.apis.result import write_image
+    from mgfe_ris.apis.infer.result import write_image
 
     written.append(folder / secrets.token_hex(16))
     paths = [written[-1] / f'mask_{i}.png' for i in range(1, len(masks) + 1)]
@@ -177,7 +177,7 @@ class Demo:
         """The picture with the masks, its legend, and the masks as files."""
         import gradio
 
-        from mgfe_ris.apis.inferencer import check_threshold
+        from mgfe_ris.apis.infer.inferencer import check_threshold
         from mgfe_ris.visualization import PALETTE, overlay
 
         check_threshold(threshold)
@@ -218,7 +218,7 @@ def build_page(demo: Demo, examples: list[list[str]]) -> Any:
     """The page, to be launched."""
     import gradio
 
-    from mgfe_ris.apis.serving import MAX_SENTENCES, MAX_WAITING
+    from mgfe_ris.apis.infer.serving import MAX_SENTENCES, MAX_WAITING
 
     with gradio.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(600, 3600)) as page:
         gradio.Markdown(f'# {TITLE}\n{INTRO} {DRAWN if examples else ""}')
@@ -270,7 +270,7 @@ class RefuseLargeRequests:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         from starlette.responses import PlainTextResponse
 
-        from mgfe_ris.apis.serving import MAX_BYTES
+        from mgfe_ris.apis.infer.serving import MAX_BYTES
 
         headers = dict(scope.get('headers', ()))
         length = headers.get(b'content-length', b'0')
@@ -284,7 +284,7 @@ class RefuseLargeRequests:
 def serve(args: argparse.Namespace, folder: Path) -> None:
     """Until it is ended."""
     from mgfe_ris.apis import RISInferencer, report_errors
-    from mgfe_ris.apis.serving import MAX_BYTES, MAX_PIXELS, listen
+    from mgfe_ris.apis.infer.serving import MAX_BYTES, MAX_PIXELS, listen
 
     host = args.host.strip('[]')  # as IPv6 stands in an address
     with report_errors():

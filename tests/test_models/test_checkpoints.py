@@ -38,6 +38,7 @@ from mgfe_ris.models.checkpoints import (
     to_lavt,
 )
 from mgfe_ris.models.encoders import ConvNeXtEncoder, HFTextEncoder, ResNetEncoder, SwinEncoder, ViTEncoder
+from mgfe_ris.structures import Text
 
 
 def scatter(module):
@@ -467,7 +468,7 @@ def sentences(vocabulary, padding):
 def assert_same_words(ours, hf, padding):
     ids, mask = sentences(ours.model.config.vocab_size, padding)
     expected = hf(input_ids=ids, attention_mask=mask.long()).last_hidden_state
-    assert_same([ours.eval()(ids, mask)[mask]], [expected[mask]])
+    assert_same([ours.eval()(ids, mask).words[mask]], [expected[mask]])
 
 
 @pytest.fixture(scope='module')
@@ -664,7 +665,7 @@ def lavt_of_ours(size=SMALL, window=7, widths=WIDTHS, word=WORD, text=TEXT, atte
 @torch.no_grad()
 def run(ours, x, words, mask):
     """Our features and logits, at stride 4."""
-    feats = ours.encoder(x, fuse=ours.neck.bind(words, mask))
+    feats = ours.encoder(x, fuse=ours.neck.bind(Text(words, mask)))
     return [*feats, ours.decode_head(feats)]
 
 

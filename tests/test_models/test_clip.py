@@ -78,7 +78,7 @@ def test_recorded_text_tower(record):
     _, text = towers(record)
     ids, mask = record['inputs']['ids'], ~record['inputs']['pad_mask']
     with torch.no_grad():
-        words = text(ids, mask)
+        words = text(ids, mask).words
         first = text.blocks[0](*text.embed(ids))
         state = text.sentence(words, mask)
     expected = record['features']
@@ -101,9 +101,24 @@ def test_the_text_tower_is_that_of_hugging_face():
     mask = ids > 0
     with torch.no_grad():
         expected = theirs(input_ids=ids, attention_mask=mask.long())
-        words = ours(ids, mask)
+        words = ours(ids, mask).words
         torch.testing.assert_close(words[mask], expected.last_hidden_state[mask], rtol=0, atol=1e-5)
         torch.testing.assert_close(ours.sentence(words, mask), expected.text_embeds, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(('sentence', 'channels'), [('end', 8), ('mean', 64), ('first', 64), (None, None)])
+def test_the_sentence_that_the_config_names(sentence, channels):
+    tower = CLIPTextTower(64, 1, 8, max_tokens=6, vocabulary_size=20, sentence=sentence)
+    text = tower(torch.tensor([[18, 3, 4, 19, 0, 0]]), torch.tensor([[True] * 4 + [False] * 2]))
+    first, *_, last = real = text.words[0, :4]
+    expected = {'end': last @ tower.text_projection, 'mean': real.mean(0), 'first': first}.get(sentence)
+    assert tower.sentence_channels == channels
+    if sentence is None:
+        assert text.sentence is None
+        # the tower's own, for models that run its blocks themselves
+        assert torch.equal(tower.sentence(text.words, text.mask)[0], last @ tower.text_projection)
+    else:
+        torch.testing.assert_close(text.sentence[0], expected)
 
 
 def test_a_word_sees_those_before_it_and_none_behind():
@@ -112,7 +127,7 @@ def test_a_word_sees_those_before_it_and_none_behind():
     changed = ids.clone()
     changed[:, 4] = 19
     mask = torch.ones(2, 6, dtype=torch.bool)
-    difference = (tower(ids, mask) - tower(changed, mask)).abs().amax((0, 2))
+    difference = (tower(ids, mask).words - tower(changed, mask).words).abs().amax((0, 2))
     assert (difference[:4] == 0).all() and (difference[4:] > 1e-6).all()
 
 

@@ -86,7 +86,7 @@ def test_robertas_positions_begin_behind_padding():
     for tokens, fits in ((31, True), (32, False)):
         ids, mask = HFTokenizer(max_tokens=tokens)(['ring ' * 40])
         if fits:
-            assert encoder(ids, mask).shape == (1, tokens, 16)
+            assert encoder(ids, mask).words.shape == (1, tokens, 16)
         else:
             with pytest.raises((IndexError, RuntimeError)):
                 encoder(ids, mask)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mgfe_ris.apis import build_model, load_config
 from mgfe_ris.models.checkpoints import from_lavt, to_lavt
+from mgfe_ris.structures import Text
 
 FIXTURES = Path(__file__).parents[3] / 'shared/fixtures'
 RECORDED = sorted({*FIXTURES.glob('lavt*.pt')} - {*FIXTURES.glob('lavt_rs*.pt')})
@@ -25,8 +26,8 @@ recorded = pytest.mark.parametrize(
 class GivenWords(nn.Module):
     """In the place of BERT: the "token ids" are the words already."""
 
-    def forward(self, words: Tensor, mask: Tensor) -> Tensor:
-        return words
+    def forward(self, words: Tensor, mask: Tensor) -> Text:
+        return Text(words, mask)
 
 
 def lavt(config: dict[str, Any]):
@@ -66,7 +67,7 @@ def load(model: nn.Module, state: dict[str, Tensor]) -> None:
 
 
 def features(model: nn.Module, image: Tensor, words: Tensor, mask: Tensor) -> list[Tensor]:
-    return model.encoder(image, fuse=model.neck.bind(words, mask))
+    return model.encoder(image, fuse=model.neck.bind(Text(words, mask)))
 
 
 @recorded

@@ -5,6 +5,7 @@ import torch
 from mmseg.registry import MODELS
 
 from mgfe_ris.models.fusion import MGFE, DynamicWeight, LanguageGate, MGFENeck, PixelWordAttention
+from mgfe_ris.structures import Text
 
 CHANNELS = (4, 8, 12, 16)
 D = 5
@@ -50,7 +51,7 @@ def test_the_slot_gives_what_the_figure_shows(parts, decoder_reads, stage):
         f = module.weigh[stage](g)
     else:
         f = g if refined is None else g + refined
-    out, feedback = module.bind(words, mask)(stage, v)
+    out, feedback = module.bind(Text(words, mask))(stage, v)
     assert torch.equal(feedback, f)
     assert torch.equal(out, {'V+F': v + f, 'F': f, 'G': g, 'V': v}[decoder_reads])
 

@@ -187,23 +187,42 @@ def folder(request, tmp_path):
 
 def test_an_encoder_is_built_from_a_config_without_a_pooler(sentences):
     module = encoder()
-    assert module(*sentences).shape == (2, 6, 8)
+    assert module(*sentences).words.shape == (2, 6, 8)
     assert not [name for name, _ in module.named_parameters() if 'pooler' in name]
     stock = BertModel(BertConfig(**SMALL), add_pooling_layer=False).eval()
     stock.load_state_dict(module.model.state_dict())
     expected = stock(input_ids=sentences[0], attention_mask=sentences[1].long()).last_hidden_state
-    assert torch.equal(module(*sentences), expected)
+    assert torch.equal(module(*sentences).words, expected)
+
+
+@pytest.mark.parametrize('name', ['mean', 'first', 'end', None])
+def test_the_sentence_that_the_config_names(name, sentences):
+    module = encoder(sentence=name)
+    text = module(*sentences)
+    assert torch.equal(text.mask, sentences[1])
+    if name is None:
+        assert (text.sentence, module.sentence_channels) == (None, None)
+        return
+    for words, mask, sentence in zip(*text, strict=True):
+        real = words[mask]
+        torch.testing.assert_close(sentence, dict(mean=real.mean(0), first=real[0], end=real[-1])[name])
+    assert module.sentence_channels == text.sentence.shape[1]
+
+
+def test_a_sentence_of_another_name():
+    with pytest.raises(ValueError, match=r"sentence must be None or one of \['mean', 'first', 'end'\]; got 'cls'"):
+        encoder(sentence='cls')
 
 
 @TYPES
 def test_padded_ids_change_no_word_bitwise(config, sentences):
     module, (ids, mask) = encoder(config), sentences
     ids = ids.masked_fill(ids == config.get('pad_token_id', 0), 5)
-    before = module(ids, mask)
+    before = module(ids, mask).words
     for padding in ((ids + 7) % 30, torch.full_like(ids, config.get('pad_token_id', 0))):
-        after = module(torch.where(mask, ids, padding), mask)
+        after = module(torch.where(mask, ids, padding), mask).words
         assert torch.equal(after[mask], before[mask])
-    assert not torch.equal(module((ids + 7) % 30, mask)[mask], before[mask])
+    assert not torch.equal(module((ids + 7) % 30, mask).words[mask], before[mask])
 
 
 @pytest.mark.parametrize('config', [None, SMALL], ids=['config of the folder', 'config given'])
@@ -211,9 +230,9 @@ def test_weights_of_a_local_folder_are_loaded_by_init_weights(folder, config, se
     module = HFTextEncoder(pretrained=folder, config=config).eval()
     stock = BertModel.from_pretrained(folder, add_pooling_layer=False).eval()
     expected = stock(input_ids=sentences[0], attention_mask=sentences[1].long()).last_hidden_state
-    assert not torch.allclose(module(*sentences), expected, atol=1e-2)
+    assert not torch.allclose(module(*sentences).words, expected, atol=1e-2)
     module.init_weights()
-    assert torch.equal(module(*sentences), expected)
+    assert torch.equal(module(*sentences).words, expected)
 
 
 @pytest.fixture(
@@ -243,9 +262,9 @@ def test_words_are_transformers_own(saved, given, sentences):
     module = HFTextEncoder(pretrained=folder, config=config if given else None).eval()
     ids, mask = sentences
     expected = stock(input_ids=ids, attention_mask=mask.long()).last_hidden_state
-    assert not torch.allclose(module(ids, mask), expected, atol=1e-2)
+    assert not torch.allclose(module(ids, mask).words, expected, atol=1e-2)
     module.init_weights()
-    assert torch.equal(module(ids, mask), expected)
+    assert torch.equal(module(ids, mask).words, expected)
     assert not [name for name, _ in module.named_parameters() if 'pool' in name or 'vision' in name]
     assert type(module.model).__name__.removesuffix('Model') in ('Bert', 'Roberta', 'CLIPText')
 
@@ -261,7 +280,7 @@ def test_the_config_of_a_whole_clip_gives_its_text_tower():
 def test_every_weight_learns(config):
     module = encoder(config)
     ids = torch.arange(2, 26).view(2, 12)[:, :10]
-    (module(ids, ids > 0) * torch.randn(2, 10, 8)).sum().backward()
+    (module(ids, ids > 0).words * torch.randn(2, 10, 8)).sum().backward()
     assert not [name for name, p in module.named_parameters() if p.grad is None or not p.grad.abs().max() > 0]
 
 

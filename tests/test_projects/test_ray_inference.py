@@ -405,7 +405,7 @@ def test_other_options_that_are_wrong(arguments, finished, pairs, project, monke
 
 
 def test_two_drivers_of_one_folder(finished, arguments, project, monkeypatch, capsys):
-    from mgfe_ris.apis.result_folder import lock_folder
+    from mgfe_ris.apis.infer.result_folder import lock_folder
 
     with open(finished / '.lock', 'ab') as file:
         lock_folder(finished, file)

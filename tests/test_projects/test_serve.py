@@ -681,7 +681,7 @@ def test_readme(clone, model_folder, monkeypatch, number):
 # The command, with a model that takes a minute
 STUCK = """
 import runpy, sys, threading, time
-import mgfe_ris.apis.inferencer as inferencer
+import mgfe_ris.apis.infer.inferencer as inferencer
 stream = inferencer.RISInferencer.stream
 def wait(*args):
     print('computes', flush=True)

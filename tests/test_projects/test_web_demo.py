@@ -26,7 +26,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mgfe_ris.apis import RISInferencer, RISResult, load_model, save_folder, serving
+from mgfe_ris.apis import RISInferencer, RISResult, load_model, save_folder
+from mgfe_ris.apis.infer import serving
 from mgfe_ris.visualization import PALETTE, overlay, read_photo
 
 pytest.importorskip('gradio', reason='the page needs gradio: pip install -r projects/web_demo/requirements.txt')

@@ -148,7 +148,7 @@ def test_what_no_run_could_begin_with_is_named_before_anything_is_written(comman
 def tool(tmp_path, monkeypatch) -> dict:
     """The functions of ablate.py."""
     (tmp_path / 'tools').mkdir()
-    monkeypatch.setattr('mgfe_ris.apis.ablation.TOOLS', tmp_path / 'tools')
+    monkeypatch.setattr('mgfe_ris.apis.experiments.ablation.TOOLS', tmp_path / 'tools')
     return runpy.run_path(str(TOOL))
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mgfe_ris.evaluation import speed
+from mgfe_ris.profiling import speed
 from mgfe_ris.visualization import speed_table
 
 REPO = Path(__file__).parents[2]

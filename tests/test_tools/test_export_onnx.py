@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from mgfe_ris.apis import RISInferencer, load_model, save_folder
-from mgfe_ris.apis.traced import Segment
+from mgfe_ris.apis.export.traced import Segment
 
 REPO = Path(__file__).parents[2]
 TOOLS = REPO / 'tools'

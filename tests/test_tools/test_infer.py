@@ -217,7 +217,7 @@ def test_where_all_photos_are_broken_nothing_is_said_to_be_written(model_folder,
 
 STOPPED = """
 import os, runpy, signal, sys, time
-import mgfe_ris.apis.result_folder as results
+import mgfe_ris.apis.infer.result_folder as results
 
 write, number, left = results.write_image, int(sys.argv.pop(1)), int(sys.argv.pop(1))
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background job ignores

@@ -117,7 +117,7 @@ def about(seeds: set[int], table: list[dict]) -> list[str]:
     """How a table was made, and by what protocol the paper's numbers in it were."""
     import torch
 
-    from mgfe_ris.evaluation import describe_machine
+    from mgfe_ris.profiling import describe_machine
 
     machine = describe_machine(torch.device('cuda' if torch.cuda.is_available() else 'cpu'))
     protocols = {f'The paper, {row["published_on"]} val: {row["protocol"]}.' for row in table if row['protocol']}

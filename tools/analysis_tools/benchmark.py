@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mgfe_ris.evaluation import Setting, Workload
+    from mgfe_ris.profiling import Setting, Workload
 
 
 def parse_args() -> argparse.Namespace:
@@ -50,7 +50,7 @@ def build(config: str, args: argparse.Namespace, setting: Setting) -> Workload:
     from mmengine.runner import Runner
 
     from mgfe_ris.apis import build_model, load_config
-    from mgfe_ris.evaluation import Workload
+    from mgfe_ris.profiling import Workload
 
     cfg = load_config(config, args.cfg_options, from_scratch=True)
     model = build_model(cfg)
@@ -64,7 +64,7 @@ def main() -> None:
     from mmengine.logging import MMLogger
 
     from mgfe_ris.apis import prepare_cpu, report_errors
-    from mgfe_ris.evaluation import Setting, measure_speed
+    from mgfe_ris.profiling import Setting, measure_speed
     from mgfe_ris.visualization import plot_speed, speed_table
 
     MMLogger.get_instance('benchmark', log_level='ERROR')  # mmengine tells the rate of every weight

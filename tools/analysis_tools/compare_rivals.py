@@ -116,7 +116,7 @@ def machine() -> dict:
     import torch
 
     from mgfe_ris.engine import git_state
-    from mgfe_ris.evaluation import describe_machine
+    from mgfe_ris.profiling import describe_machine
 
     return dict(
         command=shlex.join(['python', *sys.argv]),

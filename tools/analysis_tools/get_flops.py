@@ -22,7 +22,7 @@ def main() -> None:
     from mmseg.registry import MODELS
 
     from mgfe_ris.apis import input_size, load_config, report_errors
-    from mgfe_ris.evaluation import count_complexity
+    from mgfe_ris.profiling import count_complexity
 
     with report_errors():
         cfg = load_config(args.config, args.cfg_options, from_scratch=True)

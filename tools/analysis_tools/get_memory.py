@@ -1,7 +1,7 @@
 """The memory that a training step of a config takes on a CUDA device, counted without such a device.
 
 Forward and backward pass run on tensors without contents. What that leaves out, is said in
-mgfe_ris/evaluation/memory.py; a card needs about 1 GiB more than the peak.
+mgfe_ris/profiling/memory.py; a card needs about 1 GiB more than the peak.
 
 Example: python tools/analysis_tools/get_memory.py mgfe-ris_swin-base_refcoco --batch 8 --amp bf16 --checkpointing
 """
@@ -26,7 +26,7 @@ def main() -> None:
     args = parse_args()
     # behind the arguments: --help and wrong options need not wait for what takes seconds to import
     from mgfe_ris.apis import build_model, load_config, report_errors
-    from mgfe_ris.evaluation import trace_memory
+    from mgfe_ris.profiling import trace_memory
 
     options = [*(args.cfg_options or []), *(['model.encoder.with_cp=True'] if args.checkpointing else [])]
     with report_errors():

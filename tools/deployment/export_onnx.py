@@ -19,7 +19,7 @@ def main() -> None:
     args = parse_args()
     # behind the arguments: --help and wrong options need not wait for what takes seconds to import
     from mgfe_ris.apis import export_onnx, load_trained, report_errors, require_empty
-    from mgfe_ris.apis.onnx import require_onnx
+    from mgfe_ris.apis.onnx_segmentor import require_onnx
 
     with report_errors():
         require_empty(args.out)

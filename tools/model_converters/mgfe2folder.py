@@ -21,7 +21,7 @@ def parse_args() -> argparse.Namespace:
 
 def find_metrics(model: Any, checkpoint: Path, named: str | None) -> dict:
     """Results of this model: from the file named, or from the one beside its checkpoint, if that is of it."""
-    from mgfe_ris.apis.report import read_report_of
+    from mgfe_ris.apis.export.report import read_report_of
 
     path = Path(named or checkpoint.parent / 'metrics.json')
     if named is None and not path.is_file():

@@ -8,13 +8,15 @@ from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from ...structures import Text
 from ..checkpoints import State, from_clip_text
+from ..sentence import STATES, check_state, last_word
 from .pretrained import load_pretrained
 
 
 @MODELS.register_module()
 class CLIPTextTower(BaseModule):
-    """Token ids -> words, as OpenAI's code has them: every word sees those before it, and padding is not masked.
+    """Token ids -> text, as OpenAI's code has them: every word sees those before it, and padding is not masked.
 
     ``HFTextEncoder`` knows CLIP's text tower, too. This one reads OpenAI's files and those of CRIS and ETRIS, gives the
     sentence's vector, and its blocks can be run one by one.
@@ -26,6 +28,8 @@ class CLIPTextTower(BaseModule):
         max_tokens: places for tokens.
         vocabulary_size: ids.
         head_channels: of a head; 64 in CLIP.
+        sentence: the sentence's vector: ``'end'``, the last word, projected as in CLIP; ``'mean'`` of the words or the
+            ``'first'``, both as they are; None: it is not computed.
         init_cfg: ``dict(type='Pretrained', checkpoint=...)`` with a file of OpenAI, of CRIS or ETRIS, or of Hugging
             Face's CLIP.
     """
@@ -41,9 +45,11 @@ class CLIPTextTower(BaseModule):
         max_tokens: int = 77,
         vocabulary_size: int = 49408,
         head_channels: int = 64,
+        sentence: str | None = None,
         init_cfg: dict | None = None,
     ):
         super().__init__(init_cfg)
+        self.state = check_state(sentence)
         self.out_channels, self.max_tokens, self.vocabulary_size = width, max_tokens, vocabulary_size
         self.token_embedding = nn.Embedding(vocabulary_size, width)
         self.positional_embedding = nn.Parameter(torch.empty(max_tokens, width))
@@ -70,12 +76,19 @@ class CLIPTextTower(BaseModule):
     def _convert(self, checkpoint: Mapping[str, Any]) -> State:
         return from_clip_text(checkpoint)
 
-    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """ids (B, T), T at most ``max_tokens`` -> words (B, T, D). ``mask`` is not read."""
+    @property
+    def sentence_channels(self) -> int | None:
+        """E, the width of the sentence's vector; None, where none is asked for."""
+        return {'end': self.text_projection.shape[1], None: None}.get(self.state, self.out_channels)
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Text:
+        """ids (B, T), T at most ``max_tokens``, mask (B, T), which the words do not depend on -> words (B, T, D), and
+        the sentence, if it is asked for."""
         x, causal = self.embed(ids)
         for block in self.blocks:
             x = block(x, causal)
-        return self.ln_final(x)
+        words = self.ln_final(x)
+        return Text(words, mask, None if self.state is None else self.sentence(words, mask))
 
     def embed(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         """ids (B, T) -> what goes into the first block (B, T, D), and what no word may see (T, T), True = hidden."""
@@ -84,12 +97,10 @@ class CLIPTextTower(BaseModule):
         return x, torch.ones(length, length, dtype=torch.bool, device=ids.device).triu(1)
 
     def sentence(self, words: Tensor, mask: Tensor) -> Tensor:
-        """words (B, T, D), mask (B, T), True = a word -> the sentences (B, E): what the last word says, projected.
-
-        That is the end mark, which has seen all others. CLIP's authors look for it by its id, the highest one there is.
-        """
-        last = mask.sum(1) - 1
-        return words[torch.arange(len(words), device=words.device), last] @ self.text_projection
+        """words (B, T, D), mask (B, T), True = a word -> the sentences (B, E); ``'end'`` where none is asked for."""
+        if self.state in ('mean', 'first'):
+            return STATES[self.state](words, mask)
+        return last_word(words, mask) @ self.text_projection
 
 
 class CLIPBlock(nn.Module):

@@ -19,7 +19,9 @@ from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from ...structures import Text
 from ..checkpoints import State, from_text, state_dict_of
+from ..sentence import STATES, check_state
 from .clip_vocabulary import CLIP_SUFFIX, clean, read_clip_vocabulary
 from .pretrained import load_pretrained
 
@@ -147,7 +149,7 @@ def _is_word(token: str) -> bool:
 
 @MODELS.register_module()
 class HFTextEncoder(BaseModule):
-    """A text encoder of transformers: token ids -> word features, without a pooler.
+    """A text encoder of transformers: token ids -> text, without a pooler.
 
     BERT, RoBERTa and CLIP's text tower; of a whole CLIP, the text tower is taken.
 
@@ -157,13 +159,16 @@ class HFTextEncoder(BaseModule):
             BERT-base; None: the one of ``pretrained``. Given, building the model needs no network.
         trainable_layers: train only the first n encoder layers and freeze embeddings and later layers (10 in
             the official baseline); None: train everything.
+        sentence: the sentence's vector: ``'mean'`` of the words, marks of start and end included; ``'first'``, BERT's
+            mark of the start; ``'end'``, the last word, which CLIP projects and this does not; None: it is not
+            computed.
         init_cfg: ``dict(type='Pretrained', checkpoint=...)`` with a single file of Hugging Face, in the place of
             ``pretrained``.
 
     Raises:
         ValueError: if neither ``pretrained`` nor ``config`` is given; if ``trainable_layers`` is given and the model
-            keeps its layers where neither BERT nor CLIP does; from ``init_weights``, if the files of ``pretrained``
-            are of another type or lack a weight of the model.
+            keeps its layers where neither BERT nor CLIP does; another ``sentence``; from ``init_weights``, if the files
+            of ``pretrained`` are of another type or lack a weight of the model.
         OSError: if ``pretrained`` can be found neither locally nor on the hub.
     """
 
@@ -172,9 +177,11 @@ class HFTextEncoder(BaseModule):
         pretrained: str | None = None,
         config: dict | None = None,
         trainable_layers: int | None = None,
+        sentence: str | None = None,
         init_cfg: dict | None = None,
     ):
         super().__init__(init_cfg)
+        self.state = check_state(sentence)
         if config is not None:
             hf_config = _of_text(transformers.AutoConfig.for_model(**config))
         elif pretrained is not None:
@@ -232,6 +239,11 @@ class HFTextEncoder(BaseModule):
         return self.model.config.hidden_size
 
     @property
+    def sentence_channels(self) -> int | None:
+        """E, the width of the sentence's vector; None, where none is asked for."""
+        return None if self.state is None else self.out_channels
+
+    @property
     def vocabulary_size(self) -> int:
         """Ids that it has a row for."""
         return self.model.get_input_embeddings().num_embeddings
@@ -269,12 +281,14 @@ class HFTextEncoder(BaseModule):
                 f'{len(given)} entries): its ids mean other words. Name the same source for both'
             )
 
-    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """ids (B, T), mask (B, T) -> words (B, T, D). What stands at padded places has no meaning."""
+    def forward(self, ids: Tensor, mask: Tensor) -> Text:
+        """ids (B, T), mask (B, T) -> words (B, T, D), and the sentence (B, D), if it is asked for."""
+        seen = mask
         if self.model.config.model_type in ('bert', 'roberta'):
             # for a mask (B, T) they look whether it is all ones, and wait for a GPU
-            mask = mask[:, None].expand(-1, mask.shape[1], -1)
-        return self.model(input_ids=ids, attention_mask=mask.long()).last_hidden_state
+            seen = mask[:, None].expand(-1, mask.shape[1], -1)
+        words = self.model(input_ids=ids, attention_mask=seen.long()).last_hidden_state
+        return Text(words, mask, None if self.state is None else STATES[self.state](words, mask))
 
 
 def _layers(model: transformers.PreTrainedModel) -> nn.ModuleList:

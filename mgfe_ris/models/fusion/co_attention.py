@@ -6,9 +6,9 @@ from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from ..sentence import mean_word
 from .attend import attend
 from .pixel_word_attention import InstanceNorm
-from .sentence import mean_word
 
 
 @MODELS.register_module()

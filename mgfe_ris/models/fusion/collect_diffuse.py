@@ -8,7 +8,7 @@ from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from .sentence import mean_word
+from ..sentence import mean_word
 
 
 @MODELS.register_module()

@@ -11,6 +11,8 @@ from mmseg.registry import MODELS
 from torch import Tensor
 from torch.nn import Module
 
+from ...structures import Text
+
 Fuse = Callable[[int, Tensor], tuple[Tensor, Tensor]]
 """``fuse(i, v) -> (out, feedback)``, all (B, C_i, H_i, W_i): ``out`` goes to the decoder, ``feedback`` is added
 to ``v`` on its way into stage i + 1. A ``v`` of one photo for B sentences grows to B there."""
@@ -73,9 +75,9 @@ class MGFENeck(BaseModule):
         for parts in filter(None, unread.get(decoder_reads, ())):
             parts[-1].requires_grad_(False)
 
-    def bind(self, words: Tensor, mask: Tensor) -> Fuse:
-        """The slot's function for one batch of sentences: words (B, T, D), mask (B, T), True = a word."""
-        return partial(self.forward, words=words, mask=mask)
+    def bind(self, text: Text) -> Fuse:
+        """The slot's function for one batch of sentences."""
+        return partial(self.forward, words=text.words, mask=text.mask)
 
     def forward(self, stage: int, v: Tensor, words: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """v (B, C_i, H_i, W_i) -> what the decoder reads and F, both of v's shape; 0 for F without feedback."""

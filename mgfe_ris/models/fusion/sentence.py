@@ -1,15 +1,11 @@
-"""One vector for a sentence, the mean of its words, and LAVT's ablation that has nothing else."""
+"""LAVT's ablation that has one vector for a sentence, the mean of its words, and nothing else."""
 
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-
-def mean_word(words: Tensor, mask: Tensor) -> Tensor:
-    """words (B, T, D), mask (B, T), True = a word -> (B, D), the mean of the real words; 0 where there is none."""
-    keep = mask.to(words.dtype)[..., None]
-    return (words * keep).sum(1) / keep.sum(1).clamp(min=1)
+from ..sentence import mean_word
 
 
 @MODELS.register_module()

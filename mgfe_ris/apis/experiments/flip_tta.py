@@ -1,0 +1,47 @@
+"""Flip test-time augmentation, of a task in which the sentence has to turn with the photo."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from mmengine.model import BaseTTAModel
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+
+from ...datasets.augmentations import swap_left_right
+from ...engine.weights import unwrap
+
+
+@MODELS.register_module()
+class FlipTTA(BaseTTAModel):
+    """The mean of two predictions: of the photo, and of its mirror image with left and right exchanged in the words.
+
+    Logits are averaged, so that all that reads ``seg_logits`` goes on as without. The batch is mirrored here, behind
+    any pipeline and sampler: mmengine's ``TestTimeAug`` would have to stand in the pipeline of every config. A sentence
+    that is too long for the model is cut, and counted, once in each reading.
+
+    Args:
+        module: a :class:`ReferringModel`, or what wraps one; or its config.
+    """
+
+    def test_step(self, data: dict) -> Sequence[SegDataSample]:
+        """A batch as the data loader hands it out -> its samples, as the segmentor's."""
+        as_they_are, mirrored = self.module.test_step(data), self.module.test_step(mirror(data))
+        return self.merge_preds(list(zip(as_they_are, mirrored, strict=True)))
+
+    def merge_preds(self, data_samples_list: Sequence[Sequence[SegDataSample]]) -> Sequence[SegDataSample]:
+        """(as it is, mirrored) of each sample -> the samples as they are, with the mean of both logits."""
+        logits = [
+            (one.seg_logits.data.float() + other.seg_logits.data.float().flip(-1)) / 2
+            for one, other in data_samples_list
+        ]
+        model: Any = unwrap(self.module)
+        return model.predict(logits, [sample for sample, _ in data_samples_list])
+
+
+def mirror(data: dict) -> dict[str, Any]:
+    """A batch, ``inputs`` (3, H, W) and ``data_samples`` -> the same mirrored, without truth."""
+    turned = (dict(sample.metainfo, sentence=swap_left_right(sample.sentence)) for sample in data['data_samples'])
+    return dict(
+        inputs=[photo.flip(-1) for photo in data['inputs']],
+        data_samples=[SegDataSample(metainfo=metainfo) for metainfo in turned],
+    )

@@ -1,0 +1,10 @@
+"""From photos and sentences to masks: one at a time, in lists of jobs, and behind a server."""
+
+from .features import stage_features
+from .inferencer import RISInferencer
+from .jobs import Job, read_jobs
+from .photos import open_photo
+from .result import RISResult
+from .result_folder import segment_jobs
+
+__all__ = ['Job', 'RISInferencer', 'RISResult', 'open_photo', 'read_jobs', 'segment_jobs', 'stage_features']

@@ -1,0 +1,18 @@
+"""What a model costs: parameters and operations, seconds, bytes."""
+
+from .complexity import Complexity, count_complexity
+from .machine import describe_machine
+from .memory import Memory, trace_memory
+from .speed import measure_speed
+from .workload import Setting, Workload
+
+__all__ = [
+    'Complexity',
+    'Memory',
+    'Setting',
+    'Workload',
+    'count_complexity',
+    'describe_machine',
+    'measure_speed',
+    'trace_memory',
+]
