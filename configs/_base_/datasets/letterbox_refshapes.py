@@ -1,7 +1,9 @@
 _base_ = './refshapes.py'
 
 meta_keys = (*_base_.meta_keys, 'to_input')
-letterbox = dict(type='Letterbox', scale=(64, 64))
+# The drawn photos are 64 px wide. Models of CLIP's shape decode on a grid of 16 px a side, on which such a photo would
+# be 4 x 4; twice as large, their maps have the sizes of our small models', 32, 16, 8 and 4
+letterbox = dict(type='Letterbox', scale=(128, 128))
 train_pipeline = [
     dict(type='LoadPhoto'),
     dict(type='LoadReferringMask'),
