@@ -118,10 +118,12 @@ def machine() -> dict:
     from mgfe_ris.engine import git_state
     from mgfe_ris.profiling import describe_machine
 
+    described = describe_machine(torch.device('cpu'))
+    del described['threads']  # of this process now: speeds are of one
     return dict(
         command=shlex.join(['python', *sys.argv]),
         date=time.strftime('%Y-%m-%d'),
-        machine=describe_machine(torch.device('cpu')),
+        machine=described,
         git=git_state(Path(__file__).parent),
     )
 
@@ -136,7 +138,7 @@ def about(args: argparse.Namespace, margin: float) -> list[str]:
         f'`val` as the last epoch leaves it; {args.seeds} seed{"s" * (args.seeds > 1)}; minutes of training with '
         f'{args.jobs} at a time. ms per photo: one photo with one sentence of full length, one thread.',
         f'`{said["command"]}`, {said["date"]}, commit {git["commit"][:12]}{" with changes" * git["dirty"]}, '
-        + ', '.join(f'{key} {value}' for key, value in said['machine'].items() if key != 'threads')
+        + ', '.join(f'{key} {value}' for key, value in said['machine'].items())
         + '.',
     ]
 
