@@ -1,6 +1,7 @@
 """Settings of all tests."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,18 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp('cache')
     os.environ['MGFE_RIS_CACHE'] = str(folder)
     return folder
+
+
+@pytest.fixture(scope='session', autouse=True)
+def any_order() -> None:
+    """What tests that fork and tests that send signals rely on, whatever ran before them, and whoever started them."""
+    import torch
+
+    # The first backward pass starts a thread for each device. Behind any FakeTensorMode (torch.export, torch.compile)
+    # it takes a device for there that is not, and no fork could train
+    torch.ones(1, requires_grad=True).sum().backward()
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell starts what runs in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope='session')

@@ -18,13 +18,14 @@ from PIL import Image
 
 REPO = Path(__file__).parents[1]
 README = (REPO / 'README.md').read_text(encoding='utf-8')
+RIVAL = (REPO / 'docs/add_a_rival.md').read_text(encoding='utf-8')
 PHOTO = Path('data/try/images/refshapes/000003.jpg')
 
 
-def section(title: str) -> str:
+def section(title: str, text: str = README) -> str:
     """From its heading to the next one of its level or above."""
     level = title.split(' ', 1)[0]
-    found = re.search(rf'(?ms)^{re.escape(title)}$.*?(?=^#{{1,{len(level)}}} |\Z)', README)
+    found = re.search(rf'(?ms)^{re.escape(title)}$.*?(?=^#{{1,{len(level)}}} |\Z)', text)
     assert found, title
     return found[0]
 
@@ -169,9 +170,37 @@ def test_to_hand_on(here, monkeypatch, refshapes):
 # Everything else
 
 
+def test_a_model_of_another_shape(tmp_path, monkeypatch, one_thread, refshapes):
+    """The files on the page are a project, and what it says of them is run: a training, a test, masks, a count."""
+    files = dict(re.findall(r'(?ms)^\*\*`(\S+\.py)`\*\*\n\n```python\n(.*?)^```$', RIVAL))
+    assert [*files] == ['glance.py', 'glance_tiny_refshapes.py']
+    monkeypatch.chdir(tmp_path)
+    Path('tools').symlink_to(REPO / 'tools')
+    Path('data').mkdir()
+    Path('data/refshapes').symlink_to(refshapes)
+    Path('projects/glance').mkdir(parents=True)
+    for name, text in files.items():
+        Path('projects/glance', name).write_text(text)
+    monkeypatch.syspath_prepend(tmp_path / 'projects/glance')
+    _, _, train, test, infer, flops, *_ = commands(section('## Train, test, use', RIVAL))
+    alone = [f'{kind}_dataloader.num_workers=0' for kind in ('train', 'val', 'test')]
+    short = ['train_cfg.max_epochs=1', 'train_dataloader.batch_size=64', 'visualizer.vis_backends=[]']
+    run_tool([*train, '--cfg-options', *alone, *short], monkeypatch)
+    (best,) = Path('work_dirs/glance_tiny_refshapes').glob('best_*.pth')
+    one_split = ['test_cfg.splits=("val",)', 'test_cfg.shuffled=()']
+    run_tool([*(str(best) if '*' in word else word for word in test), '--cfg-options', *alone, *one_split], monkeypatch)
+    assert Path('results/metrics.json').is_file()
+    Image.new('RGB', (80, 50)).save('photo.jpg')
+    run_tool(infer, monkeypatch)
+    assert Image.open('found/masks/photo.png').size == (80, 50)
+    run_tool(flops, monkeypatch)
+
+
 DATA = (REPO / 'docs/data.md').read_text(encoding='utf-8')
 TOOLS = [
-    words for words in commands(README + DATA) if words[0] == 'python' and words[1].startswith(('tools/', 'projects/'))
+    words
+    for words in commands(README + DATA + RIVAL)
+    if words[0] == 'python' and words[1].startswith(('tools/', 'projects/'))
 ]
 
 

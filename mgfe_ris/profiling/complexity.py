@@ -24,7 +24,8 @@ class Complexity:
     image_modules: float
     """Convolutions, linear layers, normalisations and the softmax of window attention: the paper's convention."""
     image_attention: float
-    """The matrix products inside attention, image side."""
+    """The matrix products inside attention, image side; of a model without a ``decode_head``, all products that none of
+    those modules makes."""
     text: float
     """The text encoder, its attention products included."""
 
@@ -34,35 +35,43 @@ def count_complexity(model: Any, size: tuple[int, int] = (480, 480), words: int 
     """Count on one forward pass of sizes alone, which computes nothing.
 
     Args:
-        model: a :class:`ReferringSegmentor`.
+        model: of any shape; its text side is its ``text_encoder``, if it has one.
         size: of the photo, (height, width) in pixels.
         words: tokens of the sentence; 30 in the paper's tables.
     """
     model = _of_sizes(model).eval()
+    encoder = getattr(model, 'text_encoder', None)
     windows = [module for module in model.modules() if isinstance(module, ShiftWindowMSA)]
     counted_elsewhere = {
-        *model.text_encoder.modules(),
+        *(encoder.modules() if encoder is not None else ()),
         *(layer for module in windows for layer in module.w_msa.modules()),
     }
-    macs: list[float] = []
+    macs: list[tuple[Any, float]] = []
     for module in model.modules():
         if module not in counted_elsewhere:
-            module.register_forward_hook(lambda m, inputs, out: macs.append(_module_macs(m, inputs, out)))
+            module.register_forward_hook(lambda m, inputs, out: macs.append((m, _module_macs(m, inputs, out))))
     feats: list[Any] = []
-    model.decode_head.register_forward_pre_hook(lambda m, inputs: feats.append(inputs[0]))
+    head = getattr(model, 'decode_head', None)
+    if head is not None:
+        head.register_forward_pre_hook(lambda m, inputs: feats.append(inputs[0]))
     photo = torch.zeros(1, 3, *size, device='meta')
     ids = torch.zeros(1, words, dtype=torch.long, device='meta')
     mask = torch.ones_like(ids, dtype=torch.bool)
-    everything, modules = count_by_operator(lambda: model.segment(photo, ids, mask)), sum(macs)
-    text = count_by_operator(lambda: model.text_encoder(ids, mask))
-    head = count_by_operator(lambda: model.decode_head(feats[0]))  # up-samples by products, which are no attention
-    text_params = sum(p.numel() for p in model.text_encoder.parameters())
+    everything, counted = count_by_operator(lambda: model.segment(photo, ids, mask)), list(macs)
+    text = {} if encoder is None else count_by_operator(lambda: encoder(ids, mask))
+    if head is None:
+        made = sum(count for module, count in counted if not isinstance(module, _NORMS))
+        attention = (sum(everything.values()) - sum(text.values())) / 2 - made
+    else:
+        up_sampling = count_by_operator(lambda: head(feats[0]))  # by products, which are no attention
+        attention = (_attention(everything) - _attention(text) - _attention(up_sampling)) / 2
+    text_params = 0 if encoder is None else sum(p.numel() for p in encoder.parameters())
     all_params = sum(p.numel() for p in model.parameters())
     return Complexity(
         image_params=(all_params - text_params) / 1e6,
         text_params=text_params / 1e6,
-        image_modules=modules / 1e9,
-        image_attention=(_attention(everything) - _attention(text) - _attention(head)) / 2e9,
+        image_modules=sum(count for _, count in counted) / 1e9,
+        image_attention=attention / 1e9,
         text=sum(text.values()) / 2e9,
     )
 

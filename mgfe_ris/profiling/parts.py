@@ -1,4 +1,4 @@
-"""Where the time of a step goes: the parts of a :class:`ReferringSegmentor`, and of its training."""
+"""Where the time of a step goes: the parts of a model, and of its training."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ Fuse = Callable[[int, Tensor], tuple[Tensor, Tensor]]
 """What the neck does at a slot of the encoder."""
 REST = 'the rest'
 STAGES = 4
-ORDER = ('text', 'stage', 'fusion', 'decode head', 'loss', 'backward', 'optimiser', REST)
+ORDER = ('text', 'stage', 'fusion', 'part', 'decode head', 'loss', 'backward', 'optimiser', REST)
 """In which parts are shown; of several stages, or parts of the fusion, the first to be reached is the first."""
 
 
@@ -60,19 +60,20 @@ def watched(model: Any, optim: OptimWrapper | None, watch: Stopwatch) -> Iterato
 
     A stage of the encoder is what it does between two slots: stage 2 begins with the norm and the down-sampling behind
     the first slot. ``fusion`` is what the neck does at a slot, by the names of its parts (``attention``, ``refine``,
-    ``weigh``), and ``other``.
+    ``weigh``), and ``other``. Of a model of another shape, the parts are its modules, by their names.
 
     Args:
-        model: a :class:`ReferringSegmentor`.
+        model: a :class:`ReferringModel`.
         optim: its optimiser, in training.
         watch: that adds up.
     """
     with ExitStack() as stack:
-        modules = [(model.text_encoder, 'text'), (model.encoder, 'stage 1'), (model.decode_head, 'decode head')]
-        modules += [(model.loss_function, 'loss'), *_neck_parts(model.neck)]
-        for module, part in modules:
+        neck: Any = getattr(model, 'neck', None)
+        staged = hasattr(neck, 'bind')
+        for module, part in _stages(model) if staged else _modules(model):
             _watch_module(stack, module, part, watch)
-        _replace(stack, model.neck, 'bind', _watched_bind(model.neck.bind, watch))
+        if staged:
+            _replace(stack, neck, 'bind', _watched_bind(neck.bind, watch))
         if optim is not None:
             for method, part in (('backward', 'backward'), ('step', 'optimiser'), ('zero_grad', 'optimiser')):
                 _replace(stack, optim, method, _watched_call(getattr(optim, method), part, watch))
@@ -84,13 +85,27 @@ def place_of(part: str) -> int:
     return next(i for i, name in enumerate(ORDER) if part.startswith(name))
 
 
-def _neck_parts(neck: nn.Module) -> list[tuple[nn.Module, str]]:
-    """The neck's modules; one for each stage where it holds lists."""
-    return [
-        (module, f'fusion: {name}')
-        for name, child in neck.named_children()
-        for module in (child if isinstance(child, nn.ModuleList) else [child])
-    ]
+def _stages(model: Any) -> Iterator[tuple[nn.Module, str]]:
+    """The parts of a :class:`ReferringSegmentor`."""
+    yield from [(model.text_encoder, 'text'), (model.encoder, 'stage 1'), (model.decode_head, 'decode head')]
+    yield model.loss_function, 'loss'
+    yield from _children(model.neck, 'fusion')
+
+
+def _modules(model: nn.Module) -> Iterator[tuple[nn.Module, str]]:
+    """The parts of a model of any shape."""
+    known = {'text_encoder': 'text', 'loss_function': 'loss'}
+    for child, part in _children(model, 'part'):
+        name = part.removeprefix('part: ')
+        if name != 'data_preprocessor':
+            yield child, known.get(name, part)
+
+
+def _children(module: nn.Module, kind: str) -> Iterator[tuple[nn.Module, str]]:
+    """Its modules; each of those in a list where it holds lists."""
+    for name, child in module.named_children():
+        for one in child if isinstance(child, nn.ModuleList) else [child]:
+            yield one, f'{kind}: {name}'
 
 
 def _watch_module(stack: ExitStack, module: nn.Module, part: str, watch: Stopwatch) -> None:

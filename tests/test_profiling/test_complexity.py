@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
+from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from mgfe_ris.apis import load_config
@@ -53,6 +54,26 @@ def test_it_counts_sizes_and_leaves_the_model_as_it_was():
     assert model.training and not any(module._forward_hooks for module in model.modules())
     after = model.state_dict()
     assert all(value.device.type == 'cpu' and torch.equal(value, before[name]) for name, value in after.items())
+
+
+class Plain(nn.Module):
+    """A model of another shape: no text encoder, no decode head, and attention of torch's own."""
+
+    def __init__(self):
+        super().__init__()
+        self.see = nn.Conv2d(3, 4, 1, bias=False)
+        self.attend = nn.MultiheadAttention(4, 1, bias=False, batch_first=True)
+
+    def segment(self, image, ids, mask):
+        x = self.see(image).flatten(2).mT
+        return self.attend(x, x, x, need_weights=False)[0]
+
+
+def test_a_model_of_another_shape_by_hand():
+    c = count_complexity(Plain(), size=(8, 8))
+    assert (c.text, c.text_params, c.image_params) == (0, 0, pytest.approx((12 + 4 * 16) / 1e6))
+    assert c.image_modules == pytest.approx(64 * 12 / 1e9)
+    assert c.image_attention == pytest.approx((64 * 4 * 16 + 2 * 64 * 64 * 4) / 1e9)
 
 
 @pytest.mark.parametrize('backend', [SDPBackend.MATH, SDPBackend.FLASH_ATTENTION], ids=lambda b: b.name)

@@ -5,6 +5,7 @@ import math
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -92,6 +93,21 @@ def test_each_part_of_a_step_gets_its_own_time(workload, clock, monkeypatch, mod
     w.step()
     assert clock() - spent == pytest.approx(sum(expected.values())), 'nothing is watched any more'
     assert 'bind' not in vars(w.model.neck) and not w.model.decode_head._forward_hooks
+
+
+def test_a_model_of_another_shape_is_told_by_its_modules(clock, monkeypatch, one_thread):
+    project = Path(__file__).parents[2] / 'projects/cris'
+    monkeypatch.syspath_prepend(project)
+    model = build_model(load_config(project / 'cris_tiny_refshapes.py'))
+    w = Workload(model, Setting(mode='train', batch=2, size=(64, 64)))
+    w.start()
+    costs = dict(text_encoder=1, encoder=2, neck=4, decoder=8, projector=16, loss_function=32)
+    for name, seconds in costs.items():
+        module = w.model.get_submodule(name)
+        monkeypatch.setattr(module, 'forward', costly(clock, module.forward, seconds))
+    (parts,) = speed.time_parts([w], clock, repeats=1)
+    told = {'text': 1, 'part: encoder': 2, 'part: neck': 4, 'part: decoder': 8, 'part: projector': 16, 'loss': 32}
+    assert parts == told | {'backward': 0, 'optimiser': 0, REST: 0}
 
 
 def test_rates_by_hand():

@@ -73,7 +73,7 @@ def _portable_config(model: Any) -> dict:
         cfg.pop(key, None)
     if cfg.model.get('compile'):
         cfg.model.compile = True  # the options are of this machine's compiler
-    if isinstance(model.text_encoder, HFTextEncoder):
+    if isinstance(getattr(model, 'text_encoder', None), HFTextEncoder):
         cfg.model.text_encoder.config = _architecture(model.text_encoder.model.config)
     tokenizer = cfg.model.data_preprocessor.get('tokenizer') or {}
     cfg.model.data_preprocessor.tokenizer = {**tokenizer, 'pretrained': f'{HERE}/{TOKENIZER}'}

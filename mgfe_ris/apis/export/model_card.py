@@ -176,16 +176,16 @@ result.save('masks')  # the mask, and the photo with it, as PNG
 
 
 def _parts(model: Any) -> list[str]:
-    parts, neck = model.cfg.model, model.cfg.model.get('neck', {})
+    parts, neck = model.cfg.model, model.cfg.model.get('neck') or {}
     tokenizer = model.data_preprocessor.tokenizer
     rows = {
-        'Visual encoder': _part(parts.encoder),
+        'Visual encoder': _part_of(parts, 'encoder'),
         'Text encoder': _text_encoder(model),
         'Words for each pixel': _part_of(neck, 'attention'),
         'Refined by': _part_of(neck, 'refine'),
         'Weighed by': _part_of(neck, 'weigh'),
         'The decoder reads': neck.get('decoder_reads'),
-        'Decoder': _part(parts.decode_head) if 'decode_head' in parts else None,
+        'Decoder': _part_of(parts, 'decode_head'),
         'Parameters': f'{sum(p.numel() for p in model.parameters()):,}',
         'Photos': _photos(model.cfg),
         'Sentences': f'{tokenizer.max_tokens} tokens at most, the marks of start and end included; '
@@ -194,10 +194,11 @@ def _parts(model: Any) -> list[str]:
     return ['## Model', _table(['part', 'value'], rows.items())]
 
 
-def _text_encoder(model: Any) -> str:
-    if not isinstance(model.text_encoder, HFTextEncoder):
-        return _part(model.cfg.model.text_encoder)
-    text = model.text_encoder.model.config
+def _text_encoder(model: Any) -> str | None:
+    encoder = getattr(model, 'text_encoder', None)
+    if not isinstance(encoder, HFTextEncoder):
+        return _part_of(model.cfg.model, 'text_encoder')
+    text = encoder.model.config
     return f'`{text.model_type}`, {text.num_hidden_layers} layers of width {text.hidden_size}'
 
 
@@ -220,8 +221,10 @@ def _part(node: Mapping[str, Any] | None) -> str:
     return f'`{node["type"]}`' + (f' ({"; ".join(settings)})' if settings else '')
 
 
-def _part_of(neck: Mapping[str, Any], name: str) -> str | None:
-    return _part(neck[name]) if name in neck else None
+def _part_of(node: Mapping[str, Any], name: str) -> str | None:
+    """None where the model, being of another shape, has no such part, or none that a config names by its type."""
+    part = node.get(name)
+    return None if name not in node or (part and 'type' not in part) else _part(part)
 
 
 def _value(value: Any) -> str:
@@ -241,11 +244,11 @@ def _training(cfg: Config) -> list[str]:
     rates = [f'{key} {optimizer[key]:g}' for key in ('lr', 'weight_decay') if optimizer.get(key) is not None]
     rows = {
         'Starts from': _weights(cfg),
-        'Frozen': _frozen(cfg.model.text_encoder),
+        'Frozen': _frozen(cfg.model.get('text_encoder') or {}),
         'Data': '; '.join(map(_trained_part, _data_parts(dataset))),
         'Length': ', '.join(length) or None,
         'Batch': f'{loader.batch_size} a process' if 'batch_size' in loader else None,
-        'Loss': _part(cfg.model.get('loss')),
+        'Loss': _part_of(cfg.model, 'loss'),
         'Optimizer': f'`{optimizer["type"]}` ({"; ".join(rates)})' if optimizer else None,
         'Learning rate': ', then '.join(f'`{step.type}`' for step in schedulers) or None,
         'Precision': 'mixed' if wrapper.get('type') == 'AmpOptimWrapper' else None,

@@ -24,8 +24,12 @@ def stage_features(model: Any, photo: Photo, sentence: str) -> list[tuple[np.nda
         a model whose decoder reads G (LAVT), so it was never trained there.
 
     Raises:
-        FileNotFoundError, ValueError: see :class:`RISInferencer`.
+        FileNotFoundError, ValueError: see :class:`RISInferencer`; a model of another shape, without such a seam.
     """
+    if not hasattr(getattr(model, 'neck', None), 'bind'):
+        raise ValueError(
+            f'a {type(model).__name__} has no stages at which language comes in through a neck; ReferringSegmentor has'
+        )
     seen: list[tuple[np.ndarray, np.ndarray]] = []
     with torch.inference_mode():
         data = model.data_preprocessor(RISInferencer(model).prepare(photo, sentence))

@@ -1,5 +1,6 @@
 """The card in a model's folder: every number and name in it is found again by other means."""
 
+import copy
 import json
 import re
 import sys
@@ -272,6 +273,18 @@ def test_every_family(name, monkeypatch):
     assert found['The decoder reads'] == ('G' if lavt else 'V+F')
     assert LAVT_PAPER in said['Papers'] and (MGFE_PAPER in said['Papers']) != lavt
     assert 'http' not in card and '/root' not in card and 'None' not in card.replace('None are', '')
+
+
+def test_a_model_of_another_shape(tiny, monkeypatch):
+    """Says nothing of the parts that it does not have, or that are numbers alone."""
+    cfg = copy.deepcopy(tiny.cfg)
+    for part in ('encoder', 'neck', 'decode_head', 'loss'):
+        cfg.model.pop(part)
+    cfg.model.encoder = dict(layers=3)
+    monkeypatch.setattr(tiny, 'cfg', cfg)
+    found = sections(model_card(tiny, {}))
+    assert [*facts(found['Model'])] == ['Text encoder', 'Parameters', 'Photos', 'Sentences']
+    assert 'Loss' not in facts(found['Training'])
 
 
 def test_training(monkeypatch):

@@ -13,6 +13,11 @@ pytestmark = pytest.mark.usefixtures('one_thread')
 TINY = Path(__file__).parents[3] / 'configs/mgfe_ris/mgfe-ris_tiny_refshapes.py'
 
 
+def test_a_model_of_another_shape_has_no_stages():
+    with pytest.raises(ValueError, match='a Linear has no stages at which language comes in'):
+        stage_features(torch.nn.Linear(1, 1), 'photo.png', 'red ring')
+
+
 def test_stage_features_are_v_and_f(small_model, tmp_path):
     torch.manual_seed(0)
     model = load_model(TINY, options=small_model, device='cpu')
