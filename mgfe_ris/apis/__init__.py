@@ -9,19 +9,40 @@ from ..output_files import require_empty
 from .config import config_in, find_config, input_pipeline, input_size, load_config, weights_in, without_pretrained
 from .cpu import prepare_cpu
 from .errors import fail, report_errors
-from .experiments import AblationRun, FlipTTA, check_inputs, describe, find_rows, row_config, use_mixed_precision
+from .experiments import (
+    MARGIN,
+    AblationRun,
+    FlipTTA,
+    alone_in,
+    budget_of,
+    check_inputs,
+    describe,
+    find_rows,
+    find_systems,
+    milliseconds_per_photo,
+    read_scores,
+    resumable,
+    row_config,
+    system_config,
+    train_all,
+    use_mixed_precision,
+    work,
+)
 from .export import export_onnx, export_torch, save_converted, save_folder
 from .infer import Job, RISInferencer, RISResult, open_photo, read_jobs, segment_jobs, stage_features
 from .model import build_model, check_checkpoint, load_model, load_trained, read_weights
 from .onnx_segmentor import OnnxSegmentor
 
 __all__ = [
+    'MARGIN',
     'AblationRun',
     'FlipTTA',
     'Job',
     'OnnxSegmentor',
     'RISInferencer',
     'RISResult',
+    'alone_in',
+    'budget_of',
     'build_model',
     'check_checkpoint',
     'check_inputs',
@@ -32,23 +53,30 @@ __all__ = [
     'fail',
     'find_config',
     'find_rows',
+    'find_systems',
     'input_pipeline',
     'input_size',
     'load_config',
     'load_model',
     'load_trained',
+    'milliseconds_per_photo',
     'open_photo',
     'prepare_cpu',
     'read_jobs',
+    'read_scores',
     'read_weights',
     'report_errors',
     'require_empty',
+    'resumable',
     'row_config',
     'save_converted',
     'save_folder',
     'segment_jobs',
     'stage_features',
+    'system_config',
+    'train_all',
     'use_mixed_precision',
     'weights_in',
     'without_pretrained',
+    'work',
 ]

@@ -7,7 +7,7 @@ from .non_finite import NonFiniteError, NonFiniteHook
 from .runner import RISRunner
 from .schedulers import PolynomialLR
 from .sharded import build_runner
-from .start_record import StartRecordHook
+from .start_record import StartRecordHook, git_state
 from .stopping import Stopped
 from .weights import check_weights, unwrap
 
@@ -27,6 +27,7 @@ __all__ = [
     'build_runner',
     'check_weights',
     'first_error',
+    'git_state',
     'own_rank',
     'sentence_counts',
     'speaks',

@@ -15,6 +15,7 @@ from .results_report import (
     titled,
     worst,
 )
+from .rivals_report import check_page, rivals_table, write_rivals
 from .speed_report import plot_speed, speed_table
 from .statistics import SplitStatistics, count_samples, plot_statistics, statistics_table
 
@@ -29,6 +30,7 @@ __all__ = [
     'ablation_table',
     'caption',
     'category_table',
+    'check_page',
     'compare',
     'count_samples',
     'decode_mask',
@@ -45,10 +47,12 @@ __all__ = [
     'read_photo',
     'read_results',
     'read_scalars',
+    'rivals_table',
     'side_by_side',
     'speed_table',
     'statistics_table',
     'titled',
     'worst',
     'write_ablation',
+    'write_rivals',
 ]

@@ -302,8 +302,8 @@ def test_configs_build_and_train(project, config):
 
 
 def test_towers_of_two_kinds_are_refused(project):
-    cfg = load_config(project / 'cris_tiny_refshapes.py', {'model.text_encoder.sentence_channels': 64})
-    with pytest.raises(ValueError, match='the encoder ends with 128 channels, the sentence has 64'):
+    cfg = load_config(project / 'cris_tiny_refshapes.py', {'model.text_encoder.sentence_channels': 128})
+    with pytest.raises(ValueError, match='the encoder ends with 64 channels, the sentence has 128'):
         build_model(cfg)
 
 

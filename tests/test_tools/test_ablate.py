@@ -15,7 +15,7 @@ import torch
 from forks import run_tool_in_fork
 from PIL import Image
 
-from mgfe_ris.apis import AblationRun, find_rows, load_model, row_config
+from mgfe_ris.apis import AblationRun, alone_in, find_rows, load_model, row_config, work
 from mgfe_ris.engine.loops import EpochBasedTrainLoop
 
 REPO = Path(__file__).parents[2]
@@ -202,7 +202,7 @@ def test_the_table_is_written_behind_each_seed_and_progress_leaves_out_what_fail
     (tmp_path / 'tools/test.py').write_text(TEST)
     runs = prepared(tmp_path / 'out', rows=2, seeds=2)
     written = []
-    failed = tool['work'](runs, 1, lambda: written.append([run.done for run in runs]))
+    failed = work(runs, 1, lambda: written.append([run.done for run in runs]))
     assert written == [[False, True, False, False]], 'behind seed 0; the last one is for the caller to write'
     assert [run.done for run in runs] == [False, True, False, True] and list(failed) == [runs[0], runs[2]]
     said = capfd.readouterr().err
@@ -215,19 +215,19 @@ def test_runs_share_the_cores_that_this_process_may_use(tool, tmp_path, monkeypa
     monkeypatch.setattr(os, 'sched_getaffinity', lambda _: set(range(6)), raising=False)
     (tmp_path / 'tools/train.py').write_text('exit(1)')
     (run,) = prepared(tmp_path / 'out', rows=1)
-    tool['work']([run], jobs, lambda: None)
+    work([run], jobs, lambda: None)
     assert (run.folder / 'threads.txt').read_text() == threads
 
 
 def test_a_folder_is_for_one_at_a_time(tool, tmp_path):
     pytest.importorskip('fcntl')
-    with tool['alone_in'](tmp_path / 'out'):
-        with pytest.raises(BlockingIOError) as error, tool['alone_in'](tmp_path / 'out'):
+    with alone_in(tmp_path / 'out'):
+        with pytest.raises(BlockingIOError) as error, alone_in(tmp_path / 'out'):
             pass
-        assert str(error.value) == f'{tmp_path / "out"}: another ablate.py works there; wait for it, or end it'
-        with tool['alone_in'](tmp_path / 'other'):
+        assert str(error.value) == f'{tmp_path / "out"}: another command works there; wait for it, or end it'
+        with alone_in(tmp_path / 'other'):
             pass
-    with tool['alone_in'](tmp_path / 'out'):
+    with alone_in(tmp_path / 'out'):
         pass
 
 
@@ -245,9 +245,9 @@ def ablate(tool: dict, monkeypatch, *args: object) -> int | str:
 
 def test_who_comes_second_is_refused(tool, command, tmp_path, monkeypatch, capfd):
     pytest.importorskip('fcntl')
-    with tool['alone_in'](tmp_path / 'table9_refshapes'):
+    with alone_in(tmp_path / 'table9_refshapes'):
         assert ablate(tool, monkeypatch, *command, '--out', tmp_path) == 2
-    assert 'another ablate.py works there' in capfd.readouterr().err.splitlines()[-1]
+    assert 'another command works there' in capfd.readouterr().err.splitlines()[-1]
     assert [path.name for path in (tmp_path / 'table9_refshapes').iterdir()] == ['.lock']
 
 

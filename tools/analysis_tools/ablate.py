@@ -9,13 +9,8 @@ from __future__ import annotations
 
 import argparse
 import csv
-import os
 import shlex
-import signal
 import sys
-import time
-from collections.abc import Callable, Container, Generator, Iterator
-from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
 from statistics import mean
@@ -23,10 +18,6 @@ from typing import TYPE_CHECKING
 
 # What takes seconds is imported inside the functions: --help and wrong options need not wait for it
 if TYPE_CHECKING:
-    from subprocess import Popen
-
-    from tqdm import tqdm
-
     from mgfe_ris.apis import AblationRun
     from mgfe_ris.evaluation import Run
 
@@ -78,88 +69,6 @@ def plan(args: argparse.Namespace) -> tuple[list[AblationRun], dict[str, dict]]:
 
 def folder_of(args: argparse.Namespace) -> Path:
     return args.out / f'{args.table}_{args.data}'
-
-
-@contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Two at once would train each run twice, into the same files.
-
-    Raises:
-        BlockingIOError: another one works there.
-    """
-    try:
-        import fcntl
-    except ImportError:  # on Windows
-        yield
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / '.lock', 'w') as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise BlockingIOError(f'{folder}: another ablate.py works there; wait for it, or end it') from error
-        yield  # to the end of this process, however it ends
-
-
-def work(runs: list[AblationRun], jobs: int, write_table: Callable[[], None]) -> dict[AblationRun, str]:
-    """Do what is not done, and write the table behind each seed but the last -> what failed, and why.
-
-    Whatever ends this, an interruption, too, ends the trainings.
-    """
-    threads = max(1, cores() // jobs)
-    waiting = [run for run in runs if not run.done]
-    failed: dict[AblationRun, str] = {}
-    running: dict[AblationRun, tuple[Generator[Popen, None, None], Popen | None]] = {}
-    with progress_of(runs) as bar, ExitStack() as stack:
-        while waiting or running:
-            while waiting and len(running) < jobs:
-                run = waiting.pop(0)
-                running[run] = stack.enter_context(closing(run.train_and_test(threads))), None
-            for run, (steps, process) in list(running.items()):
-                if process and process.poll() is None:
-                    continue
-                try:
-                    running[run] = steps, next(steps)
-                    continue
-                except StopIteration:
-                    pass
-                except (OSError, RuntimeError) as error:
-                    failed[run] = str(error)
-                    bar.write(f'error: {error}', file=sys.stderr)
-                del running[run]
-                of_seed = [other for other in runs if other.seed == run.seed]
-                if (waiting or running) and all(other.done or other in failed for other in of_seed):
-                    write_table()
-            show(bar, runs, list(running), failed)
-            time.sleep(0.5)
-    return failed
-
-
-def cores() -> int:
-    """That this process may use: fewer than there are in a container, or under taskset."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
-
-
-def progress_of(runs: list[AblationRun]) -> tqdm:
-    from tqdm import tqdm
-
-    layout = '{percentage:3.0f}%|{bar}| {n:.1f}/{total:.1f} epochs [{elapsed}<{remaining}{postfix}]'
-    # shown every few seconds, with the mean speed: runs of several rows end at different times
-    return tqdm(
-        total=sum(run.epochs for run in runs),
-        initial=sum(run.trained() for run in runs),
-        bar_format=layout,
-        mininterval=5,
-        miniters=0,
-        smoothing=0,
-    )
-
-
-def show(bar: tqdm, runs: list[AblationRun], running: list[AblationRun], failed: Container[AblationRun]) -> None:
-    trained = {run: run.trained() for run in runs}
-    bar.total = sum(trained[run] if run in failed else run.epochs for run in runs)  # nothing is left of what failed
-    bar.set_postfix_str('; '.join(run.name for run in running), refresh=False)
-    bar.update(sum(trained.values()) - bar.n)
 
 
 def write(runs: list[AblationRun], known: dict[str, dict], out: Path, title: str) -> None:
@@ -222,26 +131,13 @@ def about(seeds: set[int], table: list[dict]) -> list[str]:
 
 def main() -> None:
     args = parse_args()
-    from mgfe_ris.apis import report_errors
+    from mgfe_ris.apis import report_errors, resumable, train_all
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
-    try:
-        with ExitStack() as stack:
-            with report_errors():
-                runs, known = plan(args)
-                stack.enter_context(alone_in(folder_of(args)))
-                for run in runs:
-                    run.prepare()
-            write_table = partial(write, runs, known, folder_of(args), f'{args.table} on {args.data}')
-            try:
-                failed = work(runs, args.jobs, write_table)
-            finally:
-                write_table()
-    except KeyboardInterrupt:
-        print('interrupted: run the same command to go on', file=sys.stderr)
-        raise SystemExit(130) from None
-    if failed:
-        raise SystemExit(f'error: {len(failed)} of {len(runs)} runs failed, as said above; run again to try them again')
+    with resumable():
+        with report_errors():
+            runs, known = plan(args)
+        write_table = partial(write, runs, known, folder_of(args), f'{args.table} on {args.data}')
+        train_all(runs, args.jobs, folder_of(args), write_table)
 
 
 if __name__ == '__main__':

@@ -1,7 +1,28 @@
-"""What trainings and tests take beside a config: mixed precision, flipped photos, the rows of an ablation."""
+"""What trainings and tests take beside a config: mixed precision, flipped photos, the rows of an ablation, and the
+systems of a comparison."""
 
 from .ablation import AblationRun, check_inputs, describe, find_rows, row_config
 from .flip_tta import FlipTTA
 from .precision import use_mixed_precision
+from .rivals import MARGIN, budget_of, find_systems, milliseconds_per_photo, read_scores, system_config
+from .train_all import alone_in, resumable, train_all, work
 
-__all__ = ['AblationRun', 'FlipTTA', 'check_inputs', 'describe', 'find_rows', 'row_config', 'use_mixed_precision']
+__all__ = [
+    'MARGIN',
+    'AblationRun',
+    'FlipTTA',
+    'alone_in',
+    'budget_of',
+    'check_inputs',
+    'describe',
+    'find_rows',
+    'find_systems',
+    'milliseconds_per_photo',
+    'read_scores',
+    'resumable',
+    'row_config',
+    'system_config',
+    'train_all',
+    'use_mixed_precision',
+    'work',
+]

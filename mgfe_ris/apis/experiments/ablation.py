@@ -80,7 +80,11 @@ def row_config(
     """
     if data not in BASES:
         raise ValueError(f'no data {data!r}; there are {list(BASES)}')
-    cfg = load_config(row, options, from_scratch, base=BASES[data])
+    return run_config(load_config(row, options, from_scratch, base=BASES[data]), seed, epochs)
+
+
+def run_config(cfg: Config, seed: int = 0, epochs: int | None = None) -> Config:
+    """The config with this seed and length, tested on val as the last epoch leaves it; see :func:`row_config`."""
     epochs = cfg.train_cfg.max_epochs if epochs is None else epochs
     if epochs < 1:
         raise ValueError(f'epochs must be 1 or more; got {epochs}')

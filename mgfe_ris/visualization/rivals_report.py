@@ -1,0 +1,79 @@
+"""The table of systems as Markdown, inside of a page, with CSV and JSON beside it."""
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..output_files import whole_file
+
+BEGIN, END = '<!-- the table begins -->', '<!-- the table ends -->'
+"""Lines of a page between which the table stands."""
+
+_COLUMNS = {
+    'oIoU': ('oIoU', 1),
+    'mIoU': ('mIoU', 1),
+    'own_mIoU': ('mIoU, own protocol', 1),
+    'exchanged': ('oIoU, sentences exchanged', 1),
+    'learned': ('learned', 0),
+    'params': ('parameters (M)', 2),
+    'ms': ('ms per photo', 1),
+    'input': ('input (px)', 0),
+    'steps': ('steps', 0),
+    'minutes': ('minutes', 1),
+}
+"""Of each column, what is written above it, and digits."""
+
+
+def check_page(page: str | Path) -> None:
+    """Look whether :func:`write_rivals` could write into a page; one that is not there, it makes.
+
+    Raises:
+        ValueError: it has not both marks, once each, in their order.
+    """
+    if Path(page).is_file():
+        _parts_of(Path(page))
+
+
+def write_rivals(rows: Sequence[Mapping[str, Any]], about: Sequence[str], page: str | Path, report: Mapping) -> None:
+    """The table into a page, between its marks; and ``<page>.csv``, ``<page>.json``.
+
+    Args:
+        rows: of each system ``system`` and the columns; what is lacking, is not known.
+        about: lines below the table: how it was made.
+        page: Markdown; made where there is none.
+        report: what the JSON holds.
+    """
+    page = Path(page)
+    head, tail = _parts_of(page) if page.is_file() else ('# Systems side by side\n\n', '\n')
+    text = '\n'.join([BEGIN, rivals_table(rows), *(f'{line}\n' for line in about), END])
+    with whole_file(page) as part:
+        part.write_text(head + text + tail, encoding='utf-8')
+    with whole_file(page.with_suffix('.json')) as part:
+        part.write_text(json.dumps(report, indent=1) + '\n', encoding='utf-8')
+    with whole_file(page.with_suffix('.csv')) as part, open(part, 'w', newline='', encoding='utf-8') as file:
+        writer = csv.DictWriter(file, ['system', *_COLUMNS], extrasaction='ignore')
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def rivals_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Markdown."""
+    lines = [['system', *(title for title, _ in _COLUMNS.values())], ['---'] * (1 + len(_COLUMNS))]
+    lines += [[row['system'], *(_cell(row.get(key), digits) for key, (_, digits) in _COLUMNS.items())] for row in rows]
+    return '\n'.join(f'| {" | ".join(cells)} |' for cells in lines) + '\n'
+
+
+def _cell(value: Any, digits: int) -> str:
+    if value is None:
+        return ''
+    return value if isinstance(value, str) else f'{value:.{digits}f}'
+
+
+def _parts_of(page: Path) -> tuple[str, str]:
+    """What stands ahead of the first mark, and behind the last."""
+    text = page.read_text(encoding='utf-8')
+    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
+        raise ValueError(f'{page}: expected the lines {BEGIN} and {END}, once each, between which the table is written')
+    return text[: text.index(BEGIN)], text[text.index(END) + len(END) :]
