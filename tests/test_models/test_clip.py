@@ -12,7 +12,8 @@ from safetensors.torch import save_file
 from torch import nn
 from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModelWithProjection
 
-from mgfe_ris.models.checkpoints import differences, from_clip_resnet, from_clip_text, from_clip_vit
+from mgfe_ris.models.checkpoints import differences
+from mgfe_ris.models.clip_checkpoints import from_clip_resnet, from_clip_text, from_clip_vit
 from mgfe_ris.models.encoders import CLIPResNetEncoder, CLIPTextTower, CLIPViTEncoder, HFTokenizer
 from mgfe_ris.models.sentence import STATES
 

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from by_hand import randomize
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from mgfe_ris.models.checkpoints import differences, from_clip_vit
+from mgfe_ris.models.checkpoints import differences
+from mgfe_ris.models.clip_checkpoints import from_clip_vit
 from mgfe_ris.models.encoders import CLIPViTEncoder
 from mgfe_ris.models.encoders.position_table import resize_position_table
 

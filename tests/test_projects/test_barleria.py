@@ -423,15 +423,16 @@ def test_photos_of_another_size_are_refused(project):
 def test_names_of_other_models_are_refused(project):
     import barleria_checkpoints
 
-    flow = {'backbone.transformer.resblocks.0.flow.transforms.0.bias': torch.zeros(1)}
+    clip = {'backbone.visual.class_embedding': torch.zeros(1)}
+    flow = {**clip, 'backbone.transformer.resblocks.0.flow.transforms.0.bias': torch.zeros(1)}
     twice = {'backbone.transformer.resblocks.0.flow.log_jacobians.0.bias': torch.ones(1)}
-    with pytest.raises(ValueError, match='no names of BarLeRIa'):
-        barleria_checkpoints.from_barleria({'backbone.ln_final.weight': torch.zeros(1)})
-    with pytest.raises(ValueError, match=r'neck2\.x: no name of BarLeRIa'):
+    with pytest.raises(ValueError, match='no CLIP in it'):
+        barleria_checkpoints.from_barleria({'neck.x': torch.zeros(1)})
+    with pytest.raises(ValueError, match=r'nothing here explains: neck2\.x'):
         barleria_checkpoints.from_barleria({**flow, 'neck2.x': torch.zeros(1)})
     with pytest.raises(ValueError, match=r'log_jacobians\.0\.bias differs from'):
         barleria_checkpoints.from_barleria({**flow, **twice})
-    with pytest.raises(ValueError, match=r'decode_head\.y: no name of BarLeRIa'):
+    with pytest.raises(ValueError, match=r'nothing here explains: decode_head\.y'):
         barleria_checkpoints.to_barleria({'decode_head.y': torch.zeros(1)})
 
 
