@@ -334,15 +334,16 @@ SMALL = {
 """Options that leave of a full config what a test has time for."""
 
 
-@pytest.mark.parametrize('data', ['refcoco', 'refcoco+', 'gref-umd', 'gref-google'])
+@pytest.mark.parametrize('data', ['refcoco', 'refcoco+', 'refcoco+_intended', 'gref-umd', 'gref-google'])
 def test_a_config_is_the_official_recipe(project, data):
-    """32 photos on 8 GPUs, Adam at one rate for 35 epochs and a tenth of it for 15; the best epoch is chosen on val."""
+    """32 photos on 8 GPUs, Adam at one rate for 35 epochs and a tenth of it for 15; of RefCOCO+ the best epoch is chosen on a test."""
     cfg = load_config(project / f'barleria_vit-b16_{data}.py')
     assert cfg.model.data_preprocessor.tokenizer.max_tokens == 17
     assert (cfg.train_dataloader.batch_size, cfg.auto_scale_lr.base_batch_size) == (4, 32)
     assert cfg.optim_wrapper.optimizer == dict(type='Adam', lr=1e-4) and 'clip_grad' not in cfg.optim_wrapper
     assert (cfg.param_scheduler.milestones, cfg.param_scheduler.gamma, cfg.train_cfg.max_epochs) == ([35], 0.1, 50)
-    assert cfg.val_dataloader.dataset.split == 'val' and cfg.default_hooks.checkpoint.save_best == 'mIoU'
+    assert cfg.val_dataloader.dataset.split == ('testB' if data == 'refcoco+' else 'val')
+    assert cfg.default_hooks.checkpoint.save_best == 'mIoU'
     assert cfg.model.side.prompt_norm == 'batch_in_training'
 
 
