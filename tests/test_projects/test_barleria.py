@@ -336,7 +336,7 @@ SMALL = {
 
 @pytest.mark.parametrize('data', ['refcoco', 'refcoco+', 'refcoco+_intended', 'gref-umd', 'gref-google'])
 def test_a_config_is_the_official_recipe(project, data):
-    """32 photos on 8 GPUs, Adam at one rate for 35 epochs and a tenth of it for 15; of RefCOCO+ the best epoch is chosen on a test."""
+    """32 photos on 8 GPUs, Adam at one rate for 35 epochs and a tenth of it for 15; RefCOCO+ is chosen on a test."""
     cfg = load_config(project / f'barleria_vit-b16_{data}.py')
     assert cfg.model.data_preprocessor.tokenizer.max_tokens == 17
     assert (cfg.train_dataloader.batch_size, cfg.auto_scale_lr.base_batch_size) == (4, 32)

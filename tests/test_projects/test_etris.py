@@ -374,7 +374,7 @@ DATA = [('refcoco', 17), ('refcoco+', 17), ('refcoco+_intended', 17), ('gref-umd
 @pytest.mark.parametrize('kind', ['rn50', 'rn101', 'vit-b16'])
 @pytest.mark.parametrize('data, tokens', DATA)
 def test_a_config_is_the_official_recipe(project, kind, data, tokens):
-    """32 photos on 2 GPUs, Adam at 1e-4 for 35 epochs and a tenth for 15 more; of RefCOCO+ the best epoch is chosen on a test."""
+    """32 photos on 2 GPUs, Adam at 1e-4 for 35 epochs and a tenth for 15 more; RefCOCO+ is chosen on a test."""
     cfg = load_config(project / f'etris_{kind}_{data}.py')
     assert cfg.model.data_preprocessor.tokenizer.max_tokens == tokens
     assert (cfg.train_dataloader.batch_size, cfg.auto_scale_lr.base_batch_size) == (16, 32)
