@@ -1,7 +1,6 @@
 """BarLeRIa against numbers recorded from its official code."""
 
 import math
-import os
 import re
 import runpy
 from pathlib import Path
@@ -13,6 +12,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
+from slow import slow
 from torch import nn
 from torch.optim.lr_scheduler import MultiStepLR
 
@@ -459,7 +459,7 @@ def test_an_official_file_becomes_a_folder(project, tmp_path, monkeypatch, capsy
     assert not np.allclose(result.score, other.score, atol=1e-5)
 
 
-@pytest.mark.skipif('MGFE_RIS_SLOW' not in os.environ, reason='half a minute: MGFE_RIS_SLOW=1 runs it')
+@slow('half a minute')
 def test_a_graph_of_onnx_gives_the_same_mask(project, tmp_path):
     """For batches of several sizes, which are compared when it is written, and at the photo's size."""
     torch.manual_seed(0)

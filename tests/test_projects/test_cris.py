@@ -17,6 +17,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.registry import METRICS, MODELS, PARAM_SCHEDULERS
+from slow import slow
 
 import mgfe_ris.models.pixel_decoder
 from mgfe_ris.apis import (
@@ -388,7 +389,7 @@ def small(tmp_path_factory) -> Path:
         return save_folder(model, tmp_path_factory.mktemp('small') / 'cris')
 
 
-@pytest.mark.skipif('MGFE_RIS_SLOW' not in os.environ, reason='two exports: half a minute; set MGFE_RIS_SLOW=1')
+@slow('two exports: half a minute')
 def test_exported_graphs_give_the_photos_mask(small, project, tmp_path):
     """At the photo's size, by the model's own threshold, for any number of sentences; PyTorch's graph checks itself."""
     model = load_model(small, device='cpu')

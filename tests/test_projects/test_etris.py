@@ -1,6 +1,5 @@
 """ETRIS against numbers recorded from its official code, with CLIP's residual network and with its transformer."""
 
-import os
 import re
 import runpy
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from PIL import Image
+from slow import slow
 from torch import Tensor
 
 import mgfe_ris.models.pixel_decoder
@@ -496,7 +496,7 @@ def _run(tool: str, *arguments: str | Path) -> None:
         runpy.run_path(str(ROOT / tool), run_name='__main__')
 
 
-@pytest.mark.skipif('MGFE_RIS_SLOW' not in os.environ, reason='a minute for each: MGFE_RIS_SLOW=1 runs it')
+@slow('a minute for each')
 @pytest.mark.parametrize('config', ['etris_tiny_refshapes.py', 'etris_vit-b16_refcoco.py'])
 def test_a_graph_of_onnx_gives_the_same_mask(project, tmp_path, config):
     """For batches of several sizes, which are compared when it is written, and at the photo's size."""
