@@ -17,7 +17,8 @@ class ReferringModel(BaseModel):
     """A model of any shape. What trains, tests, infers, exports, measures and draws knows this class alone.
 
     A subclass builds its parts, gives :meth:`segment`, and ends ``__init__`` with :meth:`lay_out`. It may have losses
-    of its own: then it overrides :meth:`loss`.
+    of its own: those of the logits and the truth in :meth:`loss`, those of what lies inside of the model in
+    :meth:`segment_with_losses`.
 
     An mmengine model, not mmseg's ``BaseSegmentor``: that one's ``encode_decode`` and ``postprocess_result`` know
     no sentence, and would have to be overridden whole.
@@ -57,6 +58,13 @@ class ReferringModel(BaseModel):
         of the target alone; of any size."""
         raise NotImplementedError
 
+    def segment_with_losses(
+        self, image: Tensor, token_ids: Tensor, word_mask: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """What a training step calls: the logits of :meth:`segment`, and losses that need no truth, by names with
+        ``loss`` in them, to be added."""
+        return self.segment(image, token_ids, word_mask), {}
+
     def forward(
         self,
         inputs: Tensor,
@@ -80,13 +88,17 @@ class ReferringModel(BaseModel):
             raise ValueError(f"mode must be 'tensor', 'loss' or 'predict'; got {mode!r}")
         if mode != 'tensor' and data_samples is None:
             raise ValueError(f'mode {mode!r} needs data_samples')
+        if mode == 'loss' and data_samples is not None:
+            logits, own = self.segment_with_losses(inputs, token_ids, word_mask)
+            losses = self.loss(logits, data_samples)
+            if own and 'loss' in losses:
+                losses['loss_mask'] = losses.pop('loss')  # the runner calls the sum ``loss``
+            return {**losses, **own}
         logits = self.segment(inputs, token_ids, word_mask)
-        if mode == 'tensor' or data_samples is None:
-            return logits
-        return self.loss(logits, data_samples) if mode == 'loss' else self.predict(logits, data_samples)
+        return logits if mode == 'tensor' or data_samples is None else self.predict(logits, data_samples)
 
     def loss(self, logits: Tensor, data_samples: Sequence[SegDataSample]) -> dict[str, Tensor]:
-        """What :meth:`segment` returned -> named scalars, to be added.
+        """Logits of :meth:`segment` -> named scalars, to be added.
 
         The truth is the samples' ``gt_share``, where they have one, else their ``gt_sem_seg``.
         """
