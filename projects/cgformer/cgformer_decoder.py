@@ -69,7 +69,7 @@ class GroupingDecoder(nn.Module):
         Raises:
             ValueError: a photo of a size that the tables of positions are not for.
         """
-        x, tokens, hits = feats[3], self.tokens.repeat(len(words), 1, 1), []
+        x, tokens, hits = feats[3], self.tokens.repeat(words.shape[0], 1, 1), []
         for step, skip in enumerate(reversed(feats[:3])):
             x = self.fuse[step](x, skip)
             if step > 0:

@@ -34,5 +34,5 @@ model = dict(
         norm_eval=False,
     ),
     neck=dict(channels=(16, 32, 64, 128), text_channels=words),
-    decoder=dict(channels=64, tokens=2, pixels=(4**2, 8**2, 16**2), dropout=0.0),
+    decoder=dict(channels=32, tokens=2, pixels=(4**2, 8**2, 16**2), dropout=0.0),
 )

@@ -154,7 +154,7 @@ def test_recorded_features(record, model, noise):
     seen['tokens_read1'] = groups[0][0]
     for i, (_, tokens, has) in enumerate(groups, start=1):
         seen |= {f'tokens_grouped{i}': tokens, f'hit_map{i}': has.view_as(record['features'][f'hit_map{i}'])}
-    assert seen.keys() == record['features'].keys()
+    assert record['features'].keys() <= seen.keys()
     for name, expected in record['features'].items():
         torch.testing.assert_close(seen[name], expected, rtol=0, atol=1e-10, msg=lambda m, name=name: f'{name}: {m}')
 
@@ -243,7 +243,10 @@ def test_recorded_weights_come_back_bit_by_bit(record, project):
     assert back['model_state_dict'].keys() == state.keys()
     for name, value in back['model_state_dict'].items():
         assert value.dtype == state[name].dtype and value.shape == state[name].shape, name
-        assert re.match(UNREAD, name) or torch.equal(value, state[name]), name
+        if re.match(UNREAD, name):
+            assert value.eq(name.endswith('norm.weight')).all(), name
+        else:
+            assert torch.equal(value, state[name]), name
     again = cgformer.from_cgformer(back)
     assert all(torch.equal(value, again[name]) for name, value in cgformer.from_cgformer(state).items())
 
@@ -276,14 +279,22 @@ def test_a_full_model_has_the_official_size(project):
     macs = _as_thop_counts(model, lambda: model.segment(photo, ids, ids == 0))
     # the projector's last layer is a product with the token here, a convolution of the photo's pixels there
     macs['projector'] += 480**2 * 512**2 / 1e9
-    told = {'decoder.fuse': 106.246, 'decoder.group.0': 0.477, 'decoder.group.1': 9.480, 'decoder.read': 0.053}
+    told = {
+        'text_encoder': 2.550,
+        'decoder.fuse': 106.246,
+        'decoder.group.0': 0.477,
+        'decoder.group.1': 9.480,
+        'decoder.read': 0.053,
+    }
     for name, billions in {**told, 'projector': 742.087}.items():
         assert macs[name] == pytest.approx(billions, abs=5e-4), name
 
 
 def _as_thop_counts(model, run: Callable[[], object]) -> dict[str, float]:
     """Convolutions (of up-sampled maps as if these were made), linear layers, norms and up-samplings, by part."""
-    macs = dict.fromkeys(('decoder.fuse', 'decoder.group.0', 'decoder.group.1', 'decoder.read', 'projector'), 0.0)
+    macs = dict.fromkeys(
+        ('text_encoder', 'decoder.fuse', 'decoder.group.0', 'decoder.group.1', 'decoder.read', 'projector'), 0.0
+    )
 
     def count(part: str, module, out: Tensor) -> None:
         if isinstance(module, (torch.nn.Conv2d, torch.nn.Linear)):
@@ -335,6 +346,7 @@ def test_configs_build_and_train(project, config):
         losses = model(**model.data_preprocessor(batch, training=True), mode='loss')
         assert losses.keys() == {*(f'loss_hit{i}' for i in (1, 2, 3)), 'loss_dice', 'loss_cross_entropy'}
         wrapper.update_params(sum(losses.values()))
+    assert all(before[f'decoder.group.{i}.tau'] == ('tiny' in config) for i in (0, 1))
     gradients = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.ne(0).any()}
     still = {'decoder.group.0.tau', 'decoder.group.1.tau'} if 'tiny' in config else set()
     for name, parameter in model.named_parameters():
