@@ -333,7 +333,14 @@ def test_a_config_is_the_official_recipe(project, config):
     assert (not cfg.model.decoder.learned_temperature) == cfg.model.get('squash_hits', True) == stuck
 
 
-@pytest.mark.parametrize('config', ['cgformer_swin-base_refcoco_learned-temperature.py', 'cgformer_tiny_refshapes.py'])
+@pytest.mark.parametrize(
+    'config',
+    [
+        'cgformer_swin-base_refcoco_learned-temperature.py',
+        'cgformer_tiny_refshapes.py',
+        'cgformer_tiny_refshapes_mgfe-dw_combine-loss.py',
+    ],
+)
 def test_configs_build_and_train(project, config):
     """Two steps move all that is trained, where it can be; and a prediction has the photo's size."""
     torch.manual_seed(0)
@@ -344,7 +351,8 @@ def test_configs_build_and_train(project, config):
     before = {name: p.clone() for name, p in model.named_parameters()}
     for _ in range(2):  # the first one moves what the zeros at the start of residual blocks hide from the loss
         losses = model(**model.data_preprocessor(batch, training=True), mode='loss')
-        assert losses.keys() == {*(f'loss_hit{i}' for i in (1, 2, 3)), 'loss_dice', 'loss_cross_entropy'}
+        second = 'loss_focal' if 'combine' in config else 'loss_cross_entropy'
+        assert losses.keys() == {*(f'loss_hit{i}' for i in (1, 2, 3)), 'loss_dice', second}
         wrapper.update_params(sum(losses.values()))
     assert all(before[f'decoder.group.{i}.tau'] == ('tiny' in config) for i in (0, 1))
     gradients = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.ne(0).any()}
