@@ -25,7 +25,7 @@ class CGFormer(ReferringModel):
         squash_hits: put these maps, which are of zeros and ones, through a sigmoid before the dice, as the official
             code does: it makes 0.5 and 0.73 of them, so that their loss is never small.
         data_preprocessor, loss, mask: see :class:`mgfe_ris.models.ReferringModel`.
-        channels_last, compile: as of ``ReferringSegmentor``.
+        channels_last, compile: as of ``ReferringSegmentor``; what is compiled are tests alone.
 
     Raises:
         ValueError: parts that do not fit one another.

@@ -413,6 +413,24 @@ def test_sentences_about_one_photo(tiny):
     torch.testing.assert_close(alone, whole, rtol=0, atol=1e-5)
 
 
+def test_each_pixel_has_one_of_three_tokens(project):
+    """The loss is of the token that is named, the mask of the last one."""
+    options = {'model.decoder.tokens': 3}
+    torch.manual_seed(0)
+    model = build_model(load_config(project / 'cgformer_tiny_refshapes.py', options)).eval()
+    photo, words, target = torch.randn(2, 3, 64, 64), words_of(model, 'red ring', 'a dog'), torch.ones(2, 64, 64)
+    with torch.no_grad():
+        for hit in model.segment_with_hits(photo, *words)[1]:
+            torch.testing.assert_close(hit, hit.round(), rtol=0, atol=1e-6)
+            torch.testing.assert_close(hit.sum(1), torch.ones_like(hit[:, 0]))
+        losses = []
+        for model.hit_token in range(3):
+            logits, own = model.segment_with_losses(photo, *words, target)
+            losses.append(own['loss_hit3'].item())
+            assert torch.equal(logits, model.segment(photo, *words))
+    assert len(set(losses)) == 3
+
+
 def test_ignored_pixels_count_nowhere(project):
     """Neither in the dice nor in the cross entropy, whatever is said of them."""
     import cgformer_losses
