@@ -302,3 +302,15 @@ def test_dice_sees_a_small_target_that_the_sum_over_classes_does_not(over_batch)
     assert gain < 0.011  # 4 of 400 pixels
     loss = MultiClassDiceLoss(over_batch=over_batch)
     assert loss(missed, target) - loss(found, target) > 0.45
+
+
+@pytest.mark.parametrize('loss', [CombineLoss, DiceBoundaryLoss])
+def test_a_logit_of_the_target_alone_is_one_of_two(loss):
+    """The background's is then 0."""
+    torch.manual_seed(0)
+    logit, target = torch.randn(2, 1, 8, 8), torch.randint(0, 2, (2, 8, 8))
+    target[0, :2] = IGNORE
+    one, two = (loss()(x, target) for x in (logit, torch.cat([torch.zeros_like(logit), logit], dim=1)))
+    assert one.keys() == two.keys()
+    for name, value in one.items():
+        assert torch.equal(value, two[name]), name

@@ -47,5 +47,5 @@ class SoftmaxFocalLoss(nn.Module):
         q = torch.where(y, p_s, 1 - p_s)  # eq. 20
         inside = q if self.corrected else torch.where(y, q, 1 - q)
         loss = -self.alpha * (1 - q) ** self.gamma * torch.log(inside + self.delta)  # eqs. 21 to 23
-        total, count = sum_over_processes((loss * valid).sum(), (valid.sum() * logits.shape[1]).to(loss.dtype))
+        total, count = sum_over_processes((loss * valid).sum(), (valid.sum() * p_s.shape[1]).to(loss.dtype))
         return total / count.clamp(min=1)
