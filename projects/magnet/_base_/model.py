@@ -1,6 +1,6 @@
 # What all sizes of MagNet share
 _base_ = 'mgfe_ris::_base_/default_runtime.py'
-custom_imports = dict(imports=['mgfe_ris', 'magnet'])
+custom_imports = dict(imports=['mgfe_ris', 'magnet', 'magnet_losses'])
 
 model = dict(
     type='MagNet',
