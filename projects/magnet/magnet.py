@@ -51,7 +51,7 @@ class MagNet(ReferringModel):
             None: none are.
         alignment: arguments of :class:`magnet_losses.Alignment`; None: no such loss.
         data_preprocessor, loss, mask: see :class:`mgfe_ris.models.ReferringModel`.
-        channels_last, compile: as of ``ReferringSegmentor``.
+        channels_last, compile: as of ``ReferringSegmentor``; training with auxiliary losses is not compiled.
 
     Raises:
         ValueError: a text encoder that is no BERT; ``words_read`` that does not fit the stages or BERT's layers;
@@ -185,7 +185,8 @@ class MagNet(ReferringModel):
             return super().forward(inputs, token_ids, word_mask, data_samples, mode)
         told, chosen = (token_ids, None) if self.grounding is None else self.grounding.hide(token_ids, word_mask)
         seen = self.read(inputs, told, word_mask)
-        target = torch.stack([sample.gt_sem_seg.data.squeeze(0) for sample in data_samples])
+        truths = (sample.gt_share if 'gt_share' in sample else sample.gt_sem_seg for sample in data_samples)
+        target = torch.stack([truth.data.squeeze(0) for truth in truths])
         losses = self.loss(seen.logits, data_samples)
         if self.grounding is not None:
             losses['loss_grounding'] = self.grounding(

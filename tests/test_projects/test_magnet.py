@@ -531,8 +531,8 @@ def test_an_official_file_becomes_a_folder(project, tmp_path):
     assert result.mask.shape == (40, 60) and np.array_equal(result.mask, result.score > 0.5)
 
 
-@pytest.mark.skipif('MGFE_RIS_SLOW' not in os.environ, reason='half a minute for each; set MGFE_RIS_SLOW=1')
-@pytest.mark.parametrize('config', ['magnet_tiny_refshapes.py', 'magnet_swin-base_refcoco.py'])
+@pytest.mark.skipif('MGFE_RIS_SLOW' not in os.environ, reason='a minute for each; set MGFE_RIS_SLOW=1')
+@pytest.mark.parametrize('config', ['magnet_swin-base_refcoco.py', 'magnet_swin-base_refcoco_meant.py'])
 def test_a_graph_of_onnx_gives_the_same_mask(project, tmp_path, config):
     """For batches of several sizes, which are compared when it is written, and at the photo's size."""
     model = build(project, config).eval()
