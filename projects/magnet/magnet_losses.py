@@ -15,7 +15,7 @@ IGNORED = 255
 
 
 @MODELS.register_module()
-class MaskLoss(nn.Module):
+class MagNetMaskLoss(nn.Module):
     """Binary cross entropy plus dice, of the mask at the truth's size. Unverified, see above.
 
     Args:

@@ -84,7 +84,7 @@ def model(record, project):
             mask_channels=sizes['mask_dim'],
             sentence_channels=sizes['lang_proj'],
             mask_decoder=dict(layers=sizes['dec_layers'] - 1, heads=sizes['nheads'], hidden=sizes['decoder_ffn']),
-            loss=dict(type='MaskLoss'),
+            loss=dict(type='MagNetMaskLoss'),
             mask=RULE,
         )
     )
@@ -253,6 +253,7 @@ NEVER_READ = r'encoder\.norm\d|encoder\.out_norms|image_fusion\.3\.gate|text_fus
     [
         ('magnet_swin-base_refcoco.py', r'text_fusion\.3|lang_proj', 'at 0'),
         ('magnet_swin-base_gref-umd_grounding.py', '$', 'at 0'),
+        ('magnet_swin-base_refcoco_meant.py', r'text_fusion\.3|lang_proj', 'drawn'),
         ('magnet_tiny_refshapes.py', '$', 'drawn'),
     ],
 )

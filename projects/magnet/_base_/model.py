@@ -8,6 +8,6 @@ model = dict(
         type='ReferringDataPreProcessor', mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375)
     ),
     text_encoder=dict(type='HFTextEncoder'),
-    loss=dict(type='MaskLoss'),  # the authors released none
+    loss=dict(type='MagNetMaskLoss'),  # the authors released none
     mask=dict(align_corners=True),
 )
