@@ -107,9 +107,11 @@ def with_coordinates(x: Tensor) -> Tensor:
 
 
 def sine(position: Tensor, channels: int) -> Tensor:
-    """Positions (N,) -> (N, channels) float32: sines and cosines of p 10000^(-2 i / channels), in turn."""
-    rates = torch.exp(torch.arange(0, channels, 2, dtype=torch.float32) * -(math.log(10000.0) / channels))
-    angles = position.float()[:, None] * rates
+    """Positions (N,) -> (N, channels): sines and cosines of p 10000^(-2 i / channels), in turn; float32, where the
+    positions are integers."""
+    position = position if position.is_floating_point() else position.float()
+    steps = torch.arange(0, channels, 2, device=position.device, dtype=position.dtype)
+    angles = position[:, None] * torch.exp(steps * -(math.log(10000.0) / channels))
     return torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1)
 
 
