@@ -61,10 +61,10 @@ class ReferringModel(BaseModel):
         raise NotImplementedError
 
     def segment_with_losses(
-        self, image: Tensor, token_ids: Tensor, word_mask: Tensor
+        self, image: Tensor, token_ids: Tensor, word_mask: Tensor, target: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """What a training step calls: the logits of :meth:`segment`, and losses that need no truth, by names with
-        ``loss`` in them, to be added."""
+        """What a training step calls: the logits of :meth:`segment`, and losses of what lies inside of the model, by
+        names with ``loss`` in them, to be added. They may read the truth, (B, H, W), see :func:`truth_of`."""
         return self.segment(image, token_ids, word_mask), {}
 
     def forward(
@@ -91,7 +91,7 @@ class ReferringModel(BaseModel):
         if mode != 'tensor' and data_samples is None:
             raise ValueError(f'mode {mode!r} needs data_samples')
         if mode == 'loss' and data_samples is not None:
-            logits, own = self.segment_with_losses(inputs, token_ids, word_mask)
+            logits, own = self.segment_with_losses(inputs, token_ids, word_mask, truth_of(data_samples))
             losses = self.loss(logits, data_samples)
             if own and 'loss' in losses:
                 losses['loss_mask'] = losses.pop('loss')  # the runner calls the sum ``loss``
@@ -100,15 +100,10 @@ class ReferringModel(BaseModel):
         return logits if mode == 'tensor' or data_samples is None else self.predict(logits, data_samples)
 
     def loss(self, logits: Tensor, data_samples: Sequence[SegDataSample]) -> dict[str, Tensor]:
-        """Logits of :meth:`segment` -> named scalars, to be added.
-
-        The truth is the samples' ``gt_share``, where they have one, else their ``gt_sem_seg``.
-        """
+        """Logits of :meth:`segment` -> named scalars, to be added."""
         if self.loss_function is None:
             raise ValueError(f'{type(self).__name__} has no loss to train with: name one in the config, model.loss')
-        truths = (sample.gt_share if 'gt_share' in sample else sample.gt_sem_seg for sample in data_samples)
-        target = torch.stack([truth.data.squeeze(0) for truth in truths])
-        loss = self.loss_function(logits, target)
+        loss = self.loss_function(logits, truth_of(data_samples))
         return loss if isinstance(loss, dict) else {'loss': loss}
 
     def predict(self, logits: Tensor, data_samples: Sequence[SegDataSample]) -> Sequence[SegDataSample]:
@@ -117,6 +112,12 @@ class ReferringModel(BaseModel):
         The mask has the size of the truth, as metrics that know nothing of logits want it.
         """
         return write_masks(logits, data_samples, self.mask_rule)
+
+
+def truth_of(data_samples: Sequence[SegDataSample]) -> Tensor:
+    """(B, H, W): the samples' ``gt_share``, where they have one, else their ``gt_sem_seg``."""
+    truths = (sample.gt_share if 'gt_share' in sample else sample.gt_sem_seg for sample in data_samples)
+    return torch.stack([truth.data.squeeze(0) for truth in truths])
 
 
 _USUAL = MaskRule()
