@@ -49,9 +49,10 @@ class DeformableEncoder(nn.Module):
         self.layers = nn.ModuleList(
             DeformableLayer(channels, heads, len(in_channels), points, hidden) for _ in range(layers)
         )
-        for conv, _ in self.input_proj:
-            nn.init.xavier_uniform_(conv.weight)
-            nn.init.zeros_(conv.bias)
+        for module in self.input_proj.modules():
+            if isinstance(module, nn.Conv2d) and module.bias is not None:
+                nn.init.xavier_uniform_(module.weight)
+                nn.init.zeros_(module.bias)
 
     def forward(self, feats: Sequence[Tensor]) -> list[Tensor]:
         """feats (B, C_i, h_i, w_i) -> as many maps (B, D, h_i, w_i), in the same order."""
@@ -59,9 +60,9 @@ class DeformableEncoder(nn.Module):
         sizes = tuple((x.shape[2], x.shape[3]) for x in maps)
         lengths = [height * width for height, width in sizes]
         tokens = torch.cat([to_tokens(x) for x in maps], dim=1)
-        places = [sine_places(*size, self.channels, *_kind(tokens)).to(tokens.dtype) for size in sizes]
-        places = torch.cat([place + level for place, level in zip(places, self.level_embed, strict=True)])
-        centres = pixel_centres(sizes, *_kind(tokens))
+        of_levels = [sine_places(*size, self.channels, *place_kind(tokens)).to(tokens.dtype) for size in sizes]
+        places = torch.cat([place + level for place, level in zip(of_levels, self.level_embed, strict=True)])
+        centres = pixel_centres(sizes, *place_kind(tokens))
         for layer in self.layers:
             tokens = layer(tokens, places, centres, sizes)
         return [to_map(x, size) for x, size in zip(tokens.split(lengths, dim=1), sizes, strict=True)]
@@ -200,6 +201,7 @@ def sine_places(height: int, width: int, channels: int, device: torch.device, dt
     return torch.cat([axis(height)[:, None].expand(shape), axis(width)[None].expand(shape)], dim=2).flatten(0, 1)
 
 
-def _kind(x: Tensor) -> tuple[torch.device, torch.dtype]:
-    """Places are of float32 at least, whose 24 bits tell the pixels of a map apart."""
+def place_kind(x: Tensor) -> tuple[torch.device, torch.dtype]:
+    """Device and type of the places of what ``x`` holds: float32 at least, where bfloat16 mistakes a pixel for the
+    next one."""
     return x.device, torch.promote_types(x.dtype, torch.float32)
