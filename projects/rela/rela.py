@@ -82,6 +82,11 @@ class ReLA(ReferringModel):
         """image (B or 1, 3, H, W), ids and mask (B, T) -> logits (B, 2, H / 4, W / 4)."""
         return self.find_regions(image, token_ids, word_mask).logits
 
+    def segment_with_no_target(self, image: Tensor, token_ids: Tensor, word_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """As :meth:`segment`, and by how much no target is likelier than some, (B,)."""
+        found = self.find_regions(image, token_ids, word_mask)
+        return found.logits, found.no_target[:, 1] - found.no_target[:, 0]
+
     def segment_with_losses(
         self, image: Tensor, token_ids: Tensor, word_mask: Tensor, target: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:

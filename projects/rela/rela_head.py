@@ -69,7 +69,7 @@ class RegionHead(nn.Module):
         sizes = [(x.shape[2], x.shape[3]) for x in maps]
         memories = [to_tokens(x) + level for x, level in zip(maps, self.levels.weight, strict=True)]
         where = [sine_places(*size, self.channels, *place_kind(finest)).to(finest.dtype) for size in sizes]
-        regions = self.regions.weight.expand(len(finest), -1, -1)
+        regions = self.regions.weight.repeat(len(finest), 1, 1)
         for j, layer in enumerate(self.layers):
             level = j % len(maps)
             blocked = blocked_outside(self.masks_of(regions, finest), sizes[level])
