@@ -16,12 +16,12 @@ some, some           intersection over union  intersection and union      T-acc,
 - N-acc: share of the samples without a target whose prediction is empty. T-acc: share of those with a target whose
   prediction is not.
 - Pr@X: share of the samples *with* a target whose IoU is at least X (the evaluator; "higher than" in the paper).
-- A truth is empty if no pixel of it is 1. Some models say whether a sentence means nothing, as ReLA (``no_target_logit``
-  of the sample): then a prediction is empty if that is said, whatever its mask is, and it is cleared. Of models that give
-  a mask and nothing else, a prediction is empty if it has fewer than ``min_pixels`` pixels, and is cleared: the paper's
-  rule, with 50 pixels.
-- The evaluator clears nothing: where it takes a prediction for empty and the truth is not, it drops the intersection but
-  leaves the mask's pixels in cIoU's union. The two agree in all else but Pr@X.
+- A truth is empty if no pixel of it is 1. Some models, as ReLA, say whether a sentence means nothing, by the sample's
+  ``no_target_logit``: then a prediction is empty if that is said, whatever its mask is, and it is cleared. Of models
+  that give a mask and nothing else, a prediction is empty if it has fewer than ``min_pixels`` pixels, and is cleared:
+  the paper's rule, with 50 pixels.
+- The evaluator clears nothing: where a prediction is empty and the truth is not, it drops the intersection but leaves
+  the mask's pixels in cIoU's union. Evaluator and paper agree in all else but Pr@X.
 - T-acc is TN / (TN + FP), an empty truth being positive. The evaluator at commit a389648 computes TP / (TP + FP + 1),
   and N-acc with the same + 1; the version in most repositories built on it is the paper's, without them.
 - A figure whose denominator is 0 is left out: N-acc without a sample lacking a target, T-acc and Pr@X without one
@@ -29,6 +29,7 @@ some, some           intersection over union  intersection and union      T-acc,
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,7 +42,7 @@ from .protocols import ScoringProtocol
 
 THRESHOLDS = (0.7, 0.8, 0.9)
 MIN_PIXELS = 50
-CONVENTIONS: dict[str, dict[str, bool]] = {'evaluator': dict(cleared=False), 'paper': dict(strict=True)}
+CONVENTIONS: dict[str, dict[str, Any]] = {'evaluator': dict(cleared=False), 'paper': dict(strict=True)}
 """By what they differ from ours."""
 
 
@@ -96,18 +97,18 @@ class GeneralizedRefSegMetric(RefSegMetric):
     """gIoU, cIoU, N-acc, T-acc and Pr@0.7 to Pr@0.9 in percent, by the conventions at the head of this module.
 
     Args:
-        min_pixels: a prediction of fewer pixels, at the size of the truth, is empty; of models that do not say themselves
-            whether a sentence means nothing.
+        min_pixels: a prediction of fewer pixels, at the size of the truth, is empty; of models that do not say
+            themselves whether a sentence means nothing.
         conventions: further sets of the same figures, ``evaluator/cIoU`` beside ``cIoU``: ``'evaluator'``, which clears
             nothing, and ``'paper'``, whose Pr@X is strict.
         **kwargs: of :class:`RefSegMetric`. A line per sample also holds the pixels of each mask, ``pred_pixels`` and
-            ``truth_pixels``, and ``no_target``: 1, where the model says that nothing is meant, 0, that something is, -1,
-            where it says neither. Masks and pixels are the model's, nothing cleared; ``iou`` is the one that gIoU
+            ``truth_pixels``, and ``no_target``: 1, where the model says that nothing is meant, 0, that something is,
+            -1, where it says neither. Masks and pixels are the model's, nothing cleared; ``iou`` is the one that gIoU
             averages.
 
     Raises:
-        ValueError: if ``min_pixels`` is less than 1; an unknown convention; or a protocol with another definition of IoU or Pr@X than the one
-            above.
+        ValueError: if ``min_pixels`` is less than 1; an unknown convention; or a protocol with another definition of
+            IoU or Pr@X than the one above.
     """
 
     def __init__(self, min_pixels: int = MIN_PIXELS, conventions: Sequence[str] = (), **kwargs):

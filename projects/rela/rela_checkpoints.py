@@ -31,7 +31,9 @@ def from_rela(checkpoint: Mapping[str, Any], lang_weight: bool = False) -> State
     ours = from_lavt({name: value for name, value in state.items() if not name.startswith('sem_seg_head.')})
     for name, value in state.items():
         if name.startswith('sem_seg_head.'):
-            ours[_renamed(name, _FROM_THEIRS)] = value if lang_weight or name != _LANG_WEIGHT else torch.zeros_like(value)
+            ours[_renamed(name, _FROM_THEIRS)] = (
+                value if lang_weight or name != _LANG_WEIGHT else torch.zeros_like(value)
+            )
     return ours
 
 

@@ -1,6 +1,7 @@
 """ReLA's region head: learned regions read the photo, the sentence and one another, and each says how much of the
 target it holds."""
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -138,8 +139,8 @@ class WordAttention(nn.Module):
 def perceptron(*channels: int) -> nn.Sequential:
     """Linear layers with ReLU between them."""
     layers: list[nn.Module] = []
-    for width, wider in zip(channels, channels[1:], strict=False):
-        layers += [nn.Linear(width, wider), nn.ReLU()]
+    for width, next_width in pairwise(channels):
+        layers += [nn.Linear(width, next_width), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 
 
