@@ -26,6 +26,10 @@ key                value                                     written by         
 ``seg_logits``     PixelData, (2, h, w) float: background    model                metric, pictures, apis
                    and target, or (1, h, w), target alone;
                    of the model's own size
+``no_target_-``    scalar tensor, above 0: the sentence      model                metric, pictures, apis
+``logit``          means nothing in the photo, and the mask
+                   is empty; without it, the model does not
+                   say
 ``mask_rule``      :class:`MaskRule`, where it is not the    model                metric, pictures, apis
                    usual one
 ``to_input``       ((a, b, c), (d, e, f)): where a pixel     ``Letterbox``        metric, pictures, apis
@@ -103,7 +107,8 @@ def scores_and_mask(
     Args:
         logits: (2, h, w) of background and target, or (1, h, w) of the target.
         size: (height, width) of the photo or of the model's input.
-        sample: whose logits they are; ``to_input``, ``img_shape`` and ``mask_rule`` are read, where it has them.
+        sample: whose logits they are; ``to_input``, ``img_shape``, ``mask_rule`` and ``no_target_logit`` are read,
+            where it has them.
         threshold: None: the model's own.
         stretched_from: (height, width) of the photo, where ``size`` is one that it is stretched to: that of a protocol,
             say, which compares all masks at 480 x 480.
@@ -112,7 +117,7 @@ def scores_and_mask(
         the target's probability (height, width) float32, and the mask (height, width) bool.
     """
     values, rule = _placed(logits, size, sample, stretched_from)
-    return (values if rule.of == 'scores' else values.sigmoid()), _above(values, rule, threshold)
+    return (values if rule.of == 'scores' else values.sigmoid()), _meant(_above(values, rule, threshold), sample)
 
 
 def mask_of(
@@ -123,7 +128,7 @@ def mask_of(
     stretched_from: Sequence[int] | None = None,
 ) -> Tensor:
     """The mask alone; arguments as of :func:`scores_and_mask`."""
-    return _above(*_placed(logits, size, sample, stretched_from), threshold)
+    return _meant(_above(*_placed(logits, size, sample, stretched_from), threshold), sample)
 
 
 def _placed(
@@ -142,6 +147,12 @@ def _above(values: Tensor, rule: MaskRule, threshold: float | None = None) -> Te
     threshold = rule.threshold if threshold is None else threshold
     # in logits, where the values are: a score that is rounded to 0.5 would not tell which is larger
     return values > (threshold if rule.of == 'scores' else math.log(threshold / (1 - threshold)))
+
+
+def _meant(mask: Tensor, sample: Any) -> Tensor:
+    """Nothing of it, where the model says that the sentence means nothing."""
+    no_target = None if sample is None else sample.get('no_target_logit')
+    return mask if no_target is None else mask & ~(no_target > 0).to(mask.device)
 
 
 def target_logit(logits: Tensor) -> Tensor:

@@ -16,6 +16,8 @@ from .config import CONFIG, load_config
 
 ONNX = 'model.onnx'
 INPUTS = ('image', 'token_ids', 'word_mask')
+OUTPUTS = ('logits', 'no_target')
+"""The second one of models that say whether a sentence means nothing in its photo."""
 
 
 class OnnxSegmentor(BaseModel):
@@ -50,18 +52,23 @@ class OnnxSegmentor(BaseModel):
         """
         if mode not in ('tensor', 'predict'):
             raise ValueError(f"an exported model has the modes 'tensor' and 'predict'; got {mode!r}")
+        logits, *no_target = self.outputs(inputs, token_ids, word_mask)
+        return logits if mode == 'tensor' else self.predict(logits, data_samples, *no_target)
+
+    def outputs(self, inputs: Tensor, token_ids: Tensor, word_mask: Tensor) -> tuple[Tensor, ...]:
+        """What the graph gives, by :data:`OUTPUTS`: logits, and, of some models, the logit of no target, (B,)."""
         if tuple(inputs.shape[2:]) != self.size:
             raise ValueError(
                 'the model was exported for photos of {} x {} pixels; got {} x {}'.format(*self.size, *inputs.shape[2:])
             )
         photos = inputs.expand(token_ids.shape[0], -1, -1, -1)
         arrays = (tensor.numpy() for tensor in (photos, token_ids, word_mask))
-        logits = torch.from_numpy(self.session.run(None, dict(zip(INPUTS, arrays, strict=True)))[0])
-        return logits if mode == 'tensor' else self.predict(logits, data_samples)
+        found = self.session.run(None, dict(zip(INPUTS, arrays, strict=True)))
+        return tuple(torch.from_numpy(array) for array in found)
 
-    def predict(self, logits: Tensor, data_samples: Any) -> Any:
+    def predict(self, logits: Tensor, data_samples: Any, no_target: Tensor | None = None) -> Any:
         """As :meth:`ReferringModel.predict`."""
-        return write_masks(logits, data_samples, self.mask_rule)
+        return write_masks(logits, data_samples, self.mask_rule, no_target)
 
     def fingerprint(self) -> str:
         """Of the graph and what lies beside it, in the place of the weights'; reads all of it."""

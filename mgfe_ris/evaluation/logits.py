@@ -21,6 +21,7 @@ class LogitsHook(SampleFilesHook):
     - ``logit``: (h, w) float16, the target's logit less the background's, at the model's own size.
     - ``photo_size``, ``input_size``: (2,) int64, height and width of photo and input.
     - ``to_input``: (2, 3) float64, where the input shows the photo in its own shape; see :mod:`mgfe_ris.structures`.
+    - ``no_target_logit``: float32, where the model says whether the sentence means nothing in the photo.
     - ``threshold``, ``of``, ``resize``, ``align_corners``: how the model's logits become a mask, of
       :class:`mgfe_ris.structures.MaskRule`.
     - ``img_path``, ``sentence``: str; ``ids``: (3,) int64, those of photo, object and sentence.
@@ -40,6 +41,8 @@ class LogitsHook(SampleFilesHook):
         beside: dict[str, Any] = {name: np.array(value) for name, value in asdict(rule).items()}
         if sample.get('to_input') is not None:
             beside['to_input'] = np.array(sample.to_input)
+        if sample.get('no_target_logit') is not None:
+            beside['no_target_logit'] = sample.no_target_logit.float().cpu().numpy()
         np.savez(
             file,
             logit=logit.clamp(-largest, largest).half().cpu().numpy(),
@@ -65,12 +68,15 @@ def read_logits(path: str | Path) -> tuple[Tensor, SegDataSample]:
         known = {name: file[name].tolist() for name in file.files if name != 'logit'}
         logits = torch.from_numpy(file['logit'])[None]
     rule = {name: known.pop(name) for name in asdict(MaskRule())}
+    no_target = known.pop('no_target_logit', None)
     photo, size = (tuple(known.pop(name)) for name in ('photo_size', 'input_size'))
     img_id, ref_id, sent_id = known.pop('ids')
     sample = SegDataSample(
         metainfo=dict(known, ori_shape=photo, img_shape=size, img_id=img_id, ref_id=ref_id, sent_id=sent_id)
     )
     sample.set_metainfo(dict(mask_rule=MaskRule(**rule)))
+    if no_target is not None:
+        sample.no_target_logit = torch.tensor(no_target)
     return logits, sample
 
 

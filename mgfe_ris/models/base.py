@@ -67,6 +67,13 @@ class ReferringModel(BaseModel):
         names with ``loss`` in them, to be added. They may read the truth, (B, H, W), see :func:`truth_of`."""
         return self.segment(image, token_ids, word_mask), {}
 
+    def segment_with_no_target(
+        self, image: Tensor, token_ids: Tensor, word_mask: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """What a prediction calls: the logits of :meth:`segment`, and a logit of each sentence, (B,), above 0 where it
+        means nothing in its photo; None: the model does not say."""
+        return self.segment(image, token_ids, word_mask), None
+
     def forward(
         self,
         inputs: Tensor,
@@ -82,8 +89,9 @@ class ReferringModel(BaseModel):
                 before the first fusion is then computed once.
             token_ids: (B, T).
             word_mask: (B, T), True = a word.
-            data_samples: B samples; ``loss`` reads ``gt_sem_seg``, ``predict`` writes ``seg_logits``, and
-                ``pred_sem_seg``, (1, height, width) of ``gt_sem_seg``, if there is one, else of the input.
+            data_samples: B samples; ``loss`` reads ``gt_sem_seg``, ``predict`` writes ``seg_logits``,
+                ``no_target_logit``, if the model says it, and ``pred_sem_seg``, (1, height, width) of ``gt_sem_seg``,
+                if there is one, else of the input.
             mode: ``tensor``, ``loss`` or ``predict``.
         """
         if mode not in ('tensor', 'loss', 'predict'):
@@ -96,8 +104,10 @@ class ReferringModel(BaseModel):
             if own and 'loss' in losses:
                 losses['loss_mask'] = losses.pop('loss')  # the runner calls the sum ``loss``
             return {**losses, **own}
-        logits = self.segment(inputs, token_ids, word_mask)
-        return logits if mode == 'tensor' or data_samples is None else self.predict(logits, data_samples)
+        if mode == 'tensor' or data_samples is None:
+            return self.segment(inputs, token_ids, word_mask)
+        logits, no_target = self.segment_with_no_target(inputs, token_ids, word_mask)
+        return self.predict(logits, data_samples, no_target)
 
     def loss(self, logits: Tensor, data_samples: Sequence[SegDataSample]) -> dict[str, Tensor]:
         """Logits of :meth:`segment` -> named scalars, to be added."""
@@ -106,12 +116,21 @@ class ReferringModel(BaseModel):
         loss = self.loss_function(logits, truth_of(data_samples))
         return loss if isinstance(loss, dict) else {'loss': loss}
 
-    def predict(self, logits: Tensor, data_samples: Sequence[SegDataSample]) -> Sequence[SegDataSample]:
-        """Write ``seg_logits`` and ``pred_sem_seg`` into the samples, and ``mask_rule``, where it is not the usual.
+    def predict(
+        self, logits: Tensor, data_samples: Sequence[SegDataSample], no_target: Tensor | None = None
+    ) -> Sequence[SegDataSample]:
+        """Write ``seg_logits`` and ``pred_sem_seg`` into the samples, ``no_target_logit``, if it is known, and
+        ``mask_rule``, where it is not the usual.
 
         The mask has the size of the truth, as metrics that know nothing of logits want it.
         """
-        return write_masks(logits, data_samples, self.mask_rule)
+        return write_masks(logits, data_samples, self.mask_rule, no_target)
+
+
+def truth_of(data_samples: Sequence[SegDataSample]) -> Tensor:
+    """(B, H, W): the samples' ``gt_share``, where they have one, else their ``gt_sem_seg``."""
+    truths = (sample.gt_share if 'gt_share' in sample else sample.gt_sem_seg for sample in data_samples)
+    return torch.stack([truth.data.squeeze(0) for truth in truths])
 
 
 def truth_of(data_samples: Sequence[SegDataSample]) -> Tensor:
@@ -123,10 +142,14 @@ def truth_of(data_samples: Sequence[SegDataSample]) -> Tensor:
 _USUAL = MaskRule()
 
 
-def write_masks(logits: Tensor, data_samples: Sequence[SegDataSample], rule: MaskRule) -> Sequence[SegDataSample]:
+def write_masks(
+    logits: Tensor, data_samples: Sequence[SegDataSample], rule: MaskRule, no_target: Tensor | None = None
+) -> Sequence[SegDataSample]:
     """See :meth:`ReferringModel.predict`."""
-    for sample, logit in zip(data_samples, logits, strict=True):
+    for i, (sample, logit) in enumerate(zip(data_samples, logits, strict=True)):
         sample.seg_logits = PixelData(data=logit)
+        if no_target is not None:
+            sample.no_target_logit = no_target[i]
         if rule != _USUAL:
             sample.set_metainfo(dict(mask_rule=rule))
         size = sample.gt_sem_seg.shape if 'gt_sem_seg' in sample else sample.get('img_shape', logit.shape[-2:])[:2]

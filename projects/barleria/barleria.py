@@ -100,7 +100,7 @@ class BarLeRIa(ReferringModel):
         return self._segment(image, token_ids, word_mask)[0]
 
     def segment_with_losses(
-        self, image: Tensor, token_ids: Tensor, word_mask: Tensor
+        self, image: Tensor, token_ids: Tensor, word_mask: Tensor, target: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """As :meth:`segment`, and the side network's own loss."""
         logits, loss = self._segment(image, token_ids, word_mask)

@@ -123,6 +123,8 @@ def legend(results: list[RISResult], masks: list[np.ndarray], note: str) -> str:
         sentence = html.escape(result.sentence)
         if not result.understood:
             sentence += '<br><em>The model knows no word of this sentence: the mask means nothing.</em>'
+        if result.no_target is not None and result.no_target > 0.5:
+            sentence += '<br><em>The model finds nothing in the photo that this sentence means.</em>'
         score = f'{result.score[mask].mean():.2f}' if mask.any() else '-'
         rows.append(
             f'<tr><td>{i}</td><td><i style="background: rgb{colour}"></i></td><td class="sentence">{sentence}</td>'

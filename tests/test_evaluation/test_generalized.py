@@ -15,6 +15,7 @@ from mmseg.registry import METRICS
 from mmseg.structures import SegDataSample
 
 from mgfe_ris.evaluation import GeneralizedRefSegMetric, RefSegMetric, summarize_generalized
+from mgfe_ris.structures import mask_of
 
 PR = ('Pr@0.7', 'Pr@0.8', 'Pr@0.9')
 
@@ -27,13 +28,17 @@ def mask(*pixels: int, size: int = 200) -> torch.Tensor:
     return row
 
 
-def sample(pred: torch.Tensor, truth: torch.Tensor, n: int = 0) -> SegDataSample:
-    """A sample as the model returns it; masks (H, W)."""
+def sample(pred: torch.Tensor, truth: torch.Tensor, n: int = 0, no_target: float | None = None) -> SegDataSample:
+    """A sample as the model returns it; masks (H, W); with what it says of a target, only."""
     result = SegDataSample(
         metainfo=dict(img_path=f'a/{n}.jpg', img_id=n, ref_id=n + 5, sent_id=n + 7, sentence=f'no «{n}»')
     )
     result.pred_sem_seg = PixelData(data=pred[None])
     result.gt_sem_seg = PixelData(data=truth[None])
+    if no_target is not None:
+        result.no_target_logit = torch.tensor(no_target)
+        result.seg_logits = PixelData(data=torch.stack([-pred, pred]).float())
+        result.pred_sem_seg = PixelData(data=mask_of(result.seg_logits.data, pred.shape, result)[None].long())
     return result
 
 
@@ -97,6 +102,43 @@ def test_all_conventions_together():
         'T-acc': 100,
     }
     assert evaluate(pairs, min_pixels=1) == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_model_that_says_whether_nothing_is_meant(tmp_path):
+    """Then a mask's size does not count; what it says clears the mask, but in the evaluator's cIoU."""
+    cases = [
+        (mask(0, 60), NOTHING, 1.0),  # said so: IoU 1, adds 0 / 0
+        (mask(0, 60), NOTHING, -1.0),  # IoU 0, adds 0 / 60
+        (NOTHING, NOTHING, -1.0),  # a target of no pixel is said to be: IoU 0
+        (mask(0, 80), mask(0, 100), 1.0),  # missed: IoU 0, adds 0 / 100
+        (mask(0, 80), mask(20, 100), 1.0),  # missed: adds 0 / 80, or 0 / 100 where nothing is cleared
+        (mask(0, 8), mask(0, 10), -1.0),  # few pixels, which are no reason here: IoU 0.8, adds 8 / 10
+        (NOTHING, mask(0, 50), 0.0),  # a target is said to be: it is found, as nothing
+    ]
+    metric = GeneralizedRefSegMetric(conventions=('evaluator', 'paper'), per_sample=str(tmp_path))
+    metric.process({}, [sample(*case[:2], n, case[2]).to_dict() for n, case in enumerate(cases)])
+    usual = {
+        'gIoU': 100 * (1 + 0.8) / 7,
+        'cIoU': 100 * 8 / (60 + 100 + 80 + 10 + 50),
+        'N-acc': 100 * 1 / 3,
+        'T-acc': 100 * 2 / 4,
+        'Pr@0.7': 25,
+        'Pr@0.8': 25,
+        'Pr@0.9': 0,
+    }
+    evaluator = usual | {'cIoU': 100 * 8 / (60 + 100 + 100 + 10 + 50)}
+    paper = usual | {'Pr@0.8': 0}
+    expected = usual | {f'evaluator/{k}': v for k, v in evaluator.items()} | {f'paper/{k}': v for k, v in paper.items()}
+    assert metric.compute_metrics(metric.results) == pytest.approx(expected, abs=1e-12)
+    assert set(expected) <= set(metric.names)
+    lines = [json.loads(line) for line in (tmp_path / 'results.jsonl').read_text().splitlines()]
+    assert [line['no_target'] for line in lines] == [1, 0, 0, 1, 1, 0, 0]
+    assert lines[0]['pred_pixels'] == 60 and [line['iou'] for line in lines] == [1, 0, 0, 0, 0, 0.8, 0]
+
+
+def test_an_unknown_convention_is_refused():
+    with pytest.raises(ValueError, match=r"conventions must be of \['evaluator', 'paper'\]; got \['grefs'\]"):
+        GeneralizedRefSegMetric(conventions=('paper', 'grefs'))
 
 
 def by_fractions(preds: np.ndarray, truths: np.ndarray, min_pixels: int, ignore: int = 255) -> dict[str, Fraction]:

@@ -29,3 +29,15 @@ def test_what_is_read_gives_the_photos_mask(tmp_path, channels, place):
     assert torch.equal(found[1], expected[1]) and found[1].any() and not found[1].all()
     torch.testing.assert_close(found[0], expected[0])
     assert {key: told.get(key) for key in known} == known
+
+
+@pytest.mark.parametrize('no_target', [-1.0, 1.0])
+def test_a_sentence_that_means_nothing_stays_so(tmp_path, no_target):
+    known = dict(
+        img_path='a.jpg', img_id=1, ref_id=2, sent_id=3, sentence='no ring', ori_shape=(6, 6), img_shape=(6, 6)
+    )
+    sample = SegDataSample(metainfo=known)
+    sample.seg_logits, sample.no_target_logit = PixelData(data=torch.ones(1, 6, 6)), torch.tensor(no_target)
+    (tmp_path / 'x.npz').write_bytes(LogitsHook(str(tmp_path)).encode(sample))
+    logits, told = read_logits(tmp_path / 'x.npz')
+    assert scores_and_mask(logits, (6, 6), told)[1].any() == (no_target < 0)

@@ -34,6 +34,12 @@ def test_it_begins_with_the_official_deviation():
         assert layer.weight.std().item() == pytest.approx(0.02, rel=0.03)
 
 
+def test_without_a_deviation_it_is_closed_and_learns_nothing():
+    gate, g = LanguageGate(C, std=0.0), torch.randn(2, C, 4, 3)
+    gate(g).sum().backward()
+    assert gate(g).eq(0).all() and all(p.grad.eq(0).all() for p in gate.parameters())
+
+
 def test_gradients_agree_with_finite_differences():
     assert_gradients(randomize(LanguageGate(C)), torch.randn(1, C, 2, 3, dtype=torch.float64))
 

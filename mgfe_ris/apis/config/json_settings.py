@@ -26,6 +26,7 @@ STOCK = {
     'DistSamplerSeedHook': '',
     'EpochBasedTrainLoop': 'max_epochs val_begin val_interval by_epoch',
     'GN': f'num_groups {_NORM}',
+    'IterBasedTrainLoop': 'max_iters val_begin val_interval by_epoch',
     'IterTimerHook': '',
     'Kaiming': 'a mode nonlinearity bias distribution layer override',
     'LN': _NORM,
@@ -58,14 +59,15 @@ _LOADER = (
 _LOADER += 'dataset'
 _SETTINGS = {
     '': 'auto_scale_lr compile custom_hooks custom_imports data_root default_hooks default_scope env_cfg '
-    'find_unused_parameters launcher load_from log_level model optim_wrapper origin param_scheduler published '
-    'randomness resume sync_bn test_cfg test_dataloader test_evaluator train_cfg train_dataloader val_cfg '
+    'find_unused_parameters launcher load_from log_level log_processor model optim_wrapper origin param_scheduler '
+    'published randomness resume sync_bn test_cfg test_dataloader test_evaluator train_cfg train_dataloader val_cfg '
     'val_dataloader val_evaluator visualizer work_dir',
     'auto_scale_lr': 'base_batch_size enable',
     'clip_grad': 'max_norm norm_type error_if_nonfinite',
     'custom_imports': 'imports allow_failed_imports',
     'dist_cfg': 'backend',
     'env_cfg': 'cudnn_benchmark dist_cfg mp_cfg',
+    'log_processor': 'by_epoch window_size num_digits',
     'mp_cfg': 'mp_start_method opencv_num_threads',
     'optim_wrapper': STOCK['OptimWrapper'],
     'override': 'type name layer val a bias mode nonlinearity distribution',

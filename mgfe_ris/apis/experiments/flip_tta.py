@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from mmengine.model import BaseTTAModel
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
@@ -29,13 +30,19 @@ class FlipTTA(BaseTTAModel):
         return self.merge_preds(list(zip(as_they_are, mirrored, strict=True)))
 
     def merge_preds(self, data_samples_list: Sequence[Sequence[SegDataSample]]) -> Sequence[SegDataSample]:
-        """(as it is, mirrored) of each sample -> the samples as they are, with the mean of both logits."""
+        """(as it is, mirrored) of each sample -> the samples as they are, with the mean of both logits, and of both
+        that say whether the sentence means nothing."""
         logits = [
             (one.seg_logits.data.float() + other.seg_logits.data.float().flip(-1)) / 2
             for one, other in data_samples_list
         ]
         model: Any = unwrap(self.module)
-        return model.predict(logits, [sample for sample, _ in data_samples_list])
+        no_target = None
+        if all('no_target_logit' in sample for sample, _ in data_samples_list):
+            no_target = torch.stack(
+                [(one.no_target_logit + other.no_target_logit) / 2 for one, other in data_samples_list]
+            )
+        return model.predict(logits, [sample for sample, _ in data_samples_list], no_target)
 
 
 def mirror(data: dict) -> dict[str, Any]:

@@ -1,12 +1,14 @@
-"""A model as one ONNX graph: photo, token ids and word mask in, logits out."""
+"""A model as one ONNX graph: photo, token ids and word mask in, logits out, and whether nothing is meant, of models
+that say so."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ...output_files import new_folder
-from ..onnx_segmentor import INPUTS, ONNX, OnnxSegmentor, require_onnx
+from ..onnx_segmentor import INPUTS, ONNX, OUTPUTS, OnnxSegmentor, require_onnx
 from .folder import write_description
 from .traced import Segment, trace
 
@@ -36,19 +38,19 @@ def export_onnx(model: Any, folder: str | Path, tolerance: float = 1e-4) -> floa
     require_onnx()
     with new_folder(folder) as part, torch.no_grad():
         graph = Segment(model)
-        _convert(trace(graph)).save(str(part / ONNX))
+        _convert(trace(graph), OUTPUTS if graph.says_no_target else OUTPUTS[:1]).save(str(part / ONNX))
         write_description(model, part, {})
-        return graph.check(OnnxSegmentor(part), tolerance)
+        return graph.check(OnnxSegmentor(part).outputs, tolerance)
 
 
-def _convert(program: torch.export.ExportedProgram) -> Any:
+def _convert(program: torch.export.ExportedProgram, outputs: Sequence[str]) -> Any:
     try:
         return torch.onnx.export(
             program,
             dynamo=True,
             dynamic_shapes={'image': {0: 'batch'}, 'token_ids': {1: 'words'}, 'word_mask': {}},  # names of its own
             input_names=INPUTS,
-            output_names=['logits'],
+            output_names=outputs,
             verbose=False,
         )
     except torch.onnx.OnnxExporterError as error:  # a page of text around what stops it

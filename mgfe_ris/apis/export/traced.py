@@ -1,7 +1,7 @@
 """A model as one graph of ``torch.export``: for PyTorch without our code, and for what other runtimes make of it."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,7 @@ def _require_compiler() -> None:
 
 
 class Segment(nn.Module):
-    """``ReferringModel.segment`` alone, of a copy on the CPU: no strings, no samples, no gradients.
+    """``ReferringModel.segment_with_no_target`` alone, of a copy on the CPU: no strings, no samples, no gradients.
 
     Args:
         model: from :func:`load_model`; it stays as it is.
@@ -81,12 +81,19 @@ class Segment(nn.Module):
         tokenizer = model.data_preprocessor.tokenizer
         self.max_tokens, self.vocab_size = tokenizer.max_tokens, tokenizer.tokenizer.vocab_size
         self.model = copy.deepcopy(model).requires_grad_(False).cpu()
+        self.model.__dict__.pop('segment', None)  # by which torch.compile hides the class's
         self.eval()
 
-    def forward(self, image: Tensor, token_ids: Tensor, word_mask: Tensor) -> Tensor:
-        """image (B, 3, H, W), ids and mask (B, T) -> logits (B, 2, H, W)."""
-        # of the class: the model's own may be hidden by torch.compile
-        return type(self.model).segment(self.model, image, token_ids, word_mask)
+    @property
+    def says_no_target(self) -> bool:
+        """Whether the model says if a sentence means nothing in its photo."""
+        return type(self.model).segment_with_no_target is not ReferringModel.segment_with_no_target
+
+    def forward(self, image: Tensor, token_ids: Tensor, word_mask: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """image (B, 3, H, W), ids and mask (B, T) -> logits (B, 1 or 2, h, w); of models that say whether a sentence
+        means nothing, also the logit of that, (B,)."""
+        logits, no_target = self.model.segment_with_no_target(image, token_ids, word_mask)
+        return logits if no_target is None else (logits, no_target)
 
     def example(self, batch: int, words: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
         """Arguments of :meth:`forward`, drawn at random: sentences of 2 to ``words`` tokens, or to ``max_tokens``."""
@@ -98,7 +105,7 @@ class Segment(nn.Module):
         mask = torch.arange(words) < torch.randint(2, words + 1, (batch, 1), generator=generator)
         return torch.randn(batch, 3, *self.size, generator=generator), ids, mask
 
-    def check(self, exported: Callable[..., Tensor], tolerance: float) -> float:
+    def check(self, exported: Callable[..., Tensor | Sequence[Tensor]], tolerance: float) -> float:
         """The largest difference of logits, for batches of other sizes than the one that was traced.
 
         Raises:
@@ -107,15 +114,19 @@ class Segment(nn.Module):
         worst, scale = [], 1.0
         for batch, words in ((1, 2), (2, 5), (4, self.max_tokens)):
             example = self.example(batch, words, seed=batch)
-            logits = self(*example)
-            worst.append((exported(*example) - logits).abs().max())
-            scale = max(scale, float(logits.abs().max()))
+            for found, expected in zip(_outputs(exported(*example)), _outputs(self(*example)), strict=True):
+                worst.append((found - expected).abs().max())
+                scale = max(scale, float(expected.abs().max()))
         if not np.max(worst) <= tolerance * scale:
             raise ValueError(
                 f'logits of the exported graph differ from those of the model by {np.max(worst):.2g}, more than '
                 f'{tolerance * scale:.2g}; nothing was written. Allow more where float32 itself rounds so much'
             )
         return float(np.max(worst))
+
+
+def _outputs(found: Tensor | Sequence[Tensor]) -> Sequence[Tensor]:
+    return (found,) if isinstance(found, Tensor) else found
 
 
 def trace(graph: Segment) -> ExportedProgram:

@@ -307,7 +307,9 @@ class _Prepared:
 def _result(source: Path | np.ndarray, text: str, understood: bool, sample: Any, threshold: float) -> RISResult:
     """As :class:`RefSegMetric` has it at the photo's size: logits are resized, then compared."""
     scores, mask = scores_and_mask(sample.seg_logits.data, sample.ori_shape[:2], sample, threshold)
-    return RISResult(source, text, scores.cpu().numpy(), mask.cpu().numpy(), understood)
+    no_target = sample.get('no_target_logit')
+    probability = None if no_target is None else no_target.float().sigmoid().item()
+    return RISResult(source, text, scores.cpu().numpy(), mask.cpu().numpy(), understood, probability)
 
 
 def _pair(photos: Any, sentences: Any) -> list[tuple[Photo, str | Sequence[str]]]:

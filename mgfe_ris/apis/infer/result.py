@@ -24,6 +24,8 @@ class RISResult:
         score: (H, W) float32, the probability of each pixel to belong to the object.
         mask: (H, W) bool, where the score is above the threshold.
         understood: False: the model's tokenizer knows no word of the sentence, which the mask then does not answer.
+        no_target: the probability, as the model says it, that the sentence means nothing in the photo; above 0.5 the
+            mask is empty. None: the model does not say.
     """
 
     photo: Path | np.ndarray
@@ -31,10 +33,12 @@ class RISResult:
     score: np.ndarray
     mask: np.ndarray
     understood: bool = True
+    no_target: float | None = None
 
     def __repr__(self) -> str:
         numbers = f'box={self.box}, area={self.area}, confidence={self.confidence:.3f}'
         numbers += '' if self.understood else ', understood=False'
+        numbers += '' if self.no_target is None else f', no_target={self.no_target:.3f}'
         return f'RISResult(sentence={self.sentence!r}, {numbers})'
 
     @cached_property
@@ -78,6 +82,7 @@ class RISResult:
             'area': self.area,
             'confidence': round(self.confidence, 4),
             'understood': self.understood,
+            **({} if self.no_target is None else {'no_target': round(self.no_target, 4)}),
             'rle': self.rle,
         }
 

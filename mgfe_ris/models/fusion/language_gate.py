@@ -14,19 +14,23 @@ class LanguageGate(BaseModule):
     Args:
         channels: width C of the stage.
         activation: ``'tanh'``, or ``'sigmoid'`` as in a row of LAVT's own ablation.
+        std: of W1 and W2 at the beginning. 0 as in ReLA: their gradients then are 0, too, and stay so.
 
     Raises:
         ValueError: another activation.
     """
 
-    def __init__(self, channels: int, activation: str = 'tanh', init_cfg: dict | None = None):
+    def __init__(self, channels: int, activation: str = 'tanh', std: float = 0.02, init_cfg: dict | None = None):
         super().__init__(init_cfg)
         if activation not in _ACTIVATIONS:
             raise ValueError(f'activation must be one of {list(_ACTIVATIONS)}; got {activation!r}')
         first, last = (nn.Conv2d(channels, channels, 1, bias=False) for _ in range(2))
         self.gate = nn.Sequential(first, nn.ReLU(), last, _ACTIVATIONS[activation]())
         for layer in (first, last):
-            nn.init.trunc_normal_(layer.weight, std=0.02)
+            if std:
+                nn.init.trunc_normal_(layer.weight, std=std)
+            else:
+                nn.init.zeros_(layer.weight)
 
     def forward(self, g: Tensor, refined: Tensor | None = None) -> Tensor:
         """G (B, C, H, W) -> F (B, C, H, W).

@@ -227,7 +227,7 @@ def test_a_json_config_runs_nothing(tmp_path, monkeypatch, changes, named):
         ({'launcher': 'slurm'}, 'starts processes, by launcher'),
         ({'compile': dict(backend='x')}, 'options to a compiler, by compile'),
         ({'model_wrapper_cfg': {}}, 'has model_wrapper_cfg in it'),
-        ({'log_processor': dict(custom_cfg=[])}, 'has log_processor in it'),
+        ({'log_processor': dict(custom_cfg=[])}, 'has custom_cfg in log_processor'),
         ({'runner_type': 'Runner'}, 'has runner_type in it'),
         ({'strategy': dict(type='LN')}, 'has strategy in it'),
         ({'test_dataloader.dataset.pipeline.1.backend_args': dict(backend='http')}, 'own choice, by backend_args'),

@@ -111,3 +111,21 @@ def test_around_a_real_model(model_folder, photos):
 def test_the_model_is_found_inside():
     model = Reading(bright_side)
     assert unwrap(FlipTTA(FlipTTA(model))) is model
+
+
+@pytest.mark.parametrize('mirrored', [-3.0, 1.0])
+def test_whether_nothing_is_meant_is_averaged_too(mirrored):
+    """Of a model that says it: both readings count."""
+
+    class Doubting(Reading):
+        def forward(self, inputs, data_samples, mode='tensor'):
+            samples = super().forward(inputs, data_samples)
+            no_target = torch.tensor([2.0 if sample.sentence == 'left dog' else mirrored for sample in samples])
+            return self.predict([sample.seg_logits.data for sample in samples], samples, no_target)
+
+    def everything(photo, sentence):
+        return torch.stack([0 * photo[0], 0 * photo[0] + 1])
+
+    (sample,) = FlipTTA(Doubting(everything)).test_step(batch('left dog'))
+    assert sample.no_target_logit == (2 + mirrored) / 2
+    assert sample.pred_sem_seg.data.any() == (mirrored < -2)
