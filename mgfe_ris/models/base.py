@@ -133,12 +133,6 @@ def truth_of(data_samples: Sequence[SegDataSample]) -> Tensor:
     return torch.stack([truth.data.squeeze(0) for truth in truths])
 
 
-def truth_of(data_samples: Sequence[SegDataSample]) -> Tensor:
-    """(B, H, W): the samples' ``gt_share``, where they have one, else their ``gt_sem_seg``."""
-    truths = (sample.gt_share if 'gt_share' in sample else sample.gt_sem_seg for sample in data_samples)
-    return torch.stack([truth.data.squeeze(0) for truth in truths])
-
-
 _USUAL = MaskRule()
 
 
