@@ -13,7 +13,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .renaming import Rule, State, fits_any, rename, state_dict_of, without_prefix
+from .renaming import (
+    CONV1D_AS_CONV2D,
+    CONV1D_AS_LINEAR,
+    LINEAR_AS_CONV2D,
+    Rule,
+    State,
+    fits_any,
+    rename,
+    state_dict_of,
+    without_prefix,
+)
 
 
 def from_lavt(checkpoint: Mapping[str, Any]) -> State:
@@ -63,6 +73,26 @@ def to_lavt(state: State, single_model: bool = False) -> dict[str, State]:
     bert = {name: value for name, value in state.items() if name.startswith('text_encoder.')}
     model = {name: value for name, value in state.items() if name not in bert}
     return dict(model=model, bert_model=without_prefix(bert, 'text_encoder.'))
+
+
+def from_lavt_heir(state: State, rules: Iterable[Rule], left_out: Iterable[str] = ()) -> State:
+    """A model that took over Swin and BERT of LAVT -> ours.
+
+    Args:
+        rules: its names -> LAVT's of what :func:`from_lavt` knows, ``backbone.`` and ``text_encoder.``; others -> ours.
+        left_out: patterns of the beginnings of names that are dropped.
+    """
+    state = rename(state, rules, left_out)
+    lavt = {name: value for name, value in state.items() if name.startswith(('backbone.', 'text_encoder.'))}
+    return from_lavt(lavt) | {name: value for name, value in state.items() if name not in lavt}
+
+
+def to_lavt_heir(state: Mapping[str, Tensor], rules: Iterable[Rule], left_out: Iterable[str] = ()) -> State:
+    """The way back, by the same rules. With Swin's buffers, without BERT's, which none of the heirs saves."""
+    lavt = {name: v for name, v in state.items() if name.startswith(('encoder.', 'text_encoder.', 'neck.'))}
+    theirs = to_lavt(lavt, single_model=True)['model'] | {k: v for k, v in state.items() if k not in lavt}
+    left_out = [*left_out, r'data_preprocessor\.', r'text_encoder\.embeddings\.position_ids']
+    return rename(theirs, [rule.reversed() for rule in rules], left_out)
 
 
 def from_swin(checkpoint: Mapping[str, Any]) -> State:
@@ -204,14 +234,6 @@ def _merging_to_theirs(x: Tensor) -> Tensor:
 
 
 _MERGING = (_merging_to_ours, _merging_to_theirs)
-_CONV1D_AS_CONV2D = (lambda x: _kernel(x, 2), lambda x: _kernel(x, 1))
-_CONV1D_AS_LINEAR = (lambda x: _kernel(x, 0), lambda x: _kernel(x, 1))
-_LINEAR_AS_CONV2D = (lambda x: _kernel(x, 2), lambda x: _kernel(x, 0))
-
-
-def _kernel(x: Tensor, dims: int) -> Tensor:
-    """(C_out, C_in, 1, ...) with ``dims`` kernel dimensions, each 1 wide; a bias stays as it is."""
-    return x if x.dim() == 1 else x.reshape(*x.shape[:2], *[1] * dims)
 
 
 def _window_size(table: Tensor) -> int:
@@ -339,18 +361,18 @@ _CLIP = [
 # What LAVT and the rivals of Table 6 have in the place of G, by a name that only it has
 _ATTENTIONS = {
     'vis_project.': [
-        Rule('vis_project.0.{p}', 'visual.{p}', _CONV1D_AS_CONV2D),
-        Rule('image_lang_att.f_query.0.{p}', 'query.{p}', _CONV1D_AS_CONV2D),
-        Rule('image_lang_att.f_key.0.{p}', 'key.{p}', _CONV1D_AS_LINEAR),
-        Rule('image_lang_att.f_value.0.{p}', 'value.{p}', _CONV1D_AS_LINEAR),
-        Rule('image_lang_att.W.0.{p}', 'output.{p}', _CONV1D_AS_CONV2D),
-        Rule('project_mm.0.{p}', 'project.{p}', _CONV1D_AS_CONV2D),
+        Rule('vis_project.0.{p}', 'visual.{p}', CONV1D_AS_CONV2D),
+        Rule('image_lang_att.f_query.0.{p}', 'query.{p}', CONV1D_AS_CONV2D),
+        Rule('image_lang_att.f_key.0.{p}', 'key.{p}', CONV1D_AS_LINEAR),
+        Rule('image_lang_att.f_value.0.{p}', 'value.{p}', CONV1D_AS_LINEAR),
+        Rule('image_lang_att.W.0.{p}', 'output.{p}', CONV1D_AS_CONV2D),
+        Rule('project_mm.0.{p}', 'project.{p}', CONV1D_AS_CONV2D),
     ],
     'lang_project.': [  # CoAttention
-        Rule('project.0.{p}', 'pixel_sentence.{p}', _CONV1D_AS_LINEAR),
-        Rule('lang_project.0.{p}', 'word.{p}', _CONV1D_AS_LINEAR),
-        Rule('image_lang_att.f_query.0.{p}', 'query.{p}', _CONV1D_AS_LINEAR),
-        Rule('image_lang_att.f_key.0.{p}', 'key.{p}', _CONV1D_AS_LINEAR),
+        Rule('project.0.{p}', 'pixel_sentence.{p}', CONV1D_AS_LINEAR),
+        Rule('lang_project.0.{p}', 'word.{p}', CONV1D_AS_LINEAR),
+        Rule('image_lang_att.f_query.0.{p}', 'query.{p}', CONV1D_AS_LINEAR),
+        Rule('image_lang_att.f_key.0.{p}', 'key.{p}', CONV1D_AS_LINEAR),
         Rule('image_lang_att.W.0.{p}', 'output.{p}'),
     ],
     'lang_reduce.': [  # BidirectionalAttention
@@ -376,7 +398,7 @@ _ATTENTIONS = {
 
 _BESIDE_ATTENTION = [
     *(rule.prefixed('backbone.', 'encoder.') for rule in _SWIN),
-    Rule('backbone.layers.{i}.res_gate.{j}.{p}', 'neck.weigh.{i}.gate.{j}.{p}', _LINEAR_AS_CONV2D),
+    Rule('backbone.layers.{i}.res_gate.{j}.{p}', 'neck.weigh.{i}.gate.{j}.{p}', LINEAR_AS_CONV2D),
     *(
         Rule(f'classifier.{part}{n}_{4 - block}.{{n}}', f'decode_head.blocks.{block}.{n - 1}.{part}.{{n}}')
         for block in range(3)

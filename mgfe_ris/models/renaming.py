@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 State = dict[str, Tensor]
+Change = tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]
+"""Of a value: the way there, and the way back."""
 
 
 class Rule(NamedTuple):
@@ -14,7 +16,7 @@ class Rule(NamedTuple):
 
     theirs: str
     ours: str
-    change: tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]] = (lambda x: x, lambda x: x)
+    change: Change = (lambda x: x, lambda x: x)
 
     def reversed(self) -> 'Rule':
         """The way back."""
@@ -30,6 +32,15 @@ class Rule(NamedTuple):
         fields['n'] = '(?P<n>weight|bias|running_mean|running_var|num_batches_tracked)'
         fields['rest'] = '(?P<rest>.+)'
         return re.compile(re.sub(r'\\{(\w+)\\}', lambda field: fields[field[1]], re.escape(self.theirs)))
+
+
+def one_wide(theirs: int, ours: int) -> Change:
+    """Of a weight whose kernel is 1 wide and has so many dimensions, 0 for a linear layer's; a bias stays as it is."""
+    return (lambda x: _kernel(x, ours), lambda x: _kernel(x, theirs))
+
+
+CONV1D_AS_CONV2D, CONV1D_AS_LINEAR = one_wide(1, 2), one_wide(1, 0)
+LINEAR_AS_CONV2D, CONV2D_AS_LINEAR = one_wide(0, 2), one_wide(2, 0)
 
 
 def rename(state: Mapping[str, Tensor], rules: Iterable[Rule], left_out: Iterable[str] = ()) -> State:
@@ -88,6 +99,11 @@ def without_prefix(state: Mapping[str, Tensor], prefix: str) -> State:
 def fits_any(patterns: Iterable[str], name: str) -> bool:
     """Whether a name begins as one of the patterns."""
     return any(re.match(pattern, name) for pattern in patterns)
+
+
+def _kernel(x: Tensor, dims: int) -> Tensor:
+    """(C_out, C_in, 1, ...) with ``dims`` kernel dimensions, each 1 wide; a bias stays as it is."""
+    return x if x.dim() == 1 else x.reshape(*x.shape[:2], *[1] * dims)
 
 
 def _changed(name: str, value: Tensor, rule: Rule) -> Tensor:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from mgfe_ris.models.clip_checkpoints import from_clip_backbone, to_clip_backbone
-from mgfe_ris.models.renaming import Rule, State, rename, state_dict_of
+from mgfe_ris.models.renaming import CONV2D_AS_LINEAR, Rule, State, rename, state_dict_of
 
 FLOWS = [
     *(
@@ -22,13 +22,7 @@ SIDE = [
     Rule('query_{rest}', 'query_{rest}'),
     Rule('proj.{rest}', 'words.{rest}'),
     Rule('fusion_layers.layer_{i}.input_proj.0.{p}', 'fusions.{i}.norm.{p}'),
-    # a 1x1 convolution there
-    Rule(
-        'fusion_layers.layer_{i}.input_proj.1.weight',
-        'fusions.{i}.proj.weight',
-        (lambda x: x.flatten(1), lambda x: x[..., None, None]),
-    ),
-    Rule('fusion_layers.layer_{i}.input_proj.1.bias', 'fusions.{i}.proj.bias'),
+    Rule('fusion_layers.layer_{i}.input_proj.1.{p}', 'fusions.{i}.proj.{p}', CONV2D_AS_LINEAR),
     Rule('vit_model.pos_embed', 'pos_embed'),
     Rule('vit_model.patch_embed.proj.{p}', 'patch_embed.{p}'),
     Rule('vit_model.decoders.{rest}', 'decoders.{rest}'),

@@ -7,7 +7,59 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mgfe_ris.models.checkpoints import State, from_lavt, state_dict_of, to_lavt
+from mgfe_ris.models.checkpoints import from_lavt_heir, to_lavt_heir
+from mgfe_ris.models.renaming import Rule, State, state_dict_of
+
+ENCODERS = [
+    Rule('backbone.layers.{i}.pwam_fusion.{rest}', 'backbone.layers.{i}.fusion.{rest}'),
+    Rule('backbone.layers.{i}.pwam_gate.{rest}', 'backbone.layers.{i}.res_gate.{rest}'),
+    Rule('backbone.{rest}', 'backbone.{rest}'),
+    Rule('text_encoder.{rest}', 'text_encoder.{rest}'),
+]
+UPDATE = [
+    Rule('norm.{p}', 'norm.{p}'),
+    Rule('mlp.fc1.{p}', 'mlp.0.{p}'),
+    Rule('mlp.fc2.{p}', 'mlp.3.{p}'),
+]
+READ = [
+    Rule('loadtoken.normq.{p}', 'norm_token.{p}'),
+    Rule('loadtoken.normk.{p}', 'norm_word.{p}'),
+    Rule('loadtoken.cross_attn.q_proj.{p}', 'query.{p}'),
+    Rule('loadtoken.cross_attn.k_proj.{p}', 'key.{p}'),
+    Rule('loadtoken.cross_attn.v_proj.{p}', 'value.{p}'),
+    Rule('loadtoken.cross_attn.proj.{p}', 'output.{p}'),
+    *UPDATE,
+]
+GROUP = [
+    Rule('tau', 'tau'),
+    Rule('norm_t.{p}', 'norm_token.{p}'),
+    Rule('norm_v.{p}', 'norm_pixel.{p}'),
+    Rule('q_proj.{p}', 'query.{p}'),
+    Rule('k_proj.{p}', 'key.{p}'),
+    Rule('v_proj.{p}', 'value.{p}'),
+    Rule('proj.{p}', 'output.{p}'),
+    *UPDATE,
+]
+DECODER = [
+    Rule('tokens.weight', 'tokens'),
+    Rule('layers.{i}.positional_embedding', 'places.{i}'),
+    Rule('fuses.{i}.fusion.0.{p}', 'fuse.{i}.conv1.{p}'),
+    Rule('fuses.{i}.fusion.1.{n}', 'fuse.{i}.norm1.{n}'),
+    Rule('fuses.{i}.fusion.3.{p}', 'fuse.{i}.conv2.{p}'),
+    Rule('fuses.{i}.fusion.4.{n}', 'fuse.{i}.norm2.{n}'),
+    *(rule.prefixed(f'layers.{i + 1}.', f'read.{i}.') for i in range(2) for rule in READ),
+    *(rule.prefixed(f'cgattention{i + 1}.', f'group.{i}.') for i in range(2) for rule in GROUP),
+]
+PROJECTOR = [
+    Rule('vis.4.{p}', 'out.{p}'),
+    Rule('vis.{i}.{j}.{n}', 'vis.{i}.{j}.{n}'),
+    Rule('txt.{p}', 'txt.{p}'),
+]
+RULES = [
+    *ENCODERS,
+    *(rule.prefixed('decoder.', 'decoder.') for rule in DECODER),
+    *(rule.prefixed('decoder.proj.', 'projector.') for rule in PROJECTOR),
+]
 
 
 def from_cgformer(checkpoint: Mapping[str, Any]) -> State:
@@ -24,93 +76,20 @@ def from_cgformer(checkpoint: Mapping[str, Any]) -> State:
     state = state_dict_of(checkpoint.get('model_state_dict', checkpoint))
     if not any(name.startswith('decoder.cgattention') for name in state):
         raise ValueError('no names of CGFormer: it has those that begin with decoder.cgattention')
-    encoders = {name: value for name, value in state.items() if not name.startswith('decoder.')}
-    ours = from_lavt({re.sub(r'\.pwam_(fusion|gate)\.', _to_lavt_name, name): v for name, v in encoders.items()})
-    for name, value in state.items():
-        if name not in encoders and not re.match(_UNREAD, name):
-            ours[_renamed(name, _FROM_THEIRS)] = value
-    return ours
+    return from_lavt_heir(state, RULES, left_out=[r'decoder\.layers\.[12]\.loadtoken\.(norm|mlp)\.'])
 
 
 def to_cgformer(state: Mapping[str, Tensor]) -> dict[str, State]:
     """Our weights of a CGFormer, as the official code loads them: ``{'model_state_dict': ...}``.
 
     The layers that nothing reads are not among ours: norms are as they begin, the others are zeros.
+
+    Raises:
+        ValueError: names that no CGFormer has.
     """
-    decoder = {name: value for name, value in state.items() if name.startswith(('decoder.', 'projector.'))}
-    encoders = to_lavt({name: v for name, v in state.items() if name not in decoder}, single_model=True)['model']
-    encoders.pop('text_encoder.embeddings.position_ids', None)
-    official = {re.sub(r'\.(fusion|res_gate)\.', _from_lavt_name, name): value for name, value in encoders.items()}
-    for name, value in decoder.items():
-        theirs = _renamed(name, _TO_THEIRS)
-        official[theirs] = value
-        if match := re.match(r'(decoder\.layers\.\d)\.(norm|mlp)\.', theirs):
-            unread = theirs.replace(match[1], f'{match[1]}.loadtoken')
+    official = to_lavt_heir(state, RULES)
+    for name, value in list(official.items()):
+        unread = re.sub(r'^(decoder\.layers\.\d)\.(norm|mlp)\.', r'\1.loadtoken.\2.', name)
+        if unread != name:
             official[unread] = torch.ones_like(value) if unread.endswith('norm.weight') else torch.zeros_like(value)
     return {'model_state_dict': official}
-
-
-def _to_lavt_name(match: re.Match) -> str:
-    return {'fusion': '.fusion.', 'gate': '.res_gate.'}[match[1]]
-
-
-def _from_lavt_name(match: re.Match) -> str:
-    return {'fusion': '.pwam_fusion.', 'res_gate': '.pwam_gate.'}[match[1]]
-
-
-def _renamed(name: str, rules: list[tuple[str, str]]) -> str:
-    """By the one rule of the tables below that fits."""
-    for theirs, ours in rules:
-        pattern = re.escape(theirs).replace(r'\{p\}', r'(?P<p>\w+)')
-        if match := re.fullmatch(pattern, name):
-            return ours.format(**match.groupdict())
-    raise ValueError(f'{name}: no name of CGFormer')
-
-
-_UNREAD = r'decoder\.layers\.[12]\.loadtoken\.(norm|mlp)\.'
-
-_FROM_THEIRS = [
-    ('decoder.tokens.weight', 'decoder.tokens'),
-    *((f'decoder.layers.{i}.positional_embedding', f'decoder.places.{i}') for i in range(3)),
-    *(
-        (f'decoder.fuses.{i}.fusion.{j}.{{p}}', f'decoder.fuse.{i}.{ours}.{{p}}')
-        for i in range(3)
-        for j, ours in ((0, 'conv1'), (1, 'norm1'), (3, 'conv2'), (4, 'norm2'))
-    ),
-    *(
-        (f'decoder.layers.{i + 1}.{theirs}.{{p}}', f'decoder.read.{i}.{ours}.{{p}}')
-        for i in range(2)
-        for theirs, ours in (
-            ('loadtoken.normq', 'norm_token'),
-            ('loadtoken.normk', 'norm_word'),
-            ('loadtoken.cross_attn.q_proj', 'query'),
-            ('loadtoken.cross_attn.k_proj', 'key'),
-            ('loadtoken.cross_attn.v_proj', 'value'),
-            ('loadtoken.cross_attn.proj', 'output'),
-            ('norm', 'norm'),
-            ('mlp.fc1', 'mlp.0'),
-            ('mlp.fc2', 'mlp.3'),
-        )
-    ),
-    *((f'decoder.cgattention{i + 1}.tau', f'decoder.group.{i}.tau') for i in range(2)),
-    *(
-        (f'decoder.cgattention{i + 1}.{theirs}.{{p}}', f'decoder.group.{i}.{ours}.{{p}}')
-        for i in range(2)
-        for theirs, ours in (
-            ('norm_t', 'norm_token'),
-            ('norm_v', 'norm_pixel'),
-            ('q_proj', 'query'),
-            ('k_proj', 'key'),
-            ('v_proj', 'value'),
-            ('proj', 'output'),
-            ('norm', 'norm'),
-            ('mlp.fc1', 'mlp.0'),
-            ('mlp.fc2', 'mlp.3'),
-        )
-    ),
-    *((f'decoder.proj.vis.{i}.{j}.{{p}}', f'projector.vis.{i}.{j}.{{p}}') for i in (1, 3) for j in (0, 1)),
-    ('decoder.proj.vis.4.{p}', 'projector.out.{p}'),
-    ('decoder.proj.txt.{p}', 'projector.txt.{p}'),
-]
-"""Theirs and ours; ``{p}`` is a last part, such as ``weight``."""
-_TO_THEIRS = [(ours, theirs) for theirs, ours in _FROM_THEIRS]

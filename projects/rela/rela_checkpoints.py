@@ -8,9 +8,45 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mgfe_ris.models.checkpoints import State, from_lavt, state_dict_of, to_lavt
+from mgfe_ris.models.checkpoints import from_lavt_heir, to_lavt_heir
+from mgfe_ris.models.mask2former_checkpoints import (
+    CROSS_ATTENTION,
+    DEFORMABLE_ENCODER,
+    FEED_FORWARD,
+    SELF_ATTENTION,
+    perceptron,
+)
+from mgfe_ris.models.renaming import Rule, State, state_dict_of
 
-_LANG_WEIGHT = 'sem_seg_head.predictor.lang_weight'
+PIXEL_DECODER = [
+    *(rule.prefixed('', 'encoder.') for rule in DEFORMABLE_ENCODER),
+    Rule('mask_features.{p}', 'mask_features.{p}'),
+    Rule('adapter_1.{p}', 'lateral.0.{p}'),
+    Rule('adapter_1.norm.{p}', 'lateral.1.{p}'),
+    Rule('layer_1.{p}', 'output.0.{p}'),
+    Rule('layer_1.norm.{p}', 'output.1.{p}'),
+]
+HEAD = [
+    Rule('query_feat.{p}', 'regions.{p}'),
+    Rule('query_embed.{p}', 'places.{p}'),
+    Rule('level_embed.{p}', 'levels.{p}'),
+    Rule('input_proj.{i}.{p}', 'input_proj.{i}.{p}'),
+    Rule('lang_weight', 'read_words.weight'),
+    Rule('lang_proj.{p}', 'read_words.project.{p}'),
+    *(rule.prefixed('RLA_lang_att.', 'read_words.') for rule in CROSS_ATTENTION),
+    *(rule.prefixed('RIA_layers.{i}.', 'layers.{i}.image.') for rule in CROSS_ATTENTION),
+    *(rule.prefixed('RLA_vision.{i}.', 'layers.{i}.region.') for rule in SELF_ATTENTION),
+    *(rule.prefixed('transformer_ffn_layers.{i}.', 'layers.{i}.ffn.') for rule in FEED_FORWARD),
+    Rule('decoder_norm.{p}', 'norm.{p}'),
+    Rule('minimap_embed.{p}', 'minimap.{p}'),
+    *(rule.prefixed('mask_embed.', 'mask_filter.') for rule in perceptron(3)),
+    *(rule.prefixed('nt_embed.', 'no_target.') for rule in perceptron(2)),
+]
+RULES = [
+    *(Rule(name, name) for name in ('backbone.{rest}', 'text_encoder.{rest}')),
+    *(rule.prefixed('sem_seg_head.pixel_decoder.', 'pixel_decoder.') for rule in PIXEL_DECODER),
+    *(rule.prefixed('sem_seg_head.predictor.', 'head.') for rule in HEAD),
+]
 
 
 def from_rela(checkpoint: Mapping[str, Any], lang_weight: bool = False) -> State:
@@ -28,12 +64,9 @@ def from_rela(checkpoint: Mapping[str, Any], lang_weight: bool = False) -> State
     state = {_todays_name(name): value for name, value in state_dict_of(checkpoint).items()}
     if not any(name.startswith('sem_seg_head.predictor.RIA_layers.') for name in state):
         raise ValueError('no names of ReLA: it has those that begin with sem_seg_head.predictor.RIA_layers')
-    ours = from_lavt({name: value for name, value in state.items() if not name.startswith('sem_seg_head.')})
-    for name, value in state.items():
-        if name.startswith('sem_seg_head.'):
-            ours[_renamed(name, _FROM_THEIRS)] = (
-                value if lang_weight or name != _LANG_WEIGHT else torch.zeros_like(value)
-            )
+    ours = from_lavt_heir(state, RULES)
+    if not lang_weight and 'head.read_words.weight' in ours:
+        ours['head.read_words.weight'] = torch.zeros_like(ours['head.read_words.weight'])
     return ours
 
 
@@ -41,12 +74,11 @@ def to_rela(state: Mapping[str, Tensor]) -> dict[str, State]:
     """Our weights of a ReLA, as the official code loads them: ``{'model': ...}``.
 
     With the numbers of its modules' versions, without which it would change names that are right.
+
+    Raises:
+        ValueError: names that no ReLA has.
     """
-    inside = {name: value for name, value in state.items() if name.startswith(('pixel_decoder.', 'head.'))}
-    encoders = to_lavt({name: v for name, v in state.items() if name not in inside}, single_model=True)['model']
-    encoders.pop('text_encoder.embeddings.position_ids', None)
-    official = OrderedDict(encoders)
-    official.update((_renamed(name, _TO_THEIRS), value) for name, value in inside.items())
+    official = OrderedDict(to_lavt_heir(state, RULES))
     parts = ('', 'sem_seg_head', 'sem_seg_head.predictor')
     official._metadata = OrderedDict((part, {'version': 2 if part else 1}) for part in parts)  # type: ignore[attr-defined]
     return {'model': official}
@@ -56,67 +88,3 @@ def _todays_name(name: str) -> str:
     name = name.replace('.static_query.', '.query_feat.')
     name = re.sub(r'^sem_seg_head\.(pixel_decoder\.)+', 'sem_seg_head.pixel_decoder.', name)
     return re.sub(r'^sem_seg_head\.(?!pixel_decoder\.|predictor\.)', 'sem_seg_head.pixel_decoder.', name)
-
-
-def _renamed(name: str, rules: list[tuple[str, str]]) -> str:
-    """By the one rule of the tables below that fits."""
-    for theirs, ours in rules:
-        pattern = re.escape(theirs).replace(r'\{i\}', r'(?P<i>\d+)').replace(r'\{p\}', r'(?P<p>\w+)')
-        if match := re.fullmatch(pattern, name):
-            return ours.format(**match.groupdict())
-    raise ValueError(f'{name}: no name of ReLA')
-
-
-_PIXEL_DECODER = [
-    *((f'input_proj.{{i}}.{j}.{{p}}', f'encoder.input_proj.{{i}}.{j}.{{p}}') for j in (0, 1)),
-    ('transformer.level_embed', 'encoder.level_embed'),
-    *(
-        (f'transformer.encoder.layers.{{i}}.{part}.{{p}}', f'encoder.layers.{{i}}.{part}.{{p}}')
-        for part in (
-            *(f'self_attn.{linear}' for linear in ('sampling_offsets', 'attention_weights')),
-            *(f'self_attn.{linear}' for linear in ('value_proj', 'output_proj')),
-            *('norm1', 'linear1', 'linear2', 'norm2'),
-        )
-    ),
-    ('mask_features.{p}', 'mask_features.{p}'),
-    ('adapter_1.{p}', 'lateral.0.{p}'),
-    ('adapter_1.norm.{p}', 'lateral.1.{p}'),
-    ('layer_1.{p}', 'output.0.{p}'),
-    ('layer_1.norm.{p}', 'output.1.{p}'),
-]
-
-_HEAD = [
-    ('query_feat.{p}', 'regions.{p}'),
-    ('query_embed.{p}', 'places.{p}'),
-    ('level_embed.{p}', 'levels.{p}'),
-    ('input_proj.{i}.{p}', 'input_proj.{i}.{p}'),
-    ('lang_weight', 'read_words.weight'),
-    ('lang_proj.{p}', 'read_words.project.{p}'),
-    ('RLA_lang_att.norm.{p}', 'read_words.norm.{p}'),
-    *(
-        (f'{theirs}.{part}{{p}}', f'{ours}.attn.{part}{{p}}')
-        for theirs, ours in (
-            ('RLA_lang_att.multihead_attn', 'read_words'),
-            ('RIA_layers.{i}.multihead_attn', 'layers.{i}.image'),
-            ('RLA_vision.{i}.self_attn', 'layers.{i}.region'),
-        )
-        for part in ('in_proj_', 'out_proj.')
-    ),
-    ('RIA_layers.{i}.norm.{p}', 'layers.{i}.image.norm.{p}'),
-    ('RLA_vision.{i}.norm.{p}', 'layers.{i}.region.norm.{p}'),
-    *(
-        (f'transformer_ffn_layers.{{i}}.{part}.{{p}}', f'layers.{{i}}.ffn.{part}.{{p}}')
-        for part in ('linear1', 'linear2', 'norm')
-    ),
-    ('decoder_norm.{p}', 'norm.{p}'),
-    ('minimap_embed.{p}', 'minimap.{p}'),
-    *((f'mask_embed.layers.{j}.{{p}}', f'mask_filter.{2 * j}.{{p}}') for j in range(3)),
-    *((f'nt_embed.layers.{j}.{{p}}', f'no_target.{2 * j}.{{p}}') for j in range(2)),
-]
-
-_FROM_THEIRS = [
-    *((f'sem_seg_head.pixel_decoder.{theirs}', f'pixel_decoder.{ours}') for theirs, ours in _PIXEL_DECODER),
-    *((f'sem_seg_head.predictor.{theirs}', f'head.{ours}') for theirs, ours in _HEAD),
-]
-"""Theirs and ours; ``{i}`` is a number, ``{p}`` a last part, such as ``weight``."""
-_TO_THEIRS = [(ours, theirs) for theirs, ours in _FROM_THEIRS]
