@@ -264,6 +264,7 @@ def test_a_full_model_has_the_official_size(project, kind, count, macs):
 
 @pytest.mark.parametrize(
     'config, first, val', [('rn50_refcoco', 1e-4, 'val'), ('rn50_refcoco_intended', 1e-5, 'val')]
+    + [('rn101_gref-umd', 1e-4, 'val'), ('rn101_gref-umd_intended', 1e-5, 'val')]
     + [('rn101_refcoco+', 1e-4, 'testB'), ('rn101_refcoco+_intended', 1e-5, 'val')]
 )  # fmt: skip
 def test_recipes(project, config, first, val):
