@@ -21,7 +21,7 @@ class Letterbox(BaseTransform):
 
     Args:
         scale: (width, height) of the input, pixels.
-        border: colour around the photo, (blue, green, red) in [0, 255]; CLIP's mean, as CRIS has it, is nearly 0 behind
+        border: colour around the photo, (blue, green, red) in [0, 255]; CLIP's mean, as CRIS has it, is nearly 0 after
             the normalisation.
     """
 

@@ -76,7 +76,8 @@ class Workload:
         loader: of the model's own data, for finding out how long a loop waits for it; None: that is not measured.
 
     Raises:
-        ValueError: more words than the text encoder takes; training without an optimiser in the config; no batch.
+        ValueError: more words than the text encoder takes; training without an optimiser in the config; no batch; a
+            setting without text for a model that runs its text encoder in parts.
     """
 
     def __init__(self, model: Any, setting: Setting, loader: DataLoader | None = None):
@@ -94,6 +95,16 @@ class Workload:
         text = text_of(model, self.batch['token_ids'][:1])
         if not setting.text:
             model.text_encoder = WordTable(model.data_preprocessor.tokenizer.tokenizer.vocab_size, text)
+            self._require_whole_text_encoder()
+
+    def _require_whole_text_encoder(self) -> None:
+        try:
+            self.eager_step()
+        except AttributeError as error:
+            raise ValueError(
+                f'{self.name}: a {type(self.model).__name__} runs its text encoder in parts, which cannot be left out '
+                f'({error}); measure it with its text encoder'
+            ) from error
 
     def start(self) -> None:
         """Move everything to the device, and build the optimiser; what is compiled, is so by the first step."""

@@ -57,9 +57,9 @@ def from_barleria(checkpoint: Mapping[str, Any]) -> State:
         ValueError: names that no BarLeRIa has, or two values of one weight of a flow.
     """
     state = state_dict_of(checkpoint)
-    for name, value in state.items():
+    for name in (name for name in state if '.log_jacobians.' in name):
         once = name.replace('.log_jacobians.', '.transforms.')
-        if once not in state or not torch.equal(value, state[once]):
+        if once not in state or not torch.equal(state[name], state[once]):
             raise ValueError(f'{name} differs from {once}: the official code has one weight under both names')
     left_out = [r'.*\.log_jacobians\.', r'backbone\.(?!.*\.flow2?\.)']
     return from_clip_backbone(state) | rename(state, RULES, left_out)

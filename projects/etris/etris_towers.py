@@ -10,7 +10,7 @@ STAGES = 3
 
 
 class ResNetStages:
-    """Layers 2, 3 and 4, behind the stem and the first; the last map goes through the attention pool.
+    """Layers 2, 3 and 4, after the stem and the first; the last map goes through the attention pool.
 
     Maps have strides 8, 16, 32; ``strides`` bring them to 16.
     """

@@ -212,7 +212,7 @@ def test_recorded_masks(record):
         assert_close(score, record['probabilities_at_input'][i], 1e-6)
         _, mask = scores_and_mask(record['logits'][i], size, sample)
         inside = _reads_inside(size, to_input, side)
-        assert inside.float().mean() > 0.8
+        assert inside.float().mean() > 0.5
         assert (mask & inside != record['masks'][i]).sum() <= 1
 
 

@@ -25,8 +25,8 @@ def benchmark(monkeypatch, capsys, small_model, one_thread):
     texts = {k: ','.join(map(str, v)) if isinstance(v, tuple) else v for k, v in small_model.items()}
     options = ['--cfg-options', *(f'{key}={value}' for key, value in texts.items())]
 
-    def run(*args: object) -> str:
-        small = ['--size', 32, 32, '--repeats', 2]
+    def run(*args: object, size: tuple = ('--size', 32, 32)) -> str:
+        small = [*size, '--repeats', 2]
         monkeypatch.setattr(sys, 'argv', [str(TOOL), *map(str, [*small, *args, *options])])
         runpy.run_path(str(TOOL), run_name='__main__')
         return capsys.readouterr().out
@@ -59,6 +59,10 @@ def test_sentences_and_data(benchmark, refshapes, tmp_path):
     assert 'test: 1 photo of 32 x 32, 3 sentences each, 7 words, cpu, bf16, no text encoder' in printed
     assert '% of the time' in printed and 'pair by pair' not in printed
     assert [path.name for path in tmp_path.iterdir()] == ['a.png']
+
+
+def test_the_size_is_that_of_the_config(benchmark):
+    assert 'test: 1 photo of 64 x 64, 1 sentence each' in benchmark('lavt_tiny_refshapes', size=())
 
 
 def test_beside_one_sentence_at_a_time(benchmark):

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-TOOL = Path(__file__).parents[2] / 'tools/analysis_tools/get_memory.py'
+REPO = Path(__file__).parents[2]
+TOOL = REPO / 'tools/analysis_tools/get_memory.py'
+CRIS = REPO / 'projects/cris'
 
 
 @pytest.fixture
@@ -30,6 +32,12 @@ def test_table(get_memory):
     assert [line[:4] for line in lines[:5]] == ['Weig', 'Grad', 'Adam', 'Kept', 'Peak']
     assert all(line.endswith(' GiB') for line in lines[:5])
     assert sum(' MiB  ' in line for line in lines) == 3
+
+
+def test_size_and_words_are_those_of_the_config(get_memory, monkeypatch):
+    monkeypatch.syspath_prepend(CRIS)
+    printed = get_memory(CRIS / 'cris_tiny_refshapes.py', '--batch', 2, '--top', 0)
+    assert '2 photos of 128 x 128, 20 words, float32' in printed.splitlines()[0]
 
 
 def test_checkpointing(get_memory):

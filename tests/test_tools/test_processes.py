@@ -7,7 +7,8 @@ import pytest
 
 from mgfe_ris.apis import load_config
 
-METRICS = [dict(type='RefSegMetric'), dict(type='GeneralizedRefSegMetric', prefix='generalized')]
+PROTOCOLS = dict(small=dict(size=(32, 40), threshold=0.4, added=1e-6, strict=True))
+METRICS = [dict(type='RefSegMetric', protocols=PROTOCOLS), dict(type='GeneralizedRefSegMetric', prefix='generalized')]
 
 
 @pytest.fixture(scope='module')
@@ -27,6 +28,7 @@ def tested(model_folder, data, tmp_path, run_processes):
     def run(count: int, sampler: dict | None, *args: object) -> tuple[dict[str, bytes], dict, list[str]]:
         cfg = load_config(model_folder, data_root=str(data))
         cfg.test_evaluator = METRICS
+        cfg.test_dataloader.dataset.score_at = 'photo'
         cfg.test_dataloader.update(num_workers=0, persistent_workers=False, batch_size=3, batch_sampler=sampler)
         cfg.test_cfg = dict(type='SplitsTestLoop', splits=('val', 'testB'), shuffled=('val',))
         cfg.model.data_preprocessor.tokenizer = dict(max_tokens=5)
@@ -59,6 +61,7 @@ def test_several_processes_write_what_one_writes(tested, count, sampler, monkeyp
     assert len(lines['testB.jsonl'].splitlines()) % count, 'nothing is left over: the test is a dud'
     assert report['truncated_sentences'] > report['unknown_sentences'] > 0
     monkeypatch.setattr('mmengine.dist.dist.collect_results_cpu', lambda *_: pytest.fail('through the current folder'))
+    assert 'val/small/mIoU' in report['metrics'] and '32 x 40; score above 0.4' in report['protocols']['small']
     others, same, printed = tested(count, sampler)
     assert others == lines
     assert same == report

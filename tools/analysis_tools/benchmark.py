@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from mmengine.config import Config
+
     from mgfe_ris.profiling import Setting, Workload
 
 
@@ -32,7 +34,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--compile', action='store_true', help='torch.compile; the time of the parts is without it')
     parser.add_argument('--batch', type=int, default=1, help='photos')
     parser.add_argument('--sentences', type=int, default=1, help='about each photo, with --mode test')
-    parser.add_argument('--size', type=int, nargs=2, default=(480, 480), metavar=('HEIGHT', 'WIDTH'))
+    parser.add_argument(
+        '--size', type=int, nargs=2, metavar=('HEIGHT', 'WIDTH'), help="default: that of config's tests, for both"
+    )
     parser.add_argument(
         '--words', type=int, help="tokens of a sentence; default: as many as the config's tokenizer pads to"
     )
@@ -46,15 +50,14 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def build(config: str, args: argparse.Namespace, setting: Setting) -> Workload:
+def build(cfg: Config, data: bool, setting: Setting) -> Workload:
     from mmengine.runner import Runner
 
-    from mgfe_ris.apis import build_model, load_config
+    from mgfe_ris.apis import build_model
     from mgfe_ris.profiling import Workload
 
-    cfg = load_config(config, args.cfg_options, from_scratch=True)
     model = build_model(cfg)
-    return Workload(model, setting, Runner.build_dataloader(cfg[f'{setting.mode}_dataloader']) if args.data else None)
+    return Workload(model, setting, Runner.build_dataloader(cfg[f'{setting.mode}_dataloader']) if data else None)
 
 
 def main() -> None:
@@ -63,7 +66,7 @@ def main() -> None:
     import torch
     from mmengine.logging import MMLogger
 
-    from mgfe_ris.apis import prepare_cpu, report_errors
+    from mgfe_ris.apis import input_size, load_config, prepare_cpu, report_errors
     from mgfe_ris.profiling import Setting, measure_speed
     from mgfe_ris.visualization import plot_speed, speed_table
 
@@ -71,17 +74,19 @@ def main() -> None:
     prepare_cpu()  # as in training; and photos of one size let cudnn choose
     torch.backends.cudnn.benchmark = True
     with report_errors():
+        configs = filter(None, (args.config, args.vs))
+        cfgs = [load_config(config, args.cfg_options, from_scratch=True) for config in configs]
         names = ('mode', 'batch', 'sentences', 'words', 'device', 'amp', 'compile', 'text')
-        setting = Setting(**{name: getattr(args, name) for name in names}, size=tuple(args.size))
+        setting = Setting(**{name: getattr(args, name) for name in names}, size=tuple(args.size or input_size(cfgs[0])))
         if args.vs_one_by_one and args.sentences < 2:
             raise ValueError(
                 '--vs-one-by-one compares several sentences about a photo with each alone: give --sentences'
             )
         if args.repeats < 1:
             raise ValueError(f'--repeats must be 1 or more; got {args.repeats}')
-        workloads = [build(config, args, setting) for config in filter(None, (args.config, args.vs))]
+        workloads = [build(cfg, args.data, setting) for cfg in cfgs]
         if args.vs_one_by_one:
-            workloads.append(build(args.config, args, replace(setting, one_by_one=True)))
+            workloads.append(build(cfgs[0], args.data, replace(setting, one_by_one=True)))
         png = args.out if args.out is None or args.out.suffix == '.png' else args.out / 'speed.png'
         if png is not None:
             png.parent.mkdir(parents=True, exist_ok=True)

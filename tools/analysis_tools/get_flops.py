@@ -10,7 +10,11 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file, or the name of one of ours')
     parser.add_argument('--size', type=int, nargs=2, metavar=('HEIGHT', 'WIDTH'), help="default: the config's own")
-    parser.add_argument('--words', type=int, default=30, help="tokens of the sentence; the paper's tables: 30")
+    parser.add_argument(
+        '--words',
+        type=int,
+        help="tokens of the sentence; default: 30, as in the paper's tables, or all that a smaller text encoder takes",
+    )
     parser.add_argument('--cfg-options', nargs='+', action='extend', help='changes, e.g. model.neck.weigh=None')
     return parser.parse_args()
 
@@ -29,7 +33,10 @@ def main() -> None:
         cfg = load_config(args.config, args.cfg_options, from_scratch=True)
         init_default_scope('mmseg')
         size = tuple(args.size or input_size(cfg))
-        c = count_complexity(build_shapes(lambda: MODELS.build(cfg.model)), size, args.words)
+        model = build_shapes(lambda: MODELS.build(cfg.model))
+        most = getattr(getattr(model, 'text_encoder', None), 'max_tokens', None)
+        words = min(30, most or 30) if args.words is None else args.words
+        c = count_complexity(model, size, words)
         rows = [
             ('Params (M), as in the paper', c.image_params + c.text_params),
             ('  image side', c.image_params),
@@ -38,7 +45,7 @@ def main() -> None:
             ('  + attention products', c.image_modules + c.image_attention),
             ('  + attention products + text encoder', c.image_modules + c.image_attention + c.text),
         ]
-        print(f'{args.config}: one photo of {size[0]}x{size[1]}, {args.words} words')
+        print(f'{args.config}: one photo of {size[0]}x{size[1]}, {words} words')
         for label, value in rows:
             print(f'{label:40}{value:10.2f}')
         print('GFLOPs: giga multiply-accumulates. As in the paper: convolutions, linear layers, normalisations and the')

@@ -13,8 +13,10 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file, or the name of one of ours')
     parser.add_argument('--batch', type=int, default=8, help='photos, with a sentence each')
-    parser.add_argument('--size', type=int, nargs=2, default=(480, 480), metavar=('HEIGHT', 'WIDTH'))
-    parser.add_argument('--words', type=int, default=20, help='tokens of a sentence')
+    parser.add_argument('--size', type=int, nargs=2, metavar=('HEIGHT', 'WIDTH'), help="default: the config's own")
+    parser.add_argument(
+        '--words', type=int, help="tokens of a sentence; default: as many as the config's tokenizer pads to"
+    )
     parser.add_argument('--amp', choices=['bf16', 'fp16'], help='autocast; default: float32')
     parser.add_argument('--checkpointing', action='store_true', help='model.encoder.with_cp=True')
     parser.add_argument('--top', type=int, default=10, help='the largest tensors kept for the backward pass')
@@ -25,7 +27,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     # behind the arguments: --help and wrong options need not wait for what takes seconds to import
-    from mgfe_ris.apis import build_model, load_config, report_errors
+    from mgfe_ris.apis import build_model, input_size, load_config, report_errors
     from mgfe_ris.models.shapes_only import build_shapes
     from mgfe_ris.profiling import trace_memory
 
@@ -33,10 +35,11 @@ def main() -> None:
     with report_errors():
         cfg = load_config(args.config, options, from_scratch=True)
         model = build_shapes(lambda: build_model(cfg))
-        memory = trace_memory(model, args.batch, tuple(args.size), args.words, args.amp)
-    height, width = args.size
+        height, width = args.size or input_size(cfg)
+        words = model.data_preprocessor.tokenizer.max_tokens if args.words is None else args.words
+        memory = trace_memory(model, args.batch, (height, width), words, args.amp)
     how = f'{args.amp or "float32"}{", encoder checkpointed" if args.checkpointing else ""}'
-    print(f'{args.config}: training, {args.batch} photos of {height} x {width}, {args.words} words, {how}')
+    print(f'{args.config}: training, {args.batch} photos of {height} x {width}, {words} words, {how}')
     for label, gib in (
         ('Weights and buffers', memory.weights),
         ('Gradients', memory.gradients),

@@ -22,7 +22,7 @@ class CLIPResNetEncoder(BaseModule):
     """CLIP's image tower of convolutions, under the parameter names of its authors.
 
     Unlike ResNet's, its stem is three convolutions and an average pool, and what makes a map smaller is an average
-    pool, behind the 3x3 convolution and ahead of the shortcut's.
+    pool, after the 3x3 convolution and ahead of the shortcut's.
 
     Args:
         depths: blocks of each stage; (3, 4, 6, 3): RN50, (3, 4, 23, 3): RN101.
@@ -88,7 +88,7 @@ class CLIPResNetEncoder(BaseModule):
             out = self.attnpool(x) if self.attnpool is not None and i == len(self.widths) - 1 else x
             if fuse is not None:
                 out, feedback = fuse(i, out)
-                x = x + feedback if out.shape == x.shape else x  # nothing reads it behind the pool
+                x = x + feedback if out.shape == x.shape else x  # nothing reads it after the pool
             outs.append(out if self.out_norms is None else self.out_norms[i](out))
         return outs
 

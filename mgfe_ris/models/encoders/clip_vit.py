@@ -23,7 +23,7 @@ STAGES = 4
 
 @MODELS.register_module()
 class CLIPViTEncoder(BaseModule):
-    """CLIP's image tower of attention, its blocks in four groups with a slot behind each.
+    """CLIP's image tower of attention, its blocks in four groups with a slot after each.
 
     A model that does more between the blocks than a slot can runs them itself: ``embed``, ``blocks``, ``project``.
 
@@ -124,7 +124,7 @@ class CLIPViTEncoder(BaseModule):
         return self.ln_pre(x + places)
 
     def project(self, tokens: Tensor, size: tuple[int, int] | None = None) -> Tensor:
-        """Tokens (B, 1 + n, D) behind the last block -> the patches in the sentences' space (B, E, h, w).
+        """Tokens (B, 1 + n, D) after the last block -> the patches in the sentences' space (B, E, h, w).
 
         Args:
             tokens: with the class token, which is left out.
