@@ -42,8 +42,10 @@ def any_order() -> None:
     # The first backward pass starts a thread for each device. Behind any FakeTensorMode (torch.export, torch.compile)
     # it takes a device for there that is not, and no fork could train
     torch.ones(1, requires_grad=True).sum().backward()
-    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell starts what runs in the background
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    # ignored in what a shell starts in the background, or nohup
+    for name, usual in (('SIGINT', signal.default_int_handler), ('SIGHUP', signal.SIG_DFL)):
+        if signal.getsignal(number := getattr(signal, name, signal.SIGINT)) == signal.SIG_IGN:  # Windows has no SIGHUP
+            signal.signal(number, usual)
 
 
 @pytest.fixture(scope='session')

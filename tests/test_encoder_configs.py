@@ -1,6 +1,5 @@
 """Configs that swap an encoder: what they name, and a step of each at a reduced size."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -8,6 +7,7 @@ import torch
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
+from slow import slow
 
 from mgfe_ris.apis import build_model, export_onnx, load_config
 from mgfe_ris.models.shapes_only import shapes_only
@@ -127,7 +127,7 @@ def test_a_word_changes_the_logits_and_padding_does_not(name, batch, one_thread)
         assert torch.equal(model.segment(image, padding, mask), before)
 
 
-@pytest.mark.skipif(not os.environ.get('MGFE_RIS_SLOW'), reason='20 s of tracing each: MGFE_RIS_SLOW=1 runs it')
+@slow('20 s of tracing each')
 @pytest.mark.parametrize('name', CLIP)
 def test_clip_as_onnx(name, tmp_path):
     scale = {'test_dataloader.dataset.pipeline.0.transforms.1.scale': (64, 64)}

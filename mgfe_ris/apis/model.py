@@ -11,7 +11,7 @@ from torch import nn
 
 from ..checkpoint_files import convert_checkpoint
 from ..engine.weights import check_weights
-from ..models.checkpoints import State, state_dict_of
+from ..models.renaming import State, state_dict_of
 from ..models.size_limit import building, limited_size
 from .config import find_config, load_config, weights_in
 from .onnx_segmentor import ONNX, OnnxSegmentor

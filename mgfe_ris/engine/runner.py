@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 
 from ..checkpoint_files import read_checkpoint, require_intact
 from ..datasets.seeded import SeededDataset, SeededSampler
-from ..models.checkpoints import state_dict_of
+from ..models.renaming import state_dict_of
 from ..models.size_limit import building
 from ..output_files import NO_RIGHT, NO_ROOM, whole_file
 from . import loops

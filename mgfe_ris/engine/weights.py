@@ -9,7 +9,8 @@ from mmengine.optim import OptimWrapper, OptimWrapperDict
 from torch import nn
 
 from ..checkpoint_files import require_finite
-from ..models.checkpoints import State, differences
+from ..models.checkpoints import differences
+from ..models.renaming import State
 
 
 def check_weights(model: nn.Module, state: State, path: str | Path, whole: bool = True) -> State:

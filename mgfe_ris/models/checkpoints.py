@@ -5,15 +5,15 @@ Every conversion raises ValueError with the list of all names that it cannot exp
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-State = dict[str, Tensor]
+from .renaming import Rule, State, fits_any, rename, state_dict_of, without_prefix
 
 
 def from_lavt(checkpoint: Mapping[str, Any]) -> State:
@@ -28,15 +28,15 @@ def from_lavt(checkpoint: Mapping[str, Any]) -> State:
     """
     state = state_dict_of(checkpoint)
     if isinstance(checkpoint.get('bert_model'), Mapping):
-        bert = _without_prefix(checkpoint['bert_model'], 'module.')
+        bert = without_prefix(checkpoint['bert_model'], 'module.')
         state = {**state, **{f'text_encoder.{name}': value for name, value in bert.items()}}
     rules = _lavt_rules(_attention_of(state, r'backbone\.layers\.\d+\.fusion\.'))
-    return _rename(state, rules, left_out=[_FOLLOWS_FROM_WINDOW, rf'text_encoder\.({_UNUSED_TEXT})'])
+    return rename(state, rules, left_out=[_FOLLOWS_FROM_WINDOW, rf'text_encoder\.({_UNUSED_TEXT})'])
 
 
 def from_attention(state: Mapping[str, Tensor]) -> State:
     """One module at the place of G, LAVT's or a rival's of Table 6, as the paper's code base saves it -> our names."""
-    return _rename(dict(state), _attention_of(state, ''), left_out=[])
+    return rename(dict(state), _attention_of(state, ''), left_out=[])
 
 
 def to_lavt(state: State, single_model: bool = False) -> dict[str, State]:
@@ -51,7 +51,7 @@ def to_lavt(state: State, single_model: bool = False) -> dict[str, State]:
         ``{'model': ..., 'bert_model': ...}``, with the buffers that the official code expects.
     """
     rules = _lavt_rules(_attention_of_ours(state))
-    state = _rename(state, [rule.reversed() for rule in rules], left_out=[r'data_preprocessor\.'])
+    state = rename(state, [rule.reversed() for rule in rules], left_out=[r'data_preprocessor\.'])
     for name in [name for name in state if name.endswith('relative_position_bias_table')]:
         index = name.replace('bias_table', 'index')
         state[index] = _relative_position_index(_window_size(state[name]))
@@ -62,7 +62,7 @@ def to_lavt(state: State, single_model: bool = False) -> dict[str, State]:
         return dict(model=state)
     bert = {name: value for name, value in state.items() if name.startswith('text_encoder.')}
     model = {name: value for name, value in state.items() if name not in bert}
-    return dict(model=model, bert_model=_without_prefix(bert, 'text_encoder.'))
+    return dict(model=model, bert_model=without_prefix(bert, 'text_encoder.'))
 
 
 def from_swin(checkpoint: Mapping[str, Any]) -> State:
@@ -76,10 +76,10 @@ def from_swin(checkpoint: Mapping[str, Any]) -> State:
     state = _body(state_dict_of(checkpoint), ('backbone.', 'swin.'))
     left_out = [_FOLLOWS_FROM_WINDOW, r'(norm|layernorm|head|classifier|decoder)\.', r'embeddings\.mask_token$']
     if any(name.startswith('embeddings.') for name in state):
-        return _rename(_join_qkv(state), _SWIN_HUGGING_FACE, left_out)
+        return rename(_join_qkv(state), _SWIN_HUGGING_FACE, left_out)
     if any(name.startswith('patch_embed.projection.') for name in state):
-        return _rename(state, _SWIN_OPENMMLAB, left_out)
-    return _rename(state, _SWIN, left_out)
+        return rename(state, _SWIN_OPENMMLAB, left_out)
+    return rename(state, _SWIN, left_out)
 
 
 def from_vit(checkpoint: Mapping[str, Any]) -> State:
@@ -88,13 +88,13 @@ def from_vit(checkpoint: Mapping[str, Any]) -> State:
     The norm behind the last block is left out: our encoder has one for each stage.
     """
     state = _body(state_dict_of(checkpoint), ('backbone.',))
-    return _rename(state, _VIT, left_out=[r'(norm|ln1|head)\.'])
+    return rename(state, _VIT, left_out=[r'(norm|ln1|head)\.'])
 
 
 def from_convolutional(checkpoint: Mapping[str, Any]) -> State:
     """A ResNet's or ConvNeXt's weights from torchvision (ResNet) or OpenMMLab, whose names are ours."""
     state = _body(state_dict_of(checkpoint), ('backbone.',))
-    return _rename(state, _CONVOLUTIONAL, left_out=[r'(fc|head)\.'])
+    return rename(state, _CONVOLUTIONAL, left_out=[r'(fc|head)\.'])
 
 
 def from_text(checkpoint: Mapping[str, Any]) -> State:
@@ -104,64 +104,12 @@ def from_text(checkpoint: Mapping[str, Any]) -> State:
 
     Poolers, heads, CLIP's image side and its projections are left out.
     """
-    state = _without_prefix(state_dict_of(checkpoint), 'model.')
+    state = without_prefix(state_dict_of(checkpoint), 'model.')
     if any('token_embedding.' in name for name in state):
-        return _rename(state, _CLIP, left_out=[_UNUSED_TEXT, r'(vision_model|visual_projection|text_projection)\.'])
+        return rename(state, _CLIP, left_out=[_UNUSED_TEXT, r'(vision_model|visual_projection|text_projection)\.'])
     heads = [_UNUSED_TEXT, r'(cls|lm_head|classifier|qa_outputs)\.']
-    state = {_todays_name(name): value for name, value in state.items() if not _any(heads, name)}
-    return _rename(_without_prefix(_without_prefix(state, 'bert.'), 'roberta.'), _BERT, left_out=[])
-
-
-def from_clip_resnet(checkpoint: Mapping[str, Any]) -> State:
-    """CLIP's image tower of convolutions: OpenAI's, or the one in a checkpoint of CRIS or ETRIS; names stay.
-
-    The rest of the model is left out.
-    """
-    state = _clip_of(checkpoint)
-    if any(name.startswith('visual.') for name in state):
-        state = {name.removeprefix('visual.'): v for name, v in state.items() if name.startswith('visual.')}
-    return _rename(state, _CLIP_RESNET, left_out=[])
-
-
-def from_clip_vit(checkpoint: Mapping[str, Any]) -> State:
-    """CLIP's image tower of attention under the names of our ``CLIPViTEncoder``: OpenAI's, Hugging Face's, or the one
-    in a checkpoint of ETRIS or BarLeRIa, whose flows are left out.
-
-    The text tower and the rest of the model are left out.
-    """
-    state = _clip_of(checkpoint)
-    if any(name.startswith('vision_model.') for name in state):
-        left_out = [_UNUSED_TEXT, r'(text_model|text_projection)\.']
-        return _rename(_join_in_proj(state), _CLIP_VIT_HUGGING_FACE, left_out)
-    if any(name.startswith('visual.') for name in state):
-        state = {name.removeprefix('visual.'): v for name, v in state.items() if name.startswith('visual.')}
-    return _rename(state, _CLIP_VIT, left_out=[_FLOWS_OF_BARLERIA])
-
-
-def from_clip_text(checkpoint: Mapping[str, Any]) -> State:
-    """CLIP's text tower under the names of our ``CLIPTextTower``: OpenAI's, Hugging Face's, or the one in a
-    checkpoint of CRIS, ETRIS or BarLeRIa, whose flows are left out.
-
-    The image tower and the rest of the model are left out.
-    """
-    state = _clip_of(checkpoint)
-    if any(name.startswith('text_model.') for name in state):
-        left_out = [_UNUSED_TEXT, r'(vision_model|visual_projection)\.']
-        return _rename(_join_in_proj(state), _CLIP_TEXT_HUGGING_FACE, left_out)
-    left_out = [_FLOWS_OF_BARLERIA, r'visual\.', '(logit_scale|input_resolution|context_length|vocab_size)$']
-    return _rename(state, _CLIP_TEXT, left_out)
-
-
-def to_clip_text(state: State) -> State:
-    """The weights of our ``CLIPTextTower`` under OpenAI's names."""
-    return _rename(state, [rule.reversed() for rule in _CLIP_TEXT_OPENAI], left_out=[])
-
-
-def _clip_of(checkpoint: Mapping[str, Any]) -> State:
-    """CLIP alone, where it is the backbone of a larger model."""
-    state = state_dict_of(checkpoint)
-    inside = {name.removeprefix('backbone.'): v for name, v in state.items() if name.startswith('backbone.')}
-    return inside or state
+    state = {_todays_name(name): value for name, value in state.items() if not fits_any(heads, name)}
+    return rename(without_prefix(without_prefix(state, 'bert.'), 'roberta.'), _BERT, left_out=[])
 
 
 def resize_position_tables(state: State, window_size: int) -> State:
@@ -179,22 +127,6 @@ def resize_position_tables(state: State, window_size: int) -> State:
         return F.interpolate(grid, (side, side), mode='bicubic')[0].flatten(1).T.contiguous()
 
     return {k: resize(k, v) if k.endswith('relative_position_bias_table') else v for k, v in state.items()}
-
-
-def state_dict_of(checkpoint: Mapping[str, Any]) -> State:
-    """The state dict in a checkpoint, bare or under ``'state_dict'`` or ``'model'``, without ``module.`` prefixes.
-
-    Raises:
-        ValueError: there is none.
-    """
-    state = checkpoint
-    for key in ('state_dict', 'model'):
-        if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
-            state = state[key]
-            break
-    if not isinstance(state, Mapping) or not state or not all(isinstance(v, Tensor) for v in state.values()):
-        raise ValueError('expected a state dict, or a dict with one under "state_dict" or "model"')
-    return _without_prefix(state, 'module.')
 
 
 def differences(state: State, ours: State, may_lack: str = '$', whole: bool = True) -> list[str]:
@@ -216,26 +148,6 @@ def differences(state: State, ours: State, may_lack: str = '$', whole: bool = Tr
 # Names
 
 
-class _Rule(NamedTuple):
-    """Templates of a name, theirs and ours, and what happens to the value on the way there and back."""
-
-    theirs: str
-    ours: str
-    change: tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]] = (lambda x: x, lambda x: x)
-
-    def reversed(self) -> '_Rule':
-        return _Rule(self.ours, self.theirs, self.change[::-1])
-
-    def prefixed(self, theirs: str, ours: str) -> '_Rule':
-        return self._replace(theirs=theirs + self.theirs, ours=ours + self.ours)
-
-    def pattern(self) -> re.Pattern:
-        """``{i}``: a number, ``{p}``: weight or bias, ``{n}``: one of a batch norm's."""
-        fields = dict(i=r'(?P<i>\d+)', j=r'(?P<j>\d+)', k=r'(?P<k>\d+)', p='(?P<p>weight|bias)')
-        fields['n'] = '(?P<n>weight|bias|running_mean|running_var|num_batches_tracked)'
-        return re.compile(re.sub(r'\\{(\w+)\\}', lambda field: fields[field[1]], re.escape(self.theirs)))
-
-
 def fingerprint(state: Mapping[str, Tensor]) -> str:
     """Of names and values: the same for models that compute the same, whatever file they came from."""
     digest = sha256()
@@ -245,36 +157,14 @@ def fingerprint(state: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _rename(state: State, rules: Iterable[_Rule], left_out: Iterable[str]) -> State:
-    compiled = [(rule.pattern(), rule) for rule in rules]
-    renamed, unknown = {}, []
-    for name, value in state.items():
-        if _any(left_out, name):
-            continue
-        for pattern, rule in compiled:
-            if match := pattern.fullmatch(name):
-                ours = rule.ours.format(**match.groupdict())
-                if ours in renamed:
-                    raise ValueError(f'two values for {ours}: {name} and another')
-                renamed[ours] = _changed(name, value, rule)
-                break
-        else:
-            unknown.append(name)
-    if unknown:
-        raise ValueError(
-            f'{len(unknown)} names that nothing here explains: {", ".join(unknown)}. Is it a file of another model?'
-        )
-    return renamed
-
-
-def _attention_of(names: Iterable[str], prefix: str) -> list[_Rule]:
+def _attention_of(names: Iterable[str], prefix: str) -> list[Rule]:
     for mark, rules in _ATTENTIONS.items():
         if any(re.match(prefix + re.escape(mark), name) for name in names):
             return rules
     return []  # every name at its place is then reported as unexplained
 
 
-def _attention_of_ours(state: State) -> list[_Rule]:
+def _attention_of_ours(state: State) -> list[Rule]:
     names = [name for name in state if name.startswith('neck.attention.')]
     for rules in _ATTENTIONS.values():
         patterns = [rule.prefixed('', 'neck.attention.{i}.').reversed().pattern() for rule in rules]
@@ -283,27 +173,9 @@ def _attention_of_ours(state: State) -> list[_Rule]:
     return []
 
 
-def _changed(name: str, value: Tensor, rule: _Rule) -> Tensor:
-    try:
-        return rule.change[0](value)
-    except RuntimeError as error:
-        raise ValueError(f'{name} is {tuple(value.shape)}, which no weight of this name can be') from error
-
-
 def _todays_name(name: str) -> str:
     """BERT's files of 2018 name a layer norm's weight and bias gamma and beta."""
     return re.sub('LayerNorm.gamma$', 'LayerNorm.weight', re.sub('LayerNorm.beta$', 'LayerNorm.bias', name))
-
-
-def _any(patterns: Iterable[str], name: str) -> bool:
-    return any(re.match(pattern, name) for pattern in patterns)
-
-
-def _without_prefix(state: Mapping[str, Tensor], prefix: str) -> State:
-    """Without a prefix that every name has."""
-    if all(name.startswith(prefix) for name in state):
-        return {name.removeprefix(prefix): value for name, value in state.items()}
-    return dict(state)
 
 
 _HEADS = r'(head|decode_head|auxiliary_head|classifier|decoder|data_preprocessor)\.'
@@ -363,68 +235,55 @@ def _join_qkv(state: State) -> State:
     return state
 
 
-def _join_in_proj(state: State) -> State:
-    """Of CLIP: query, key and value, which Hugging Face keeps apart, are one parameter in torch's attention."""
-    state = dict(state)
-    for name in [name for name in state if '.self_attn.q_proj.' in name]:
-        parts = [name.replace('q_proj', part) for part in ('q_proj', 'k_proj', 'v_proj')]
-        if all(part in state for part in parts):
-            joined = name.replace('q_proj.', 'in_proj_')
-            state[joined] = torch.cat([state.pop(part) for part in parts])
-    return state
-
-
 # The tables
 
 _FOLLOWS_FROM_WINDOW = r'.*(relative_position_index|attn_mask)$'
 _UNUSED_TEXT = r'(.*position_ids|(bert\.|roberta\.)?pooler\..*|logit_scale)$'
 
-_FLOWS_OF_BARLERIA = r'transformer\.resblocks\.\d+\.flow2?\.'
-
 _SWIN = [
-    _Rule('patch_embed.proj.{p}', 'patch_embed.projection.{p}'),
-    _Rule('patch_embed.norm.{p}', 'patch_embed.norm.{p}'),
-    _Rule('layers.{i}.blocks.{j}.norm{k}.{p}', 'stages.{i}.blocks.{j}.norm{k}.{p}'),
-    _Rule('layers.{i}.blocks.{j}.attn.qkv.{p}', 'stages.{i}.blocks.{j}.attn.w_msa.qkv.{p}'),
-    _Rule('layers.{i}.blocks.{j}.attn.proj.{p}', 'stages.{i}.blocks.{j}.attn.w_msa.proj.{p}'),
-    _Rule(
+    Rule('patch_embed.proj.{p}', 'patch_embed.projection.{p}'),
+    Rule('patch_embed.norm.{p}', 'patch_embed.norm.{p}'),
+    Rule('layers.{i}.blocks.{j}.norm{k}.{p}', 'stages.{i}.blocks.{j}.norm{k}.{p}'),
+    Rule('layers.{i}.blocks.{j}.attn.qkv.{p}', 'stages.{i}.blocks.{j}.attn.w_msa.qkv.{p}'),
+    Rule('layers.{i}.blocks.{j}.attn.proj.{p}', 'stages.{i}.blocks.{j}.attn.w_msa.proj.{p}'),
+    Rule(
         'layers.{i}.blocks.{j}.attn.relative_position_bias_table',
         'stages.{i}.blocks.{j}.attn.w_msa.relative_position_bias_table',
     ),
-    _Rule('layers.{i}.blocks.{j}.mlp.fc1.{p}', 'stages.{i}.blocks.{j}.ffn.layers.0.0.{p}'),
-    _Rule('layers.{i}.blocks.{j}.mlp.fc2.{p}', 'stages.{i}.blocks.{j}.ffn.layers.1.{p}'),
-    _Rule('layers.{i}.downsample.norm.{p}', 'stages.{i}.downsample.norm.{p}', _MERGING),
-    _Rule('layers.{i}.downsample.reduction.{p}', 'stages.{i}.downsample.reduction.{p}', _MERGING),
-    _Rule('norm{i}.{p}', 'norm{i}.{p}'),
+    Rule('layers.{i}.blocks.{j}.mlp.fc1.{p}', 'stages.{i}.blocks.{j}.ffn.layers.0.0.{p}'),
+    Rule('layers.{i}.blocks.{j}.mlp.fc2.{p}', 'stages.{i}.blocks.{j}.ffn.layers.1.{p}'),
+    Rule('layers.{i}.downsample.norm.{p}', 'stages.{i}.downsample.norm.{p}', _MERGING),
+    Rule('layers.{i}.downsample.reduction.{p}', 'stages.{i}.downsample.reduction.{p}', _MERGING),
+    Rule('norm{i}.{p}', 'norm{i}.{p}'),
 ]
 
-_SWIN_OPENMMLAB = [_Rule(rule.ours, rule.ours) for rule in _SWIN]
+_SWIN_OPENMMLAB = [Rule(rule.ours, rule.ours) for rule in _SWIN]
 
 _SWIN_HUGGING_FACE = [
-    _Rule('embeddings.patch_embeddings.projection.{p}', 'patch_embed.projection.{p}'),
-    _Rule('embeddings.norm.{p}', 'patch_embed.norm.{p}'),
+    Rule('embeddings.patch_embeddings.projection.{p}', 'patch_embed.projection.{p}'),
+    Rule('embeddings.norm.{p}', 'patch_embed.norm.{p}'),
     *(
         rule.prefixed('encoder.layers.{i}.blocks.{j}.', 'stages.{i}.blocks.{j}.')
         for rule in (
-            _Rule('layernorm_before.{p}', 'norm1.{p}'),
-            _Rule('attention.self.qkv.{p}', 'attn.w_msa.qkv.{p}'),
-            _Rule('attention.self.relative_position_bias_table', 'attn.w_msa.relative_position_bias_table'),
-            _Rule('attention.output.dense.{p}', 'attn.w_msa.proj.{p}'),
-            _Rule('layernorm_after.{p}', 'norm2.{p}'),
-            _Rule('intermediate.dense.{p}', 'ffn.layers.0.0.{p}'),
-            _Rule('output.dense.{p}', 'ffn.layers.1.{p}'),
+            Rule('layernorm_before.{p}', 'norm1.{p}'),
+            Rule('attention.self.qkv.{p}', 'attn.w_msa.qkv.{p}'),
+            Rule('attention.self.relative_position_bias_table', 'attn.w_msa.relative_position_bias_table'),
+            Rule('attention.output.dense.{p}', 'attn.w_msa.proj.{p}'),
+            Rule('layernorm_after.{p}', 'norm2.{p}'),
+            Rule('intermediate.dense.{p}', 'ffn.layers.0.0.{p}'),
+            Rule('output.dense.{p}', 'ffn.layers.1.{p}'),
         )
     ),
-    _Rule('encoder.layers.{i}.downsample.norm.{p}', 'stages.{i}.downsample.norm.{p}', _MERGING),
-    _Rule('encoder.layers.{i}.downsample.reduction.{p}', 'stages.{i}.downsample.reduction.{p}', _MERGING),
-    *(_Rule(f'hidden_states_norms.stage{i + 1}.{{p}}', f'norm{i}.{{p}}') for i in range(4)),
+    Rule('encoder.layers.{i}.downsample.norm.{p}', 'stages.{i}.downsample.norm.{p}', _MERGING),
+    Rule('encoder.layers.{i}.downsample.reduction.{p}', 'stages.{i}.downsample.reduction.{p}', _MERGING),
+    *(Rule(f'hidden_states_norms.stage{i + 1}.{{p}}', f'norm{i}.{{p}}') for i in range(4)),
 ]
 
 _VIT = [
-    _Rule('cls_token', 'cls_token'),
-    _Rule('pos_embed', 'pos_embed'),
-    _Rule('pre_norm.{p}', 'pre_norm.{p}'),
-    *(_Rule(f'patch_embed.{name}.{{p}}', 'patch_embed.projection.{p}') for name in ('proj', 'projection')),
+    Rule('cls_token', 'cls_token'),
+    Rule('pos_embed', 'pos_embed'),
+    Rule('pre_norm.{p}', 'pre_norm.{p}'),
+    *(Rule(f'patch_embed.{name}.{{p}}', 'patch_embed.projection.{p}') for name in ('proj', 'projection')),
     *(
         rule
         for timm, ours in (
@@ -435,14 +294,14 @@ _VIT = [
             ('mlp.fc2.{p}', 'ffn.layers.1.{p}'),
         )
         for rule in (
-            _Rule(f'blocks.{{i}}.{timm}', f'layers.{{i}}.{ours}'),
-            _Rule(f'layers.{{i}}.{ours}', f'layers.{{i}}.{ours}'),
+            Rule(f'blocks.{{i}}.{timm}', f'layers.{{i}}.{ours}'),
+            Rule(f'layers.{{i}}.{ours}', f'layers.{{i}}.{ours}'),
         )
     ),
 ]
 
 _CONVOLUTIONAL = [
-    _Rule(name, name)
+    Rule(name, name)
     for name in (
         *('conv1.{p}', 'bn1.{n}', 'stem.{i}.{n}', 'out_norms.{i}.{p}', 'position_map'),
         *('layer{i}.{j}.conv{k}.{p}', 'layer{i}.{j}.bn{k}.{n}', 'layer{i}.{j}.downsample.{k}.{n}'),
@@ -453,7 +312,7 @@ _CONVOLUTIONAL = [
 ]
 
 _BERT = [
-    _Rule(name, f'model.{name}')
+    Rule(name, f'model.{name}')
     for name in (
         *(f'embeddings.{part}_embeddings.{{p}}' for part in ('word', 'position', 'token_type')),
         'embeddings.LayerNorm.{p}',
@@ -467,7 +326,7 @@ _BERT = [
 ]
 
 _CLIP = [
-    _Rule(name, f'model.{name}')
+    Rule(name, f'model.{name}')
     for name in (
         *(f'text_model.embeddings.{part}_embedding.{{p}}' for part in ('token', 'position')),
         *(f'text_model.encoder.layers.{{i}}.self_attn.{part}_proj.{{p}}' for part in ('q', 'k', 'v', 'out')),
@@ -477,120 +336,58 @@ _CLIP = [
     )
 ]
 
-_CLIP_RESNET = [
-    _Rule(name, name)
-    for name in (
-        *('conv{k}.{p}', 'bn{k}.{n}', 'out_norms.{i}.{p}'),
-        *('layer{i}.{j}.conv{k}.{p}', 'layer{i}.{j}.bn{k}.{n}', 'layer{i}.{j}.downsample.{k}.{n}'),
-        *(f'attnpool.{part}_proj.{{p}}' for part in ('q', 'k', 'v', 'c')),
-        *('attnpool.positional_embedding', 'attnpool.connect.{k}.{n}'),
-    )
-]
-
-_CLIP_BLOCK = [
-    *(_Rule(name, name) for name in ('ln_{k}.{p}', 'attn.in_proj_{p}', 'attn.out_proj.{p}')),
-    _Rule('mlp.c_fc.{p}', 'mlp.0.{p}'),
-    _Rule('mlp.c_proj.{p}', 'mlp.2.{p}'),
-]
-
-_CLIP_TEXT_OPENAI = [
-    *(_Rule(name, name) for name in ('token_embedding.{p}', 'positional_embedding', 'ln_final.{p}', 'text_projection')),
-    *(rule.prefixed('transformer.resblocks.{i}.', 'blocks.{i}.') for rule in _CLIP_BLOCK),
-]
-
-_CLIP_TEXT = [
-    *_CLIP_TEXT_OPENAI,
-    *(_Rule(f'blocks.{{i}}.{rule.ours}', f'blocks.{{i}}.{rule.ours}') for rule in _CLIP_BLOCK),
-]
-
-_TRANSPOSED = (lambda x: x.T.contiguous(), lambda x: x.T.contiguous())
-
-_CLIP_BLOCK_HUGGING_FACE = [
-    _Rule('layer_norm{k}.{p}', 'ln_{k}.{p}'),
-    _Rule('self_attn.in_proj_{p}', 'attn.in_proj_{p}'),
-    _Rule('self_attn.out_proj.{p}', 'attn.out_proj.{p}'),
-    _Rule('mlp.fc1.{p}', 'mlp.0.{p}'),
-    _Rule('mlp.fc2.{p}', 'mlp.2.{p}'),
-]
-
-_CLIP_TEXT_HUGGING_FACE = [
-    _Rule('text_model.embeddings.token_embedding.{p}', 'token_embedding.{p}'),
-    _Rule('text_model.embeddings.position_embedding.weight', 'positional_embedding'),
-    _Rule('text_model.final_layer_norm.{p}', 'ln_final.{p}'),
-    _Rule('text_projection.weight', 'text_projection', _TRANSPOSED),
-    *(rule.prefixed('text_model.encoder.layers.{i}.', 'blocks.{i}.') for rule in _CLIP_BLOCK_HUGGING_FACE),
-]
-
-_CLIP_VIT = [
-    *(_Rule(name, name) for name in ('conv1.weight', 'class_embedding', 'positional_embedding', 'proj')),
-    *(_Rule(name, name) for name in ('ln_pre.{p}', 'ln_post.{p}')),
-    *(_Rule(name, name) for name in ('out_norms.{i}.{p}', 'pyramid.upsample_{i}x.{j}.{n}')),
-    *(rule.prefixed('transformer.resblocks.{i}.', 'blocks.{i}.') for rule in _CLIP_BLOCK),
-    *(_Rule(f'blocks.{{i}}.{rule.ours}', f'blocks.{{i}}.{rule.ours}') for rule in _CLIP_BLOCK),
-]
-
-_CLIP_VIT_HUGGING_FACE = [
-    _Rule('vision_model.embeddings.class_embedding', 'class_embedding'),
-    _Rule('vision_model.embeddings.patch_embedding.weight', 'conv1.weight'),
-    _Rule('vision_model.embeddings.position_embedding.weight', 'positional_embedding'),
-    _Rule('vision_model.pre_layrnorm.{p}', 'ln_pre.{p}'),
-    _Rule('vision_model.post_layernorm.{p}', 'ln_post.{p}'),
-    _Rule('visual_projection.weight', 'proj', _TRANSPOSED),
-    *(rule.prefixed('vision_model.encoder.layers.{i}.', 'blocks.{i}.') for rule in _CLIP_BLOCK_HUGGING_FACE),
-]
-
 # What LAVT and the rivals of Table 6 have in the place of G, by a name that only it has
 _ATTENTIONS = {
     'vis_project.': [
-        _Rule('vis_project.0.{p}', 'visual.{p}', _CONV1D_AS_CONV2D),
-        _Rule('image_lang_att.f_query.0.{p}', 'query.{p}', _CONV1D_AS_CONV2D),
-        _Rule('image_lang_att.f_key.0.{p}', 'key.{p}', _CONV1D_AS_LINEAR),
-        _Rule('image_lang_att.f_value.0.{p}', 'value.{p}', _CONV1D_AS_LINEAR),
-        _Rule('image_lang_att.W.0.{p}', 'output.{p}', _CONV1D_AS_CONV2D),
-        _Rule('project_mm.0.{p}', 'project.{p}', _CONV1D_AS_CONV2D),
+        Rule('vis_project.0.{p}', 'visual.{p}', _CONV1D_AS_CONV2D),
+        Rule('image_lang_att.f_query.0.{p}', 'query.{p}', _CONV1D_AS_CONV2D),
+        Rule('image_lang_att.f_key.0.{p}', 'key.{p}', _CONV1D_AS_LINEAR),
+        Rule('image_lang_att.f_value.0.{p}', 'value.{p}', _CONV1D_AS_LINEAR),
+        Rule('image_lang_att.W.0.{p}', 'output.{p}', _CONV1D_AS_CONV2D),
+        Rule('project_mm.0.{p}', 'project.{p}', _CONV1D_AS_CONV2D),
     ],
     'lang_project.': [  # CoAttention
-        _Rule('project.0.{p}', 'pixel_sentence.{p}', _CONV1D_AS_LINEAR),
-        _Rule('lang_project.0.{p}', 'word.{p}', _CONV1D_AS_LINEAR),
-        _Rule('image_lang_att.f_query.0.{p}', 'query.{p}', _CONV1D_AS_LINEAR),
-        _Rule('image_lang_att.f_key.0.{p}', 'key.{p}', _CONV1D_AS_LINEAR),
-        _Rule('image_lang_att.W.0.{p}', 'output.{p}'),
+        Rule('project.0.{p}', 'pixel_sentence.{p}', _CONV1D_AS_LINEAR),
+        Rule('lang_project.0.{p}', 'word.{p}', _CONV1D_AS_LINEAR),
+        Rule('image_lang_att.f_query.0.{p}', 'query.{p}', _CONV1D_AS_LINEAR),
+        Rule('image_lang_att.f_key.0.{p}', 'key.{p}', _CONV1D_AS_LINEAR),
+        Rule('image_lang_att.W.0.{p}', 'output.{p}'),
     ],
     'lang_reduce.': [  # BidirectionalAttention
-        _Rule('lang_reduce.{p}', 'word.{p}'),
-        _Rule('vis_1.0.{p}', 'pixel_query.{p}'),
-        _Rule('vis_2.0.{p}', 'pixel_key.{p}'),
-        _Rule('vis_3.0.{p}', 'pixel_value.{p}'),
-        _Rule('vis_4.0.{p}', 'shortcut.{p}'),
-        _Rule('out_1.{p}', 'score_heard.{p}'),
-        _Rule('vis_2_2.{p}', 'score_seen.{p}'),
-        _Rule('a_proj.{p}', 'score.{p}'),
-        _Rule('out3_proj.0.{p}', 'output.{p}'),
+        Rule('lang_reduce.{p}', 'word.{p}'),
+        Rule('vis_1.0.{p}', 'pixel_query.{p}'),
+        Rule('vis_2.0.{p}', 'pixel_key.{p}'),
+        Rule('vis_3.0.{p}', 'pixel_value.{p}'),
+        Rule('vis_4.0.{p}', 'shortcut.{p}'),
+        Rule('out_1.{p}', 'score_heard.{p}'),
+        Rule('vis_2_2.{p}', 'score_seen.{p}'),
+        Rule('a_proj.{p}', 'score.{p}'),
+        Rule('out3_proj.0.{p}', 'output.{p}'),
     ],
     'lang_gen.': [  # CollectDiffuseAttention
-        _Rule('lang_gen.project.{j}.{p}', 'sentence.{j}.{p}'),
-        _Rule('mm_gen.0.{p}', 'join.{p}'),
-        _Rule('query.{p}', 'query.{p}'),
-        _Rule('key_c.{p}', 'collect.{p}'),
-        _Rule('key_d.{p}', 'diffuse.{p}'),
-        _Rule('value.{p}', 'value.{p}'),
+        Rule('lang_gen.project.{j}.{p}', 'sentence.{j}.{p}'),
+        Rule('mm_gen.0.{p}', 'join.{p}'),
+        Rule('query.{p}', 'query.{p}'),
+        Rule('key_c.{p}', 'collect.{p}'),
+        Rule('key_d.{p}', 'diffuse.{p}'),
+        Rule('value.{p}', 'value.{p}'),
     ],
 }
 
 _BESIDE_ATTENTION = [
     *(rule.prefixed('backbone.', 'encoder.') for rule in _SWIN),
-    _Rule('backbone.layers.{i}.res_gate.{j}.{p}', 'neck.weigh.{i}.gate.{j}.{p}', _LINEAR_AS_CONV2D),
+    Rule('backbone.layers.{i}.res_gate.{j}.{p}', 'neck.weigh.{i}.gate.{j}.{p}', _LINEAR_AS_CONV2D),
     *(
-        _Rule(f'classifier.{part}{n}_{4 - block}.{{n}}', f'decode_head.blocks.{block}.{n - 1}.{part}.{{n}}')
+        Rule(f'classifier.{part}{n}_{4 - block}.{{n}}', f'decode_head.blocks.{block}.{n - 1}.{part}.{{n}}')
         for block in range(3)
         for n in (1, 2)
         for part in ('conv', 'bn')
     ),
-    _Rule('classifier.conv1_1.{p}', 'decode_head.classify.{p}'),
+    Rule('classifier.conv1_1.{p}', 'decode_head.classify.{p}'),
     *(rule.prefixed('text_encoder.', 'text_encoder.') for rule in _BERT),
 ]
 
 
-def _lavt_rules(attention: list[_Rule]) -> list[_Rule]:
+def _lavt_rules(attention: list[Rule]) -> list[Rule]:
     inside = [rule.prefixed('backbone.layers.{i}.fusion.', 'neck.attention.{i}.') for rule in attention]
     return [*_BESIDE_ATTENTION, *inside]

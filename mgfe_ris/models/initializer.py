@@ -6,7 +6,7 @@ from mmengine.runner.checkpoint import load_state_dict
 from torch import nn
 
 from ..checkpoint_files import convert_checkpoint
-from .checkpoints import state_dict_of
+from .renaming import state_dict_of
 
 
 @WEIGHT_INITIALIZERS.register_module(name='Pretrained', force=True)

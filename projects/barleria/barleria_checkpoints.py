@@ -1,14 +1,54 @@
 """BarLeRIa's official weights, under our names and back."""
 
-import math
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from mgfe_ris.models.checkpoints import State, state_dict_of
+from mgfe_ris.models.clip_checkpoints import from_clip_backbone, to_clip_backbone
+from mgfe_ris.models.renaming import Rule, State, rename, state_dict_of
+
+FLOWS = [
+    *(
+        Rule(f'{theirs}.transforms.{{j}}.{{rest}}', f'{ours}.steps.{{j}}.{{rest}}')
+        for theirs, ours in (('flow', 'attn'), ('flow2', 'mlp'))
+    ),
+    *(
+        Rule(f'{theirs}.affine_transform.{{rest}}', f'{ours}.{{rest}}')
+        for theirs, ours in (('flow', 'attn'), ('flow2', 'mlp'))
+    ),
+]
+SIDE = [
+    Rule('query_{rest}', 'query_{rest}'),
+    Rule('proj.{rest}', 'words.{rest}'),
+    Rule('fusion_layers.layer_{i}.input_proj.0.{p}', 'fusions.{i}.norm.{p}'),
+    # a 1x1 convolution there
+    Rule(
+        'fusion_layers.layer_{i}.input_proj.1.weight',
+        'fusions.{i}.proj.weight',
+        (lambda x: x.flatten(1), lambda x: x[..., None, None]),
+    ),
+    Rule('fusion_layers.layer_{i}.input_proj.1.bias', 'fusions.{i}.proj.bias'),
+    Rule('vit_model.pos_embed', 'pos_embed'),
+    Rule('vit_model.patch_embed.proj.{p}', 'patch_embed.{p}'),
+    Rule('vit_model.decoders.{rest}', 'decoders.{rest}'),
+    Rule('vit_model.blocks.{i}.attn.qkv.{p}', 'blocks.{i}.qkv.{p}'),
+    Rule('vit_model.blocks.{i}.attn.proj.{p}', 'blocks.{i}.proj.{p}'),
+    Rule('vit_model.blocks.{i}.mlp.fc1.{p}', 'blocks.{i}.mlp.0.{p}'),
+    Rule('vit_model.blocks.{i}.mlp.fc2.{p}', 'blocks.{i}.mlp.2.{p}'),
+    Rule('vit_model.blocks.{i}.norm{k}.{p}', 'blocks.{i}.norm{k}.{p}'),
+]
+RULES = [
+    *(rule.prefixed('backbone.visual.transformer.resblocks.{i}.', 'image_flows.{i}.') for rule in FLOWS),
+    *(rule.prefixed('backbone.transformer.resblocks.{i}.', 'text_flows.{i}.') for rule in FLOWS),
+    *(rule.prefixed('side_adapter_network.', 'side.') for rule in SIDE),
+    Rule('side_linear.{p}', 'side_linear.{p}'),
+    Rule('intertwiner.proj.{rest}', 'prompts.{rest}'),
+    Rule('neck.coordconv.0.conv1.{rest}', 'neck.coordconv.0.{rest}'),
+    Rule('neck.{rest}', 'neck.{rest}'),
+    Rule('decoder.{rest}', 'decoder.{rest}'),
+    Rule('proj.{rest}', 'projector.{rest}'),
+]
 
 
 def from_barleria(checkpoint: Mapping[str, Any]) -> State:
@@ -23,81 +63,22 @@ def from_barleria(checkpoint: Mapping[str, Any]) -> State:
         ValueError: names that no BarLeRIa has, or two values of one weight of a flow.
     """
     state = state_dict_of(checkpoint)
-    if not any('.flow.' in name for name in state):
-        raise ValueError('no names of BarLeRIa: there are no flows in it')
     for name, value in state.items():
         once = name.replace('.log_jacobians.', '.transforms.')
         if once not in state or not torch.equal(value, state[once]):
             raise ValueError(f'{name} differs from {once}: the official code has one weight under both names')
-    once = {k: v for k, v in state.items() if '.log_jacobians.' not in k and k != 'backbone.logit_scale'}
-    return {_renamed(k, _TO_OURS): v.flatten(1) if _FUSION.fullmatch(k) else v for k, v in once.items()}
+    left_out = [r'.*\.log_jacobians\.', r'backbone\.(?!.*\.flow2?\.)']
+    return from_clip_backbone(state) | rename(state, RULES, left_out)
 
 
-def to_barleria(state: Mapping[str, Tensor]) -> dict[str, State]:
-    """Our weights of a BarLeRIa -> what the official code loads: ``{'state_dict': ...}`` with ``module.`` before names.
+def to_barleria(state: Mapping[str, Any]) -> dict[str, State]:
+    """Our BarLeRIa's weights -> ``{'state_dict': ...}``, which the official code loads, with ``module.`` before each
+    name.
 
-    ``logit_scale``, which we do not keep, gets the value of CLIP's weights.
+    Raises:
+        ValueError: names that no BarLeRIa has.
     """
-    theirs = {_renamed(k, _TO_THEIRS): v for k, v in state.items() if not k.startswith('data_preprocessor.')}
-    theirs = {k: v[..., None, None] if _FUSION.fullmatch(k) else v for k, v in theirs.items()}
+    left_out = [r'(encoder|text_encoder|data_preprocessor)\.']
+    theirs = rename(state, [rule.reversed() for rule in RULES], left_out) | to_clip_backbone(state)
     twice = {k.replace('.transforms.', '.log_jacobians.'): v for k, v in theirs.items() if '.transforms.' in k}
-    theirs |= {**twice, 'backbone.logit_scale': torch.tensor(math.log(100))}
-    return dict(state_dict={f'module.{k}': v for k, v in theirs.items()})
-
-
-def _renamed(name: str, rules: Iterable[tuple[re.Pattern, str]]) -> str:
-    for pattern, other in rules:
-        if match := pattern.match(name):
-            return other.format(**match.groupdict()) + name[match.end() :]
-    raise ValueError(f'{name}: no name of BarLeRIa')
-
-
-_BLOCK, _SIDE = 'transformer.resblocks.{i}.', 'side_adapter_network.'
-_NAMES = [
-    # beginnings of names, theirs and ours; the first one that fits counts
-    *(
-        (f'backbone.{tower}{_BLOCK}{theirs}.', f'{flows}.{{i}}.{ours}.')
-        for tower, flows in (('visual.', 'image_flows'), ('', 'text_flows'))
-        for theirs, ours in (
-            ('flow.transforms', 'attn.steps'),
-            ('flow.affine_transform', 'attn'),
-            ('flow2.transforms', 'mlp.steps'),
-            ('flow2.affine_transform', 'mlp'),
-        )
-    ),
-    *(
-        (f'backbone.{theirs}{name}', f'{ours}.{our_name}')
-        for theirs, ours in (('visual.', 'encoder'), ('', 'text_encoder'))
-        for name, our_name in (
-            (_BLOCK + 'mlp.c_fc.', 'blocks.{i}.mlp.0.'),
-            (_BLOCK + 'mlp.c_proj.', 'blocks.{i}.mlp.2.'),
-            (_BLOCK, 'blocks.{i}.'),
-            ('', ''),
-        )
-    ),
-    ('intertwiner.proj.', 'prompts.'),
-    ('neck.coordconv.0.conv1.', 'neck.coordconv.0.'),
-    *((f'{name}.', f'{name}.') for name in ('neck', 'decoder', 'side_linear')),
-    ('proj.', 'projector.'),
-    (_SIDE + 'query_', 'side.query_'),
-    (_SIDE + 'proj.', 'side.words.'),
-    (_SIDE + 'fusion_layers.layer_{i}.input_proj.0.', 'side.fusions.{i}.norm.'),
-    (_SIDE + 'fusion_layers.layer_{i}.input_proj.1.', 'side.fusions.{i}.proj.'),
-    (_SIDE + 'vit_model.pos_embed', 'side.pos_embed'),
-    (_SIDE + 'vit_model.patch_embed.proj.', 'side.patch_embed.'),
-    (_SIDE + 'vit_model.decoders.', 'side.decoders.'),
-    (_SIDE + 'vit_model.blocks.{i}.attn.qkv.', 'side.blocks.{i}.qkv.'),
-    (_SIDE + 'vit_model.blocks.{i}.attn.proj.', 'side.blocks.{i}.proj.'),
-    (_SIDE + 'vit_model.blocks.{i}.mlp.fc1.', 'side.blocks.{i}.mlp.0.'),
-    (_SIDE + 'vit_model.blocks.{i}.mlp.fc2.', 'side.blocks.{i}.mlp.2.'),
-    (_SIDE + 'vit_model.blocks.{i}.norm', 'side.blocks.{i}.norm'),
-]
-_FUSION = re.compile(r'side_adapter_network\.fusion_layers\.layer_\d+\.input_proj\.1\.weight')  # 1x1 kernels there
-
-
-def _pattern(template: str) -> re.Pattern:
-    return re.compile(re.escape(template).replace(r'\{i\}', r'(?P<i>\d+)'))
-
-
-_TO_OURS = [(_pattern(theirs), ours) for theirs, ours in _NAMES]
-_TO_THEIRS = [(_pattern(ours), theirs) for theirs, ours in _NAMES]
+    return dict(state_dict={f'module.{name}': value for name, value in (theirs | twice).items()})

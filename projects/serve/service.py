@@ -270,6 +270,7 @@ class ServiceServer(uvicorn.Server):
                 service, http=PatientProtocol, ws='none', loop='asyncio', lifespan='on',
                 log_level='warning', access_log=False, proxy_headers=False, server_header=False,
                 timeout_graceful_shutdown=int(seconds) + 2,
+                log_config=None,  # its own closes every file that other loggers write to
             )
         )  # fmt: skip
         self.service = service

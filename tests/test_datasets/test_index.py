@@ -2,10 +2,10 @@
 
 import copy
 import multiprocessing
-import os
 import pickle
 
 import pytest
+from slow import slow
 from some_records import PARTS, records, write
 
 from mgfe_ris.datasets.index import SharedIndex
@@ -150,7 +150,7 @@ def read_all(index: SharedIndex, queue, i: int) -> None:
         'fork',
         pytest.param(
             'spawn',
-            marks=pytest.mark.skipif('MGFE_RIS_SLOW' not in os.environ, reason='imports anew: MGFE_RIS_SLOW=1 runs it'),
+            marks=slow('imports anew'),
         ),
     ],
 )

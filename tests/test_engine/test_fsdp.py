@@ -1,6 +1,5 @@
 """Steps of every encoder in parts are those of a whole model."""
 
-import os
 from copy import deepcopy
 
 import pytest
@@ -10,6 +9,7 @@ from mmengine.hooks import EMAHook
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
+from slow import slow
 from test_encoder_configs import ROOT, SMALLER, WORDS
 
 from mgfe_ris.apis import load_config
@@ -76,7 +76,7 @@ def compare() -> None:
     print('compared')
 
 
-@pytest.mark.skipif('MGFE_RIS_SLOW' not in os.environ, reason='MGFE_RIS_SLOW=1 runs it: 20 s')
+@slow('20 s')
 def test_all_encoders(tmp_path):
     done = run_forks(2, compare, tmp_path)
     assert all(status == 0 and 'compared' in text for status, text in done), '\n'.join(text[-3000:] for _, text in done)

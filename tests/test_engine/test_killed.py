@@ -15,6 +15,7 @@ import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.fileio import LocalBackend
 from mmengine.model import BaseModel
+from slow import SLOW, slow
 
 from mgfe_ris.apis import load_config, weights_in
 from mgfe_ris.checkpoint_files import read_checkpoint
@@ -25,8 +26,6 @@ REPO = Path(__file__).parents[2]
 TINY = REPO / 'configs/mgfe_ris/mgfe-ris_tiny_refshapes.py'
 
 resource = pytest.importorskip('resource', reason='not on Windows')
-SLOW = bool(os.environ.get('MGFE_RIS_SLOW'))
-slow = pytest.mark.skipif(not SLOW, reason='takes longer; set MGFE_RIS_SLOW=1')
 pytestmark = pytest.mark.skipif(not hasattr(os, 'fork'), reason='processes are killed that were forked')
 
 
@@ -196,9 +195,9 @@ def toy(tmp_path_factory) -> tuple[RISRunner, Score]:
     ('epochs', 'best', 'keep'),
     [
         (2, (1, 2), 1),
-        pytest.param(3, (2,), 1, marks=slow),
-        pytest.param(3, (1, 3), 2, marks=slow),
-        pytest.param(3, (1,), -1, marks=slow),
+        pytest.param(3, (2,), 1, marks=slow('10 s each')),
+        pytest.param(3, (1, 3), 2, marks=slow('10 s each')),
+        pytest.param(3, (1,), -1, marks=slow('10 s each')),
     ],
 )
 def test_killed_at_every_moment_of_writing(toy, tmp_path, epochs, best, keep):
@@ -355,7 +354,7 @@ def is_tried(moment: str) -> bool:
     return SLOW or moment.startswith(('half .epoch_2', 'half .best_oIoU_epoch_1'))
 
 
-@slow
+@slow('10 s each')
 def test_the_published_config_killed_in_each_write(prepared, tmp_path):
     whole, log = tmp_path / 'whole', tmp_path / 'log.txt'
     assert train(prepared, whole, log) == 0, log.read_text()[-3000:]

@@ -1,6 +1,5 @@
 """CLIP's towers: against numbers recorded from the official code, and against Hugging Face's."""
 
-import os
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -9,18 +8,17 @@ import torch
 import torch.nn.functional as F
 from by_hand import randomize
 from safetensors.torch import save_file
+from slow import slow
 from torch import nn
 from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModelWithProjection
 
-from mgfe_ris.models.checkpoints import differences, from_clip_resnet, from_clip_text, from_clip_vit
+from mgfe_ris.models.checkpoints import differences
+from mgfe_ris.models.clip_checkpoints import from_clip_resnet, from_clip_text, from_clip_vit
 from mgfe_ris.models.encoders import CLIPResNetEncoder, CLIPTextTower, CLIPViTEncoder, HFTokenizer
 from mgfe_ris.models.sentence import STATES
 
 SHARED = Path(__file__).parents[3] / 'shared/fixtures'
 RECORDS = sorted(SHARED.glob('cris*.pt'))
-slow = pytest.mark.skipif(
-    not os.environ.get('MGFE_RIS_SLOW'), reason='a model of full size in double precision: MGFE_RIS_SLOW=1 runs it'
-)
 
 
 @pytest.fixture(scope='module', params=RECORDS or [None], ids=lambda path: path.stem if path else 'none')
@@ -105,7 +103,14 @@ def double():
 
 
 @torch.no_grad()
-@pytest.mark.parametrize('sizes', [(128, 2, 24, 12, 50), pytest.param((512, 12, 512, 77, 49408), marks=slow)], ids=str)
+@pytest.mark.parametrize(
+    'sizes',
+    [
+        (128, 2, 24, 12, 50),
+        pytest.param((512, 12, 512, 77, 49408), marks=slow('a model of full size in double precision')),
+    ],
+    ids=str,
+)
 def test_the_text_tower_is_that_of_hugging_face(sizes, double):
     """Its weights, too, by their names; padding aside, where ours looks at it as CLIP's authors do."""
     width, depth, sentence, places, vocabulary = sizes
@@ -185,8 +190,8 @@ def by_hand(state: dict, depths: tuple, x: torch.Tensor, heads: int) -> list[tor
     ('depths', 'width', 'grid'),
     [
         ((2, 1, 2, 1), 8, 2),
-        pytest.param((3, 4, 6, 3), 64, 7, marks=slow),
-        pytest.param((3, 4, 23, 3), 64, 7, marks=slow),
+        pytest.param((3, 4, 6, 3), 64, 7, marks=slow('a model of full size in double precision')),
+        pytest.param((3, 4, 23, 3), 64, 7, marks=slow('a model of full size in double precision')),
     ],
     ids=['small', 'RN50', 'RN101'],
 )

@@ -1,15 +1,16 @@
 """CLIP's ViT: against numbers recorded from the official code, against Hugging Face's, and as an encoder."""
 
-import os
 from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
 from by_hand import randomize
+from slow import slow
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from mgfe_ris.models.checkpoints import differences, from_clip_vit
+from mgfe_ris.models.checkpoints import differences
+from mgfe_ris.models.clip_checkpoints import from_clip_vit
 from mgfe_ris.models.encoders import CLIPViTEncoder
 from mgfe_ris.models.encoders.position_table import resize_position_table
 
@@ -17,9 +18,6 @@ SHARED = Path(__file__).parents[3] / 'shared/fixtures'
 RECORDS = sorted([*SHARED.glob('etris*.pt'), *SHARED.glob('barleria*.pt')])
 SMALL = dict(width=16, depth=4, patch_size=8, grid=3, head_channels=8)
 B16 = dict(width=768, depth=12, patch_size=16, grid=14, projection_channels=512)
-slow = pytest.mark.skipif(
-    not os.environ.get('MGFE_RIS_SLOW'), reason='a model of full size in double precision: MGFE_RIS_SLOW=1 runs it'
-)
 
 
 @pytest.fixture(scope='module', params=RECORDS or [None], ids=lambda path: path.stem if path else 'none')
@@ -76,7 +74,10 @@ def test_recorded_table_of_positions(record):
 @torch.no_grad()
 @pytest.mark.parametrize(
     'sizes',
-    [dict(width=32, depth=4, patch_size=8, grid=3, projection_channels=12), pytest.param(B16, marks=slow)],
+    [
+        dict(width=32, depth=4, patch_size=8, grid=3, projection_channels=12),
+        pytest.param(B16, marks=slow('a model of full size in double precision')),
+    ],
     ids=['small', 'B16'],
 )
 def test_every_block_is_that_of_hugging_face(sizes):

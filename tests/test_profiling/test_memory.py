@@ -5,6 +5,7 @@ from functools import partial
 import pytest
 import torch
 import torch.nn.functional as F
+from slow import slow
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
@@ -119,9 +120,11 @@ def test_the_model_is_left_as_it_was():
 
 @pytest.mark.parametrize('amp', [None, 'bf16'])
 @pytest.mark.parametrize('config', CONFIGS)
-def test_checkpoints_keep_less_and_nothing_outlives_the_step(small_swin, config, amp):
+def test_checkpoints_keep_less_and_no_attention_its_scores(small_swin, config, amp):
+    """And nothing outlives the step."""
     setting = partial(trace, config, batch=2, size=(192, 192), amp=amp)
     plain, checkpointed = (setting({**small_swin, 'model.encoder.with_cp': with_cp}) for with_cp in (False, True))
+    assert not plain.scores, f'{len(plain.scores)} do, the first: {plain.scores[0]}'
     assert checkpointed.activations < 0.8 * plain.activations
     assert checkpointed.peak < plain.peak
     for memory in (plain, checkpointed):
@@ -129,20 +132,19 @@ def test_checkpoints_keep_less_and_nothing_outlives_the_step(small_swin, config,
         assert before < memory.peak < before + memory.gradients + 0.5 * plain.activations
 
 
-@pytest.mark.parametrize('amp', [None, 'bf16'])
-@pytest.mark.parametrize('config', CONFIGS)
-def test_no_attention_materialises_its_scores(small_swin, config, amp):
-    memory = trace(config, small_swin, batch=2, size=(192, 192), amp=amp)
-    assert not memory.scores, f'{len(memory.scores)} do, the first: {memory.scores[0]}'
-
-
-@pytest.mark.parametrize('encoder', ['resnet-50', 'convnext-base', 'vit-base-dino'])
+@pytest.mark.parametrize(
+    'encoder',
+    [pytest.param('resnet-50', marks=slow('10 s')), pytest.param('convnext-base', marks=slow('10 s')), 'vit-base-dino'],
+)
 def test_no_attention_behind_another_encoder_does(encoder):
     memory = trace(f'mgfe-ris_{encoder}_refcoco', batch=2, size=(192, 192), amp='bf16')
     assert not memory.scores, f'{len(memory.scores)} do, the first: {memory.scores[0]}'
 
 
-@pytest.mark.parametrize(('amp', 'checkpointed', 'limit'), [('bf16', True, 7), ('bf16', False, 12), (None, False, 18)])
+@pytest.mark.parametrize(
+    ('amp', 'checkpointed', 'limit'),
+    [('bf16', True, 7), pytest.param('bf16', False, 12, marks=slow('10 s')), (None, False, 18)],
+)
 def test_a_step_of_the_paper_fits_its_card(amp, checkpointed, limit):
     """Batch 8, 480 pixels, Swin-B and BERT-base; the paper trains on one card of 24 GB."""
     memory = trace(CONFIGS[1], {'model.encoder.with_cp': checkpointed}, batch=8, size=(480, 480), words=20, amp=amp)

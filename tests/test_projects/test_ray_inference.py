@@ -18,6 +18,7 @@ import pyarrow as pa
 import pycocotools.mask as coco_mask
 import pytest
 from pyarrow import parquet
+from slow import SLOW, slow
 
 os.environ['RAY_USAGE_STATS_ENABLED'] = '0'
 ray = pytest.importorskip('ray', reason='needs Ray: pip install -r projects/ray_inference/requirements.txt')
@@ -147,7 +148,7 @@ def kill_a_worker(parts: Path, before: int, killed: list[int], stop: threading.E
 @pytest.fixture(scope='module')
 def half_done(project, arguments, tmp_path_factory) -> tuple[Path, dict[Path, int]]:
     """The folder of a run whose driver was killed in the middle; its parts, and when they were written."""
-    if not os.environ.get('MGFE_RIS_SLOW'):
+    if not SLOW:
         pytest.skip('a cluster and three models to load, a minute: MGFE_RIS_SLOW=1 runs it')
     out = tmp_path_factory.mktemp('ray') / 'out'
     command = [sys.executable, '-W', 'ignore', RUN, *arguments, '--out', out]
@@ -302,7 +303,7 @@ def test_the_check_finds_what_is_wrong(finished, pairs, project, tmp_path, capsy
         assert re.search(words, line), line
 
 
-@pytest.mark.skipif(not os.environ.get('MGFE_RIS_SLOW'), reason='loads models for 20 s: MGFE_RIS_SLOW=1 runs it')
+@slow('loads models for 20 s')
 def test_a_shard_that_cannot_be_computed_does_not_keep_the_others(
     cluster, project, model_folder, photos, tmp_path, capsys
 ):
@@ -321,7 +322,7 @@ def test_a_shard_that_cannot_be_computed_does_not_keep_the_others(
     assert len(list((out / 'parts').glob('part-*'))) == 3
 
 
-@pytest.mark.skipif(not os.environ.get('MGFE_RIS_SLOW'), reason='loads models for 20 s: MGFE_RIS_SLOW=1 runs it')
+@slow('loads models for 20 s')
 def test_a_cluster_with_another_model_ends_the_run(cluster, project, arguments, tmp_path, monkeypatch):
     prepare = project.prepare
 

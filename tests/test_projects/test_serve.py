@@ -29,6 +29,7 @@ import numpy as np
 import pycocotools.mask as coco_mask
 import pytest
 from PIL import Image
+from slow import SLOW, slow
 
 from mgfe_ris.apis import RISInferencer, load_model
 
@@ -578,7 +579,7 @@ def test_sixty_at_once(start, modules, model, photos):
         assert behind['mgfe_ris_batch_requests_count'] < 60  # of 120
 
 
-@pytest.mark.skipif(not os.environ.get('MGFE_RIS_SLOW'), reason='a minute: MGFE_RIS_SLOW=1 runs it')
+@slow('a minute')
 def test_a_thousand_at_once(start, modules, photos):
     requests = [modules.load.build_request(photo, ['the ring']) for photo in photos * 25]
     with start(max_waiting=1000) as server:
@@ -639,7 +640,7 @@ def clone(model_folder: Path, refshapes: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-SIGNALS = [signal.SIGTERM] + [signal.SIGINT] * bool(os.environ.get('MGFE_RIS_SLOW'))
+SIGNALS = [signal.SIGTERM] + [signal.SIGINT] * SLOW
 
 
 @pytest.mark.parametrize('number', SIGNALS)
@@ -699,9 +700,7 @@ app['main']()
 """
 
 
-@pytest.mark.skipif(
-    not os.environ.get('MGFE_RIS_SLOW'), reason='a process that ends in 10 seconds: MGFE_RIS_SLOW=1 runs it'
-)
+@slow('a process that ends in 10 seconds')
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
 def test_it_ends_though_the_model_computes(modules, model_folder, photos, number):
     port = args().port

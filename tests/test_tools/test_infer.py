@@ -18,6 +18,7 @@ import pycocotools.mask as coco_mask
 import pytest
 import torch
 from PIL import Image
+from slow import slow
 
 from mgfe_ris.apis import RISInferencer, load_model
 
@@ -237,10 +238,9 @@ runpy.run_path(sys.argv[0], run_name='__main__')
 """
 
 
-SLOW = pytest.mark.skipif('MGFE_RIS_SLOW' not in os.environ, reason='10 s: MGFE_RIS_SLOW=1 runs it')
-
-
-@pytest.mark.parametrize('by', [signal.SIGKILL, pytest.param(signal.SIGINT, marks=SLOW)], ids=['killed', 'Ctrl-C'])
+@pytest.mark.parametrize(
+    'by', [signal.SIGKILL, pytest.param(signal.SIGINT, marks=slow('10 s'))], ids=['killed', 'Ctrl-C']
+)
 def test_a_run_that_was_stopped_goes_on(model_folder, photos, infer, monkeypatch, by):
     (photos / '2.jpg').write_text('no image')
     asked = ['photos', '--text', 'ring', '--model', model_folder, '--device', 'cpu', '--batch-size', 3, '--out']

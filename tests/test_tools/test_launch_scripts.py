@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from forks import free_port
+from slow import slow
 
 from mgfe_ris.apis import load_config
 from mgfe_ris.checkpoint_files import read_checkpoint
@@ -43,8 +44,6 @@ import json, os, sys
 with open(os.environ['SEEN'], 'w') as file:
     json.dump(sys.argv[1:], file)
 '''
-
-slow = pytest.mark.skipif('MGFE_RIS_SLOW' not in os.environ, reason='MGFE_RIS_SLOW=1 runs it: 10 s')
 
 
 @pytest.fixture
@@ -110,7 +109,7 @@ def test_training_on_two_machines(programs, config, tmp_path):
     assert read_checkpoint(tmp_path / 'work/iter_2.pth')['meta']['iter'] == 2
 
 
-@pytest.mark.parametrize('signum', [signal.SIGUSR1, pytest.param(signal.SIGTERM, marks=slow)])
+@pytest.mark.parametrize('signum', [signal.SIGUSR1, pytest.param(signal.SIGTERM, marks=slow('10 s'))])
 def test_a_signal_to_the_launcher_is_passed_on(tmp_path, signum):
     """To each process; it waits for them, says nothing itself, and has the status of a signal."""
     script = tmp_path / 'script.py'
@@ -136,7 +135,7 @@ time.sleep(60)
     assert sorted(path.name for path in tmp_path.glob('ended*')) == ['ended0', 'ended1']
 
 
-@slow
+@slow('10 s')
 def test_slurm_tests_on_two_machines(programs, config, model_folder, tmp_path):
     command = (
         'slurm_test.sh',
@@ -153,7 +152,7 @@ def test_slurm_tests_on_two_machines(programs, config, model_folder, tmp_path):
     assert json.loads((tmp_path / 'out/metrics.json').read_text())['metrics'].keys() >= {'val/oIoU'}
 
 
-@slow
+@slow('10 s')
 def test_testing_on_two_machines(programs, config, model_folder, tmp_path):
     where = dict(NNODES=2, MASTER_ADDR='127.0.0.1', MASTER_PORT=free_port())
     command = ('dist_test.sh', config, model_folder, 1, '--work-dir', tmp_path / 'work', '--out', tmp_path / 'out')
@@ -162,7 +161,7 @@ def test_testing_on_two_machines(programs, config, model_folder, tmp_path):
     assert json.loads((tmp_path / 'out/metrics.json').read_text())['metrics'].keys() >= {'val/oIoU'}
 
 
-@slow
+@slow('10 s')
 def test_slurm_trains_on_two_machines(programs, config, tmp_path):
     (printed,) = ended(
         start('slurm_train.sh', 'cpus', config, '--work-dir', tmp_path / 'work', GPUS=2, GPUS_PER_NODE=0)

@@ -10,6 +10,7 @@ from statistics import median
 from typing import NamedTuple
 
 import pytest
+from slow import slow
 
 from mgfe_ris.datasets.synthetic import write_refshapes
 
@@ -26,7 +27,7 @@ class Usage(NamedTuple):
     files: int
 
 
-@pytest.mark.skipif(not os.environ.get('MGFE_RIS_SLOW'), reason='2,000 steps of training: MGFE_RIS_SLOW=1 runs it')
+@slow('2,000 steps of training')
 @pytest.mark.skipif(not Path('/proc/self/smaps_rollup').is_file(), reason='memory is read from /proc of Linux')
 def test_2000_steps_with_4_workers_keep_memory_and_descriptors(small_model, tmp_path):
     """Validations, checkpoints and pictures are part of it."""

@@ -1,16 +1,15 @@
 """Trainings that several processes share in parts end as those in which each has the whole model."""
 
-import os
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import torch
+from slow import slow
 
 from mgfe_ris.apis import RISInferencer, load_config
 from mgfe_ris.checkpoint_files import read_checkpoint
 
-slow = pytest.mark.skipif('MGFE_RIS_SLOW' not in os.environ, reason='MGFE_RIS_SLOW=1 runs it: 30 s')
 FSDP = ('strategy.type=FSDPStrategy', 'strategy.min_params=100')
 
 
@@ -74,7 +73,7 @@ def test_fsdp(trained, config):
     RISInferencer(config, fsdp / 'iter_2.pth')
 
 
-@slow
+@slow('30 s')
 def test_each_goes_on_from_the_other(trained):
     ddp, fsdp = trained('ddp'), trained('fsdp', *FSDP)
     longer = ('resume=True', 'train_cfg.max_iters=4')
@@ -83,7 +82,7 @@ def test_each_goes_on_from_the_other(trained):
     same_states(of_fsdp / 'iter_4.pth', of_ddp / 'iter_4.pth')
 
 
-@pytest.mark.parametrize('stage', [1, pytest.param(2, marks=slow)])
+@pytest.mark.parametrize('stage', [1, pytest.param(2, marks=slow('30 s'))])
 def test_deepspeed(trained, config, stage):
     pytest.importorskip('deepspeed', reason='pip install deepspeed')
     ddp = trained('ddp', 'train_cfg.val_interval=100')

@@ -15,6 +15,7 @@ from types import MappingProxyType
 
 import pytest
 import torch
+from slow import SLOW, slow
 
 REPO = Path(__file__).parents[2]
 TRAIN = REPO / 'tools/train.py'
@@ -177,10 +178,6 @@ def random_troubles(seed: int) -> list[Trouble]:
     return found
 
 
-SLOW = bool(os.environ.get('MGFE_RIS_SLOW'))
-slow = pytest.mark.skipif(not SLOW, reason='10 s each: MGFE_RIS_SLOW=1 runs it')
-
-
 @pytest.mark.parametrize('seed', range(20 if SLOW else 1))
 def test_killed_at_a_random_moment(undisturbed, options, tmp_path, seed):
     runs = until_the_end(tmp_path / 'run', options, random_troubles(seed))
@@ -192,8 +189,8 @@ def test_killed_at_a_random_moment(undisturbed, options, tmp_path, seed):
     ('signum', 'name', 'call'),
     [
         pytest.param(signal.SIGTERM, 'loss', 3, id='in an epoch'),
-        pytest.param(signal.SIGINT, 'loss', 2 * STEPS - 1, id='in the last epoch', marks=slow),
-        pytest.param(signal.SIGUSR1, 'loss', STEPS, id='in the last step of an epoch', marks=slow),
+        pytest.param(signal.SIGINT, 'loss', 2 * STEPS - 1, id='in the last epoch', marks=slow('10 s each')),
+        pytest.param(signal.SIGUSR1, 'loss', STEPS, id='in the last step of an epoch', marks=slow('10 s each')),
         pytest.param(signal.SIGTERM, 'predict', 1, id='in a validation'),
     ],
 )
@@ -233,7 +230,7 @@ def ends_of_runs(folder: Path, options: list[str], *troubles: Trouble, config: P
     return ends
 
 
-@slow
+@slow('10 s each')
 def test_gradients_of_several_steps_are_not_lost(options, tmp_path):
     """Each 4th of 12 steps changes the weights. Killed in the 9th, it goes on behind the 6th, with two gradients;
     asked to stop in the 7th, it goes on to the 8th."""
@@ -243,7 +240,7 @@ def test_gradients_of_several_steps_are_not_lost(options, tmp_path):
     assert 'behind step 8; saved' in (tmp_path / 'troubled_1.txt').read_text().splitlines()[-1]
 
 
-@slow
+@slow('10 s each')
 def test_steps_instead_of_epochs_with_averaged_weights(options, tmp_path):
     """mmengine loads again what was trained on; of its averages, the weights themselves are to go on."""
     config = tmp_path / 'by_step.py'
@@ -263,7 +260,7 @@ custom_hooks = [dict(type='EMAHook')]
     assert 'ema_state_dict' in alone and same(alone, troubled)
 
 
-@slow
+@slow('10 s each')
 def test_a_validation_that_no_checkpoint_precedes_is_broken_off(options, tmp_path):
     """The averages are in the place of the weights then."""
     rare = changed(options, default_hooks__checkpoint__interval=2, custom_hooks="[dict(type='EMAHook')]")
@@ -271,7 +268,7 @@ def test_a_validation_that_no_checkpoint_precedes_is_broken_off(options, tmp_pat
     assert same(alone, troubled) and (tmp_path / 'troubled_0.txt').read_text().count('iter_6.pth') == 1
 
 
-@slow
+@slow('10 s each')
 def test_two_processes_of_which_one_is_asked_to_stop(options, tmp_path):
     """They stop together, in an epoch and in a validation, and go on as two that nobody asked."""
     two = changed(options, train_dataloader__batch_size=2, val_dataloader__batch_size=1)

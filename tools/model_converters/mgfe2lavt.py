@@ -20,7 +20,8 @@ def main() -> None:
     # behind the arguments: --help and wrong options need not wait for what takes seconds to import
     from mgfe_ris.apis import report_errors, weights_in
     from mgfe_ris.checkpoint_files import convert_checkpoint, require_new_pth, write_checkpoint
-    from mgfe_ris.models.checkpoints import state_dict_of, to_lavt
+    from mgfe_ris.models.checkpoints import to_lavt
+    from mgfe_ris.models.renaming import state_dict_of
 
     with report_errors():
         require_new_pth(args.out)

@@ -9,8 +9,9 @@ from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from ..checkpoints import State, from_clip_resnet
+from ..clip_checkpoints import from_clip_resnet
 from ..fusion.neck import Fuse
+from ..renaming import State
 from .layout import to_tokens
 from .position_table import resize_position_table
 from .pretrained import load_pretrained

@@ -9,7 +9,8 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from ...structures import Text
-from ..checkpoints import State, from_clip_text
+from ..clip_checkpoints import from_clip_text
+from ..renaming import State
 from ..sentence import STATES, check_state, last_word
 from .clip_block import CLIPBlock, init_blocks
 from .pretrained import load_pretrained

@@ -9,8 +9,9 @@ from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from ..checkpoints import State, from_clip_vit
+from ..clip_checkpoints import from_clip_vit
 from ..fusion.neck import Fuse
+from ..renaming import State
 from .clip_block import CLIPBlock, init_blocks
 from .layout import to_map, to_tokens
 from .patch_pyramid import PatchPyramid

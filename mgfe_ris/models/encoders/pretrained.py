@@ -6,7 +6,8 @@ from typing import Any
 from mmengine.model import BaseModule
 
 from ...checkpoint_files import convert_checkpoint
-from ..checkpoints import State, differences
+from ..checkpoints import differences
+from ..renaming import State
 
 
 def load_pretrained(encoder: BaseModule, convert: Callable[[Mapping[str, Any]], State], may_lack: str) -> bool:

@@ -7,8 +7,9 @@ from mmseg.models.backbones.swin import SwinTransformer
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from ..checkpoints import State, from_swin, resize_position_tables
+from ..checkpoints import from_swin, resize_position_tables
 from ..fusion.neck import Fuse
+from ..renaming import State
 from .layout import to_map, to_tokens
 from .pretrained import load_pretrained
 from .window_attention import FusedWindowAttention

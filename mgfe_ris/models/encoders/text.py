@@ -20,7 +20,8 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from ...structures import Text
-from ..checkpoints import State, from_text, state_dict_of
+from ..checkpoints import from_text
+from ..renaming import State, state_dict_of
 from ..sentence import STATES, check_state
 from .clip_vocabulary import CLIP_SUFFIX, clean, read_clip_vocabulary
 from .pretrained import load_pretrained

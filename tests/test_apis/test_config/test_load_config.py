@@ -86,7 +86,7 @@ def test_data_root_reaches_every_data_set(path):
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
 def test_from_scratch_names_nothing_of_a_hub(path):
     cfg = load_config(path, from_scratch=True)
-    for node in dicts(cfg.to_dict()):
+    for node in dicts(list(cfg.to_dict().values())):  # variables at the top are read by nobody
         assert node.get('pretrained') is None and node.get('type') != 'Pretrained', node
         strings = [value for value in node.values() if isinstance(value, str)]
         assert not [s for s in strings if '://' in s or s.startswith(('bert-', 'openai/', 'FacebookAI/'))], node

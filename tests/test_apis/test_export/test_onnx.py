@@ -16,6 +16,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from slow import slow
 
 from mgfe_ris.apis import (
     OnnxSegmentor,
@@ -98,8 +99,10 @@ def test_logits_of_the_tiny_model(tiny):
     print_times(tiny.model, tiny.folder, (64, 64))
 
 
-def test_logits_of_a_narrow_swin(small_swin, tmp_path):
+@pytest.mark.parametrize('optimize', [False, pytest.param(True, marks=slow('half a minute'))])
+def test_logits_of_a_narrow_swin(small_swin, tmp_path, monkeypatch, optimize):
     """Windows of 12: shifted, padded, a single one."""
+    monkeypatch.setattr('torch.onnx.export', partial(torch.onnx.export, optimize=optimize))
     model = some_model('mgfe-ris_swin-base_refcoco', {**small_swin, SIZE: (96, 96)})
     export_onnx(model, tmp_path / 'out')
     assert max(differences(model, tmp_path / 'out', [(1, 2), (1, 20), (2, 5), (5, 3), (4, 20)])) < 1e-4
@@ -133,7 +136,7 @@ def test_attentions_of_rivals_which_have_no_heads(row, small_model, tmp_path):
     np.testing.assert_allclose(g, expected.numpy(), atol=1e-3, rtol=0)
 
 
-@pytest.mark.skipif(not os.environ.get('MGFE_RIS_SLOW'), reason='minutes and 6 GB: MGFE_RIS_SLOW=1 runs it')
+@slow('minutes and 6 GB')
 def test_logits_at_full_shape(tmp_path):
     """Swin-B, BERT-base, 480 px: what ``tools/deployment/README.md`` says of it."""
     torch.set_num_threads(os.cpu_count() or 1)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from slow import slow
 from torch._inductor.exc import InvalidCxxCompiler
 
 from mgfe_ris.apis import OnnxSegmentor, build_model, load_config
@@ -76,7 +77,7 @@ def test_no_size_is_taken_for_a_constant(small_swin):
 
 
 @torch.no_grad()
-@pytest.mark.skipif(not os.environ.get('MGFE_RIS_SLOW'), reason='a minute of g++: MGFE_RIS_SLOW=1 runs it')
+@slow('a minute of g++')
 def test_aot_inductor(small, tmp_path):
     export_torch(small, tmp_path / 'out', compile=True)
     run = torch._inductor.aoti_load_package(str(tmp_path / 'out/model.pt2'))

@@ -1,0 +1,6 @@
+_base_ = './etris_rn101_refcoco+.py'
+
+# CLIP's batch norms keep CLIP's statistics; what CLIP does not have, the shortcut of the pool, is trained
+model = dict(trained=r'positional_embedding|attnpool\.connect', frozen_statistics=True)
+# The best epoch is chosen on val
+val_dataloader = dict(dataset=dict(split='val'))

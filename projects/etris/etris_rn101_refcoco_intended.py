@@ -1,0 +1,4 @@
+_base_ = './etris_rn101_refcoco.py'
+
+# CLIP's batch norms keep CLIP's statistics; what CLIP does not have, the shortcut of the pool, is trained
+model = dict(trained=r'positional_embedding|attnpool\.connect', frozen_statistics=True)
