@@ -20,15 +20,20 @@ class QueryAttention(nn.Module):
         nn.init.xavier_uniform_(self.attn.out_proj.weight)
 
     def forward(
-        self, x: Tensor, places: Tensor, memory: Tensor, memory_places: Tensor, blocked: Tensor | None = None
+        self,
+        x: Tensor,
+        places: Tensor | float,
+        memory: Tensor,
+        memory_places: Tensor | float,
+        blocked: Tensor | None = None,
     ) -> Tensor:
         """Read what is not blocked.
 
         Args:
             x: (B, P, D) queries.
-            places: (P, D), added to the queries alone.
+            places: (P, D), added to the queries alone; 0: none.
             memory: (B, M, D); x itself for attention among queries.
-            memory_places: (M, D), added to the keys, not to the values.
+            memory_places: (M, D), added to the keys, not to the values; 0: none.
             blocked: (B, P, M), True = not to be read, see :func:`blocked_outside`; None: everything is read.
 
         Returns:

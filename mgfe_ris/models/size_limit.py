@@ -37,8 +37,9 @@ class NoLargerThan(TorchDispatchMode):
         self.left = _MOST if self.numbers is None else 2 * self.numbers + _BESIDE
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
-        shape = args[0] if args and isinstance(args[0], (list, tuple)) else ()  # or tensors, to be put together
-        if not any(isinstance(one, Tensor) for one in (*args, *shape)):  # made of nothing: by a size, or a range's end
+        given = [each for one in args for each in (one if isinstance(one, (list, tuple)) else [one])]
+        if not any(isinstance(one, Tensor) for one in given):  # made of nothing: by a size, or a range's end
+            shape = args[0] if args and isinstance(args[0], (list, tuple)) else ()
             ranges = [one for one in args if isinstance(one, (int, float))]
             self.left -= int(max(math.prod(shape), *ranges, _PER_TENSOR))
         if self.left < 0:

@@ -1,0 +1,4 @@
+_base_ = './magnet_swin-base_gref-google.py'
+
+# the paper's auxiliary losses, unverified: no training code was released
+model = dict(grounding=dict(share=0.15), alignment=dict(temperature=0.07))
