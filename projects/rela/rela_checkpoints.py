@@ -92,11 +92,11 @@ _HEAD = [
     ('input_proj.{i}.{p}', 'input_proj.{i}.{p}'),
     ('lang_weight', 'read_words.weight'),
     ('lang_proj.{p}', 'read_words.project.{p}'),
-    ('RLA_lang_att.norm.{p}', 'read_words.norm.{p}'),
+    ('RLA_lang_att.norm.{p}', 'read_words.read.norm.{p}'),
     *(
         (f'{theirs}.{part}{{p}}', f'{ours}.attn.{part}{{p}}')
         for theirs, ours in (
-            ('RLA_lang_att.multihead_attn', 'read_words'),
+            ('RLA_lang_att.multihead_attn', 'read_words.read'),
             ('RIA_layers.{i}.multihead_attn', 'layers.{i}.image'),
             ('RLA_vision.{i}.self_attn', 'layers.{i}.region'),
         )

@@ -1,6 +1,5 @@
 """ReLA against numbers recorded from its official code."""
 
-import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from mmengine.optim import MultiStepLR, build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.registry import METRICS, MODELS
+from slow import slow
 from torch import Tensor
 
 from mgfe_ris.apis import RISInferencer, build_model, export_onnx, input_size, load_config, save_converted
@@ -139,7 +139,7 @@ def test_recorded_features(record, model):
 def run_from(record: dict, model, seen: dict, *inputs: Tensor) -> dict[str, Tensor]:
     """Run the model on photos and words, or its rear on the stages' maps and words; collect its features. -> what was
     recorded of them."""
-    _keep(model.head.read_words.norm, seen, 'region_language', lambda out: out.transpose(0, 1))
+    _keep(model.head.read_words.read, seen, 'region_language', lambda out: out.transpose(0, 1))
     for i, layer in enumerate(model.head.layers):
         for kind in ('image', 'region', 'ffn'):
             _keep(getattr(layer, kind), seen, f'region_{kind}{i}', lambda out: out.transpose(0, 1))
@@ -320,7 +320,7 @@ def test_a_full_model_has_the_official_size(full):
     assert trained == 10 * _count(full.text_encoder.model.encoder.layer[0])
 
 
-@pytest.mark.skipif('MGFE_RIS_SLOW' not in os.environ, reason='seconds: MGFE_RIS_SLOW=1 runs it')
+@slow('5 s')
 def test_a_full_model_has_the_official_operations(full):
     """In billions of multiply-accumulates without BERT, as ``thop`` counts the official model."""
     # the official head asks regions after each layer what only the last answer is read of; thop knows no group norms
@@ -527,7 +527,7 @@ def test_an_official_file_becomes_a_folder(project, tmp_path):
         assert torch.equal(value, official['model'][name]), name
 
 
-@pytest.mark.skipif('MGFE_RIS_SLOW' not in os.environ, reason='half a minute for each: MGFE_RIS_SLOW=1 runs it')
+@slow('half a minute each')
 @pytest.mark.parametrize('config', ['rela_tiny_refshapes.py', 'rela_swin-base_grefcoco.py'])
 def test_a_graph_of_onnx_gives_the_same_mask(project, tmp_path, config):
     """And says whether there is a target: for batches of several sizes, and at the photo's size."""
