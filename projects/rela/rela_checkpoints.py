@@ -33,7 +33,7 @@ HEAD = [
     Rule('input_proj.{i}.{p}', 'input_proj.{i}.{p}'),
     Rule('lang_weight', 'read_words.weight'),
     Rule('lang_proj.{p}', 'read_words.project.{p}'),
-    *(rule.prefixed('RLA_lang_att.', 'read_words.') for rule in CROSS_ATTENTION),
+    *(rule.prefixed('RLA_lang_att.', 'read_words.read.') for rule in CROSS_ATTENTION),
     *(rule.prefixed('RIA_layers.{i}.', 'layers.{i}.image.') for rule in CROSS_ATTENTION),
     *(rule.prefixed('RLA_vision.{i}.', 'layers.{i}.region.') for rule in SELF_ATTENTION),
     *(rule.prefixed('transformer_ffn_layers.{i}.', 'layers.{i}.ffn.') for rule in FEED_FORWARD),

@@ -70,7 +70,7 @@ class RegionHead(nn.Module):
         sizes = [(x.shape[2], x.shape[3]) for x in maps]
         memories = [to_tokens(x) + level for x, level in zip(maps, self.levels.weight, strict=True)]
         where = [sine_places(*size, self.channels, *place_kind(finest)).to(finest.dtype) for size in sizes]
-        regions = self.regions.weight.repeat(len(finest), 1, 1)
+        regions = self.regions.weight.repeat(finest.shape[0], 1, 1)  # len() would fix a graph to one batch
         for j, layer in enumerate(self.layers):
             level = j % len(maps)
             blocked = blocked_outside(self.masks_of(regions, finest), sizes[level])
@@ -123,17 +123,13 @@ class WordAttention(nn.Module):
     def __init__(self, channels: int, text_channels: int, heads: int):
         super().__init__()
         self.project = nn.Linear(text_channels, channels, bias=False)
-        self.attn = nn.MultiheadAttention(channels, heads, batch_first=True)
-        self.norm = nn.LayerNorm(channels)
+        self.read = QueryAttention(channels, heads)
         self.weight = nn.Parameter(torch.zeros(()))
         nn.init.zeros_(self.project.weight)
-        nn.init.xavier_uniform_(self.attn.out_proj.weight)
 
     def forward(self, regions: Tensor, words: Tensor) -> Tensor:
         """regions (B, P, D), words (B, T, text channels) -> (B, P, D)."""
-        words = self.project(words)
-        heard, _ = self.attn(regions, words, words, need_weights=False)
-        return regions + 0.1 * self.weight.sigmoid() * self.norm(regions + heard)
+        return regions + 0.1 * self.weight.sigmoid() * self.read(regions, 0.0, self.project(words), 0.0)
 
 
 def perceptron(*channels: int) -> nn.Sequential:

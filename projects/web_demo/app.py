@@ -123,7 +123,7 @@ def legend(results: list[RISResult], masks: list[np.ndarray], note: str) -> str:
         sentence = html.escape(result.sentence)
         if not result.understood:
             sentence += '<br><em>The model knows no word of this sentence: the mask means nothing.</em>'
-        if result.no_target is not None and result.no_target > 0.5:
+        if result.means_nothing:
             sentence += '<br><em>The model finds nothing in the photo that this sentence means.</em>'
         score = f'{result.score[mask].mean():.2f}' if mask.any() else '-'
         rows.append(
@@ -188,7 +188,9 @@ class Demo:
         picture, results, note, written = kept
         # the scores are there; at the model's own threshold rounded ones would not tell which is larger
         own = self.inferencer.threshold
-        masks = [result.mask if threshold == own else result.score > threshold for result in results]
+        masks = [
+            result.mask if threshold == own or result.means_nothing else result.score > threshold for result in results
+        ]
         for mask, colour in zip(masks, PALETTE, strict=False):
             picture = overlay(picture, mask, colour)
         return picture, legend(results, masks, note), write_masks(masks, self.folder, written)

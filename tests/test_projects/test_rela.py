@@ -1,6 +1,5 @@
 """ReLA against numbers recorded from its official code."""
 
-import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from mmengine.optim import MultiStepLR, build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.registry import METRICS, MODELS
+from slow import slow
 from torch import Tensor
 
 from mgfe_ris.apis import RISInferencer, build_model, export_onnx, input_size, load_config, save_converted
@@ -139,7 +139,7 @@ def test_recorded_features(record, model):
 def run_from(record: dict, model, seen: dict, *inputs: Tensor) -> dict[str, Tensor]:
     """Run the model on photos and words, or its rear on the stages' maps and words; collect its features. -> what was
     recorded of them."""
-    _keep(model.head.read_words.norm, seen, 'region_language', lambda out: out.transpose(0, 1))
+    _keep(model.head.read_words.read, seen, 'region_language', lambda out: out.transpose(0, 1))
     for i, layer in enumerate(model.head.layers):
         for kind in ('image', 'region', 'ffn'):
             _keep(getattr(layer, kind), seen, f'region_{kind}{i}', lambda out: out.transpose(0, 1))
@@ -299,25 +299,34 @@ def words_of(model, *sentences: str) -> tuple[Tensor, Tensor]:
     return model.data_preprocessor.tokenizer(sentences)
 
 
-def test_a_full_model_has_the_official_size(project):
-    """Millions of parameters, and billions of multiply-accumulates as ``thop`` counts the official model."""
+@pytest.fixture
+def full(project):
     with shapes_only():
-        model = build_model(load_config(project / 'rela_swin-base_grefcoco.py', from_scratch=True)).eval()
+        return build_model(load_config(project / 'rela_swin-base_grefcoco.py', from_scratch=True)).eval()
+
+
+def test_a_full_model_has_the_official_size(full):
+    """In millions of parameters."""
     parts = {
-        96.100: (model.encoder, model.neck),
-        108.892: (model.text_encoder,),
-        5.544: (model.pixel_decoder,),
-        14.986: (model.head,),
+        96.100: (full.encoder, full.neck),
+        108.892: (full.text_encoder,),
+        5.544: (full.pixel_decoder,),
+        14.986: (full.head,),
     }
-    assert _count(model) == 225_521_469 == sum(_count(part) for modules in parts.values() for part in modules)
+    assert _count(full) == 225_521_469 == sum(_count(part) for modules in parts.values() for part in modules)
     for millions, modules in parts.items():
         assert sum(map(_count, modules)) / 1e6 == pytest.approx(millions, abs=5e-4)
-    trained = sum(p.numel() for p in model.text_encoder.parameters() if p.requires_grad)
-    assert trained == 10 * _count(model.text_encoder.model.encoder.layer[0])
+    trained = sum(p.numel() for p in full.text_encoder.parameters() if p.requires_grad)
+    assert trained == 10 * _count(full.text_encoder.model.encoder.layer[0])
+
+
+@slow('5 s')
+def test_a_full_model_has_the_official_operations(full):
+    """In billions of multiply-accumulates without BERT, as ``thop`` counts the official model."""
     # the official head asks regions after each layer what only the last answer is read of; thop knows no group norms
-    asked_in_vain = 9 * (_on_regions(model.head.no_target) + _on_regions(model.head.minimap))
+    asked_in_vain = 9 * (_on_regions(full.head.no_target) + _on_regions(full.head.minimap))
     group_norms = 4 * 256 * (15**2 + 30**2 + 60**2 + 2 * 120**2)
-    counted = count_complexity(model).image_modules + (asked_in_vain - group_norms) / 1e9
+    counted = count_complexity(full).image_modules + (asked_in_vain - group_norms) / 1e9
     assert counted == pytest.approx(117.83, abs=0.005)
 
 
@@ -518,7 +527,7 @@ def test_an_official_file_becomes_a_folder(project, tmp_path):
         assert torch.equal(value, official['model'][name]), name
 
 
-@pytest.mark.skipif('MGFE_RIS_SLOW' not in os.environ, reason='half a minute for each: MGFE_RIS_SLOW=1 runs it')
+@slow('half a minute each')
 @pytest.mark.parametrize('config', ['rela_tiny_refshapes.py', 'rela_swin-base_grefcoco.py'])
 def test_a_graph_of_onnx_gives_the_same_mask(project, tmp_path, config):
     """And says whether there is a target: for batches of several sizes, and at the photo's size."""

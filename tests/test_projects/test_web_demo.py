@@ -313,6 +313,17 @@ def test_a_sentence_that_the_model_does_not_know_is_marked(app):
     assert ['knows no word' in row for row in rows] == [False, True]
 
 
+@pytest.mark.parametrize('threshold', [0.5, 0.1])
+def test_a_sentence_that_means_nothing_has_no_mask_at_any_threshold(app, tmp_path, threshold):
+    score = np.full((4, 4), 0.7, np.float32)
+    results = [RISResult(score, 'ring', score, score > said, no_target=said) for said in (0.2, 0.9)]
+    demo = app.Demo(SimpleNamespace(threshold=0.5), tmp_path)
+    _, rows, _ = demo.show((np.zeros((4, 4, 3), np.uint8), results, '', []), threshold)
+    some, none = rows.split('<tr>')[2:]
+    assert '100.0' in some and '0.0' in none and '100.0' not in none
+    assert ['finds nothing' in row for row in (some, none)] == [False, True]
+
+
 def test_example(open_page, app, inferencer, tmp_path):
     path, text = app.draw_examples(tmp_path)[1]
     page = open_page()

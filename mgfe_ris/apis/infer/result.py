@@ -41,6 +41,11 @@ class RISResult:
         numbers += '' if self.no_target is None else f', no_target={self.no_target:.3f}'
         return f'RISResult(sentence={self.sentence!r}, {numbers})'
 
+    @property
+    def means_nothing(self) -> bool:
+        """Whether the model says that the sentence means nothing in the photo."""
+        return self.no_target is not None and self.no_target > 0.5
+
     @cached_property
     def box(self) -> tuple[int, int, int, int] | None:
         """Left, top, right and bottom of the mask in pixels, the last two exclusive; None if it is empty."""
