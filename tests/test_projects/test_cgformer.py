@@ -12,6 +12,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
+from recorded_sizes import bert_of, swin_of
 from torch import Tensor
 
 from mgfe_ris.apis import RISInferencer, build_model, export_onnx, input_size, load_config, save_converted
@@ -62,32 +63,13 @@ def model(record, project):
     init_default_scope('mmseg')
     sizes, state = record['config'], cgformer.from_cgformer(record['state_dict'])
     channels = [sizes['embed_dim'] * 2**i for i in range(4)]
+    positions = len(state['text_encoder.model.embeddings.position_embeddings.weight'])
     model = MODELS.build(
         dict(
             type=cgformer.CGFormer,
             data_preprocessor=dict(type='BaseDataPreprocessor'),
-            text_encoder=dict(
-                type='HFTextEncoder',
-                config=dict(
-                    model_type='bert',
-                    vocab_size=sizes['vocab'],
-                    hidden_size=sizes['text_dim'],
-                    num_hidden_layers=sizes['text_layers'],
-                    num_attention_heads=sizes['text_heads'],
-                    intermediate_size=sizes['text_ffn'],
-                    max_position_embeddings=len(state['text_encoder.model.embeddings.position_embeddings.weight']),
-                    hidden_dropout_prob=0.0,
-                    attention_probs_dropout_prob=0.0,
-                ),
-            ),
-            encoder=dict(
-                type='SwinEncoder',
-                embed_dims=sizes['embed_dim'],
-                depths=sizes['depths'],
-                num_heads=sizes['num_heads'],
-                window_size=sizes['window_size'],
-                drop_path_rate=0.0,
-            ),
+            text_encoder=bert_of(sizes, positions),
+            encoder=swin_of(sizes),
             neck=dict(
                 type='MGFENeck',
                 channels=channels,

@@ -16,7 +16,6 @@ from PIL import Image
 from slow import slow
 from torch import Tensor
 
-import mgfe_ris.models.pixel_decoder
 from mgfe_ris.apis import RISInferencer, build_model, export_onnx, load_config
 from mgfe_ris.models.checkpoints import differences
 from mgfe_ris.models.losses import BinaryCrossEntropy
@@ -118,18 +117,6 @@ def _image_tower(record: dict) -> dict:
         ),
         norm_outs=False,
     )
-
-
-@pytest.fixture
-def tables(record, monkeypatch):
-    """The tables of positions as the recording machine computed them, in float32, where the last bit may differ."""
-    places, order = (record['tables'][name][:, 0] for name in ('decoder_vis_pos', 'decoder_txt_pos'))
-    module = mgfe_ris.models.pixel_decoder
-    torch.testing.assert_close(module.sine(torch.arange(len(order)), order.shape[1]), order, rtol=0, atol=1e-6)
-    height, width = (side // 16 for side in record['config']['image_size'])
-    torch.testing.assert_close(module.grid_places(height, width, places.shape[1]), places, rtol=0, atol=1e-6)
-    monkeypatch.setattr(module, 'sine', lambda *_: order)
-    monkeypatch.setattr(module, 'grid_places', lambda *_: places)
 
 
 def test_recorded_features(record, model, tables):

@@ -14,6 +14,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
+from recorded_sizes import bert_of, swin_of
 from torch import Tensor
 
 from mgfe_ris.apis import RISInferencer, build_model, export_onnx, input_size, load_config, save_converted
@@ -49,30 +50,14 @@ def model(record, project):
 
     init_default_scope('mmseg')
     sizes, state = record['config'], record['state_dict']
-    bert = dict(
-        model_type='bert',
-        vocab_size=sizes['vocab'],
-        hidden_size=sizes['text_dim'],
-        num_hidden_layers=1 + max(int(m[1]) for name in state if (m := re.search(r'encoder\.layer\.(\d+)\.', name))),
-        num_attention_heads=sizes['text_heads'],
-        intermediate_size=sizes['text_ffn'],
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
-        max_position_embeddings=len(state['language_model.embeddings.position_embeddings.weight']),
-    )
+    positions = len(state['language_model.embeddings.position_embeddings.weight'])
+    layers = 1 + max(int(m[1]) for name in state if (m := re.search(r'encoder\.layer\.(\d+)\.', name)))
     model = MODELS.build(
         dict(
             type=magnet.MagNet,
             data_preprocessor=dict(type='ReferringDataPreProcessor', mean=(0,) * 3, std=(1,) * 3),
-            encoder=dict(
-                type='SwinEncoder',
-                embed_dims=sizes['embed_dim'],
-                depths=sizes['depths'],
-                num_heads=sizes['num_heads'],
-                window_size=sizes['window_size'],
-                drop_path_rate=0.0,
-            ),
-            text_encoder=dict(type='HFTextEncoder', config=bert),
+            encoder=swin_of(sizes),
+            text_encoder=bert_of(sizes, positions, layers),
             words_read=sizes['pwam_idx'],
             fusion=dict(num_heads=sizes['fusion_heads']),
             pixel_decoder=dict(
