@@ -63,6 +63,7 @@ SCENE = [
         ('all blue shapes', (2, 4)),
         ('the plain shapes', (0, 3, 4)),
         ('the three plain shapes', (0, 3, 4)),
+        ('the two shapes on the left', None),
         ('both plain shapes', None),
         ('the three red stars', None),
         ('all moons', None),
