@@ -52,7 +52,7 @@ def test_there_is_a_config_for_every_data_set():
     names = {Path(name).stem for name in CONFIGS}
     data_sets = ('refcoco', 'refcoco+', 'gref-umd', 'gref-google')
     published = {f'{model}_swin-base_{data}' for model in ('mgfe-ris', 'lavt') for data in data_sets}
-    small = {f'mgfe-ris_tiny_{data}' for data in ('refshapes', 'refshapes+', 'refshapesg', 'refcoco')}
+    small = {f'mgfe-ris_tiny_{data}' for data in ('refshapes', 'refshapes+', 'refshapesg', 'grefshapes', 'refcoco')}
     assert published | small | {'lavt_tiny_refshapes'} <= names
     assert len([name for name in names if name.startswith('table3_')]) == 5
     assert {Path(name).stem for name in OTHER_ENCODERS} == {

@@ -17,6 +17,7 @@ from pycocotools import mask as coco_mask
 
 from mgfe_ris.datasets.synthetic import (
     FLAVOURS,
+    GENERALIZED,
     VOCABULARY,
     SceneObject,
     parse,
@@ -423,6 +424,7 @@ def test_the_tool_writes_all_flavours(tmp_path: Path, capsys: pytest.CaptureFixt
     for flavour in FLAVOURS:  # the tool names them itself, to answer --help without importing ours
         assert f'{tmp_path / flavour} (' in printed
         assert len(load(tmp_path, flavour)[0]['images']) == 10
+    assert f'{tmp_path / GENERALIZED} (' in printed and (tmp_path / GENERALIZED / 'grefs(unc).json').is_file()
 
 
 def test_the_tool_names_a_bad_argument(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

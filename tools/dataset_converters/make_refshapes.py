@@ -1,4 +1,4 @@
-"""Draw RefShapes, the built-in data set, in RefCOCO's form on disk.
+"""Draw RefShapes, the built-in data set, in RefCOCO's form on disk; its flavour grefshapes in gRefCOCO's.
 
 Example: python tools/dataset_converters/make_refshapes.py --out data/refshapes --flavour all
 """
@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-FLAVOURS = ('refshapes', 'refshapes+', 'refshapesg')  # those of mgfe_ris.datasets.synthetic
+FLAVOURS = ('refshapes', 'refshapes+', 'refshapesg', 'grefshapes')  # those of mgfe_ris.datasets.synthetic
 
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -24,9 +24,10 @@ DATASETS = {
     'refshapes': 'RefShapes',
     'refshapes+': 'RefShapes+',
     'refshapesg': 'RefShapesG',
+    'grefshapes': 'gRefShapes',
 }
 """By ``ann_folder``, all of them English; other data is called by its folder."""
-DRAWN = ('refshapes', 'refshapes+', 'refshapesg')
+DRAWN = ('refshapes', 'refshapes+', 'refshapesg', 'grefshapes')
 
 MGFE_PAPER = 'Multi-granularity Feature Extraction and Loss Optimization for Referring Image Segmentation'
 LAVT_PAPER = 'LAVT: Language-Aware Vision Transformer for Referring Image Segmentation'

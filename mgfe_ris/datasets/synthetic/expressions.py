@@ -20,6 +20,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
 
@@ -32,14 +33,14 @@ _SIZES = {word: 'big' for word in ('big', 'large', 'biggest', 'largest')}
 _SIZES |= {word: 'small' for word in ('small', 'smallest')}
 _SIDES = ('left', 'right', 'top', 'bottom')
 _CORNERS = (('top', 'left'), ('top', 'right'), ('bottom', 'left'), ('bottom', 'right'))
-_PLACES_BEFORE: dict[str, tuple[str, ...]] = {
+PLACES_BEFORE: dict[str, tuple[str, ...]] = {
     **{f'{a} {b}': (a, b) for a, b in _CORNERS},
     **{side: (side,) for side in _SIDES},
     **{f'{side}most': (side,) for side in _SIDES[:3]},
     'lowest': ('bottom',),
     'middle': ('middle',),
 }
-_PLACES_AFTER: dict[str, tuple[str, ...]] = {
+PLACES_AFTER: dict[str, tuple[str, ...]] = {
     **{f'in the {a} {b} corner': (a, b) for a, b in _CORNERS},
     **{f'on the {side} side': (side,) for side in _SIDES[:2]},
     **{f'on the {side}': (side,) for side in _SIDES[:2]},
@@ -54,7 +55,7 @@ _RELATIONS = {
     'below': 'bottom',
     'closest to': 'middle',
 }
-_ANY_SHAPE = ('one', 'shape')
+ANY_SHAPE = ('one', 'shape')
 _LINKS = ('that is', 'and is', 'and')
 
 
@@ -65,12 +66,12 @@ def _words(phrases: Iterable[str]) -> list[str]:
 VOCABULARY: tuple[str, ...] = tuple(
     dict.fromkeys(
         _words(
-            ['the', *SHAPES, *_ANY_SHAPE, *COLOURS, *TEXTURES, *_SIZES]
-            + [*_PLACES_BEFORE, *_PLACES_AFTER, 'of the image', *_RELATIONS, *_LINKS]
+            ['the', *SHAPES, *ANY_SHAPE, *COLOURS, *TEXTURES, *_SIZES]
+            + [*PLACES_BEFORE, *PLACES_AFTER, 'of the image', *_RELATIONS, *_LINKS]
         )
     )
 )
-POSITION_WORDS: frozenset[str] = frozenset(_words([*_PLACES_BEFORE, *_RELATIONS])) - {'of', 'to'}
+POSITION_WORDS: frozenset[str] = frozenset(_words([*PLACES_BEFORE, *_RELATIONS])) - {'of', 'to'}
 
 
 # Reading
@@ -110,9 +111,9 @@ def parse(sentence: str) -> Phrase:
         reader.take(_LINKS)
         if relation := reader.take(_RELATIONS):
             relations.append((relation, Phrase(**reader.phrase())))
-        elif place := reader.take(_PLACES_AFTER):
+        elif place := reader.take(PLACES_AFTER):
             reader.take(('of the image',))
-            reader.set(found, 'place', _PLACES_AFTER[place])
+            reader.set(found, 'place', PLACES_AFTER[place])
         elif not reader.attribute(found):
             raise reader.error()
     return Phrase(**found, relations=tuple(relations))
@@ -139,14 +140,14 @@ class _Reader:
         while True:
             if shape := self.take(SHAPES):
                 return found | {'shape': shape}
-            if self.take(_ANY_SHAPE):
+            if self.take(ANY_SHAPE):
                 if 'size' in found:
                     raise ValueError(f'a size needs a shape, to compare like with like; got {self.sentence!r}')
                 return found
             if size := self.take(_SIZES):
                 self.set(found, 'size', _SIZES[size])
-            elif place := self.take(_PLACES_BEFORE):
-                self.set(found, 'place', _PLACES_BEFORE[place])
+            elif place := self.take(PLACES_BEFORE):
+                self.set(found, 'place', PLACES_BEFORE[place])
             elif not self.attribute(found):
                 raise self.error()
 
@@ -173,7 +174,7 @@ POSITION_MARGIN = 0.08  # of the image side: how much farther left the leftmost 
 SIZE_RATIO = 1.25  # how much bigger the biggest one must be
 
 # What a statement is clearly true of, and what it could be taken to be true of (a superset).
-_Verdict = tuple[set[int], set[int]]
+Verdict = tuple[set[int], set[int]]
 
 
 def resolve(sentence: str, objects: Sequence[SceneObject]) -> tuple[int, ...]:
@@ -204,10 +205,15 @@ def resolve(sentence: str, objects: Sequence[SceneObject]) -> tuple[int, ...]:
     return _resolve(parse(sentence), objects)
 
 
-def _resolve(phrase: Phrase, objects: Sequence[SceneObject]) -> tuple[int, ...]:
+def rivals_of(phrase: Phrase, objects: Sequence[SceneObject]) -> list[int]:
+    """Indices of the objects that have all the attributes said: shape, colour, texture."""
     said = [(key, getattr(phrase, key)) for key in ('shape', 'colour', 'texture')]
-    rivals = [i for i, thing in enumerate(objects) if all(v is None or v == getattr(thing, k) for k, v in said)]
-    verdicts: list[_Verdict] = []
+    return [i for i, thing in enumerate(objects) if all(v is None or v == getattr(thing, k) for k, v in said)]
+
+
+def _resolve(phrase: Phrase, objects: Sequence[SceneObject]) -> tuple[int, ...]:
+    rivals = rivals_of(phrase, objects)
+    verdicts: list[Verdict] = []
     if phrase.size and rivals:
         verdicts.append(_by_size(phrase.size, rivals, objects))
     if phrase.place and rivals:
@@ -222,7 +228,7 @@ def _resolve(phrase: Phrase, objects: Sequence[SceneObject]) -> tuple[int, ...]:
     return tuple(sorted(possible)) if clear else ()
 
 
-def _by_size(size: str, rivals: list[int], objects: Sequence[SceneObject]) -> _Verdict:
+def _by_size(size: str, rivals: list[int], objects: Sequence[SceneObject]) -> Verdict:
     if len(rivals) < 2:
         return set(), set()
     whole = {i: objects[i].radius for i in rivals}
@@ -234,13 +240,9 @@ def _by_size(size: str, rivals: list[int], objects: Sequence[SceneObject]) -> _V
     return {best}, {best, *(i for i in rivals if seen[i] < whole[best] * SIZE_RATIO)}
 
 
-def _by_place(place: tuple[str, ...], rivals: list[int], objects: Sequence[SceneObject]) -> _Verdict:
-    if place == ('middle',):
-        off = {i: max(abs(objects[i].x - 0.5), abs(objects[i].y - 0.5)) for i in rivals}
-        return {i for i in rivals if off[i] <= 0.12}, {i for i in rivals if off[i] <= 0.2}
-    if len(place) == 2:
-        far = {i: max(_distance_from(side, objects[i]) for side in place) for i in rivals}
-        return {i for i in rivals if far[i] <= 0.45}, {i for i in rivals if far[i] <= 0.55}
+def _by_place(place: tuple[str, ...], rivals: list[int], objects: Sequence[SceneObject]) -> Verdict:
+    if place == ('middle',) or len(place) == 2:
+        return by_region(place, rivals, objects)
     far = {i: _distance_from(place[0], objects[i]) for i in rivals}
     first = min(rivals, key=far.__getitem__)
     if far[first] > 0.45:
@@ -248,11 +250,20 @@ def _by_place(place: tuple[str, ...], rivals: list[int], objects: Sequence[Scene
     return {first}, {i for i in rivals if far[i] < far[first] + POSITION_MARGIN}
 
 
+def by_region(place: tuple[str, ...], rivals: list[int], objects: Sequence[SceneObject]) -> Verdict:
+    """The rivals within a half, a quarter or the middle of the image, however many: clearly, and with a margin."""
+    if place == ('middle',):
+        off = {i: max(abs(objects[i].x - 0.5), abs(objects[i].y - 0.5)) for i in rivals}
+        return {i for i in rivals if off[i] <= 0.12}, {i for i in rivals if off[i] <= 0.2}
+    far = {i: max(_distance_from(side, objects[i]) for side in place) for i in rivals}
+    return {i for i in rivals if far[i] <= 0.45}, {i for i in rivals if far[i] <= 0.55}
+
+
 def _distance_from(side: str, thing: SceneObject) -> float:
     return {'left': thing.x, 'right': 1 - thing.x, 'top': thing.y, 'bottom': 1 - thing.y}[side]
 
 
-def _by_relation(relation: str, rivals: list[int], anchor: int, objects: Sequence[SceneObject]) -> _Verdict:
+def _by_relation(relation: str, rivals: list[int], anchor: int, objects: Sequence[SceneObject]) -> Verdict:
     offsets = {i: (objects[i].x - objects[anchor].x, objects[i].y - objects[anchor].y) for i in rivals}
     if relation == 'closest to':
         if len(rivals) < 2:
@@ -316,12 +327,15 @@ def _propose(
     return None
 
 
+_Choice = TypeVar('_Choice')
+
+
 def _in_random_order(weights: dict[str, float], rng: np.random.Generator) -> list[str]:
     """The keys, the heavier the sooner: by random ** (1 / weight) (Efraimidis and Spirakis)."""
     return sorted(weights, key=lambda kind: rng.random() ** (1 / weights[kind]), reverse=True)
 
 
-def _pick(choices: Sequence[str], rng: np.random.Generator) -> str:
+def pick(choices: Sequence[_Choice], rng: np.random.Generator) -> _Choice:
     return choices[int(rng.integers(len(choices)))]
 
 
@@ -330,36 +344,36 @@ def _sides(dx: float, dy: float) -> set[str]:
     return {'left' if dx < 0 else 'right', 'top' if dy < 0 else 'bottom', 'middle'}
 
 
-def _name(thing: SceneObject, rng: np.random.Generator, front: str = '', article: float = 1.0) -> str:
+def name_of(thing: SceneObject, rng: np.random.Generator, front: str = '', article: float = 1.0) -> str:
     """A noun phrase with some of the attributes; ``front`` is a size or a place put first."""
     words = ['the'] if rng.random() < article else []
     words += front.split()
     texture, colour = rng.random() < 0.35, rng.random() < 0.85
     words += [thing.texture] * texture + [thing.colour] * colour
     vague = (texture or colour or front) and front not in _SIZES and rng.random() < 0.12
-    return ' '.join([*words, _pick(_ANY_SHAPE, rng) if vague else thing.shape])
+    return ' '.join([*words, pick(ANY_SHAPE, rng) if vague else thing.shape])
 
 
 def _place_of(thing: SceneObject, places: dict[str, tuple[str, ...]], rng: np.random.Generator) -> str:
     sides = _sides(thing.x - 0.5, thing.y - 0.5)
-    return _pick([words for words, place in places.items() if sides.issuperset(place)], rng)
+    return pick([words for words, place in places.items() if sides.issuperset(place)], rng)
 
 
 def _say_appearance(target: int, objects: Sequence[SceneObject], rng: np.random.Generator) -> str:
-    return _name(objects[target], rng, article=0.5)
+    return name_of(objects[target], rng, article=0.5)
 
 
 def _say_size(target: int, objects: Sequence[SceneObject], rng: np.random.Generator) -> str:
-    return _name(objects[target], rng, _pick(list(_SIZES), rng), article=0.4)
+    return name_of(objects[target], rng, pick(list(_SIZES), rng), article=0.4)
 
 
 def _say_position(target: int, objects: Sequence[SceneObject], rng: np.random.Generator) -> str:
     """The place before or after the noun; if after, sometimes with a size before it."""
     thing = objects[target]
     if rng.random() < 0.55:
-        return _name(thing, rng, _place_of(thing, _PLACES_BEFORE, rng), article=0.3)
+        return name_of(thing, rng, _place_of(thing, PLACES_BEFORE, rng), article=0.3)
     size = _maybe_size(0.3, rng)
-    return f'{_name(thing, rng, size, article=0)} {_place_of(thing, _PLACES_AFTER, rng)}'
+    return f'{name_of(thing, rng, size, article=0)} {_place_of(thing, PLACES_AFTER, rng)}'
 
 
 def _say_long_appearance(target: int, objects: Sequence[SceneObject], rng: np.random.Generator) -> str:
@@ -374,7 +388,7 @@ def _say_long_appearance(target: int, objects: Sequence[SceneObject], rng: np.ra
 
 def _say_long_position(target: int, objects: Sequence[SceneObject], rng: np.random.Generator) -> str:
     thing = objects[target]
-    return f'{_name(thing, rng)} {_place_of(thing, _PLACES_AFTER, rng)} of the image'
+    return f'{name_of(thing, rng)} {_place_of(thing, PLACES_AFTER, rng)} of the image'
 
 
 def _say_relation(target: int, objects: Sequence[SceneObject], rng: np.random.Generator) -> str:
@@ -385,8 +399,8 @@ def _say_relation(target: int, objects: Sequence[SceneObject], rng: np.random.Ge
     if form < 0.15:
         return f'the {thing.colour} {thing.shape} that is {relation} and is {thing.texture}'
     if form < 0.25:
-        return f'{_name(thing, rng)} {relation} and {_relation(target, objects, rng)}'
-    name = _shared_name(target, objects, rng) if form < 0.65 else _name(thing, rng, _maybe_size(0.3, rng))
+        return f'{name_of(thing, rng)} {relation} and {_relation(target, objects, rng)}'
+    name = _shared_name(target, objects, rng) if form < 0.65 else name_of(thing, rng, _maybe_size(0.3, rng))
     return f'{name} {"that is " * (rng.random() < 0.3)}{relation}'
 
 
@@ -394,11 +408,11 @@ def _shared_name(target: int, objects: Sequence[SceneObject], rng: np.random.Gen
     """A name that fits other objects too, so that the relation is what tells them apart."""
     shape = objects[target].shape
     shared = sum(thing.shape == shape for thing in objects) > 1
-    return f'the {shape if shared else _pick(_ANY_SHAPE, rng)}'
+    return f'the {shape if shared else pick(ANY_SHAPE, rng)}'
 
 
 def _maybe_size(share: float, rng: np.random.Generator) -> str:
-    return _pick(list(_SIZES), rng) if rng.random() < share else ''
+    return pick(list(_SIZES), rng) if rng.random() < share else ''
 
 
 def _relation(target: int, objects: Sequence[SceneObject], rng: np.random.Generator) -> str:
@@ -406,7 +420,7 @@ def _relation(target: int, objects: Sequence[SceneObject], rng: np.random.Genera
     other = (target + int(rng.integers(1, len(objects)))) % len(objects)
     sides = _sides(objects[target].x - objects[other].x, objects[target].y - objects[other].y)
     choices = [relation for relation, side in _RELATIONS.items() if side in sides]
-    return f'{_pick(choices, rng)} {_name(objects[other], rng)}'
+    return f'{pick(choices, rng)} {name_of(objects[other], rng)}'
 
 
 _SPEAKERS = {

@@ -1,4 +1,4 @@
-"""Splits of RefShapes, and its files in the form of RefCOCO."""
+"""Splits of RefShapes, and its files in the form of RefCOCO, or of gRefCOCO."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import multiprocessing
 import pickle
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -18,10 +18,11 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from tqdm import tqdm
 
-from .expressions import FLAVOURS, parse, speak
+from .expressions import parse, speak
+from .groups import GENERALIZED, speak_of_targets
 from .scenes import MIN_RADIUS, SHAPES, SceneObject, sample_scene
 
-SPLIT_BY: dict[str, str] = {'refshapes': 'unc', 'refshapes+': 'unc', 'refshapesg': 'umd'}
+SPLIT_BY: dict[str, str] = {'refshapes': 'unc', 'refshapes+': 'unc', 'refshapesg': 'umd', GENERALIZED: 'unc'}
 ROUND_SHAPES: tuple[str, ...] = ('circle', 'ring')  # the family of testA
 SMALL_RADIUS = MIN_RADIUS * 9 / 7  # fraction of the image side; at most this, or ...
 HIDDEN_BELOW = 0.85  # ... less than this share visible: an object of testB
@@ -44,8 +45,8 @@ class _Request:
     version: int = _VERSION
 
     def __post_init__(self) -> None:
-        if self.flavour not in FLAVOURS:
-            raise ValueError(f'flavour must be one of {", ".join(FLAVOURS)}; got {self.flavour!r}')
+        if self.flavour not in SPLIT_BY:
+            raise ValueError(f'flavour must be one of {", ".join(SPLIT_BY)}; got {self.flavour!r}')
         if self.images < MIN_IMAGES:
             raise ValueError(f'images must be at least {MIN_IMAGES}, one for every split; got {self.images}')
         if self.seed < 0:
@@ -66,15 +67,16 @@ def write_refshapes(
 ) -> dict:
     """Write one flavour of RefShapes below ``out``, or reuse it if it is there already.
 
-    Writes ``images/<flavour>/*.jpg``, ``<flavour>/instances.json``, ``<flavour>/refs(unc|umd).p``
-    and ``<flavour>/summary.json``, the last rename of an otherwise complete output: an interrupted
+    Writes ``images/<flavour>/*.jpg``, ``<flavour>/instances.json``, ``<flavour>/refs(unc|umd).p`` (grefshapes:
+    ``grefs(unc).json``, in which a ref has a list of objects, and sentences without a target ``no_target`` and the
+    objects [-1]) and ``<flavour>/summary.json``, the last rename of an otherwise complete output: an interrupted
     call leaves no ``<flavour>`` folder. The files depend on flavour, images, seed and size only, to
     the byte. The split of an image depends on its number and ``images`` only, so that flavours
     written with the same parameters may be used together.
 
     Args:
         out: data root, made if missing.
-        flavour: one of FLAVOURS.
+        flavour: one of FLAVOURS, or GENERALIZED.
         images: number of images, at least MIN_IMAGES; 80 % train, 8 % val,
             6 % testA and 6 % testB (refshapesg: 12 % test).
         seed: not negative.
@@ -86,7 +88,7 @@ def write_refshapes(
     Returns:
         The parameters, the folder names, the share of scenes with a distractor, and per split the
         number of images, objects (annotations), refs and sentences, and the sentences' average
-        number of words and shares by kind.
+        number of words and shares by kind (grefshapes: by none, one or several targets).
 
     Raises:
         ValueError: an argument is out of range.
@@ -171,13 +173,13 @@ def belongs(thing: SceneObject, split: str) -> bool:
 
 @dataclass(frozen=True)
 class _Record:
-    """What the annotation files say of an image; sentences: per object, none if it is no target."""
+    """What the annotation files say of an image; sentences: by the objects, of ``regions``, that they mean."""
 
     index: int
     file_name: str
     has_distractor: bool
     regions: list[dict]
-    sentences: list[list[str]]
+    sentences: dict[tuple[int, ...], list[str]]
 
 
 def _draw_all(request: _Request, folder: Path, jobs: int, progress: bool) -> Iterator[_Record]:
@@ -196,16 +198,14 @@ def _draw_all(request: _Request, folder: Path, jobs: int, progress: bool) -> Ite
 
 
 def _draw_one(request: _Request, folder: Path, index: int) -> _Record:
-    """Draw scenes until one has a target that fits the image's split, and write it."""
+    """Draw scenes until one has targets that fit the image's split, and write it."""
     rng = np.random.default_rng(np.random.SeedSequence(request.seed, spawn_key=(index,)))
     split = split_of(index, request.images, request.flavour)
-    sentences: list[list[str]] = []
-    while not any(sentences):
+    sentences: dict[tuple[int, ...], list[str]] = {}
+    while not _is_enough(sentences, request.flavour):
         scene = sample_scene(rng, request.size)
-        sentences = [
-            speak(i, scene.objects, request.flavour, rng) if belongs(thing, split) else []
-            for i, thing in enumerate(scene.objects)
-        ]
+        allowed = [i for i, thing in enumerate(scene.objects) if belongs(thing, split)]
+        sentences = _speak(scene.objects, allowed, request.flavour, rng)
     name = f'{index + 1:06d}.jpg'
     # subsampling=0: at this size, JPEG's half-resolution colour would bleed over the edges.
     Image.fromarray(scene.image).save(folder / name, quality=95, subsampling=0)
@@ -214,6 +214,22 @@ def _draw_one(request: _Request, folder: Path, index: int) -> _Record:
         for thing, mask in zip(scene.objects, scene.masks, strict=True)
     ]
     return _Record(index, f'{request.flavour}/{name}', scene.has_distractor, regions, sentences)
+
+
+def _speak(
+    objects: Sequence[SceneObject], allowed: list[int], flavour: str, rng: np.random.Generator
+) -> dict[tuple[int, ...], list[str]]:
+    """The sentences about a scene, by the objects that they mean; of those that are allowed."""
+    if flavour == GENERALIZED:
+        return speak_of_targets(objects, allowed, rng)
+    return {(i,): sentences for i in allowed if (sentences := speak(i, objects, flavour, rng))}
+
+
+def _is_enough(sentences: dict[tuple[int, ...], list[str]], flavour: str) -> bool:
+    """Whether a scene serves: with one target, or, of the generalised flavour, with several and with none."""
+    if flavour == GENERALIZED:
+        return () in sentences and any(len(targets) > 1 for targets in sentences)
+    return bool(sentences)
 
 
 def _region(mask: np.ndarray) -> dict:
@@ -255,7 +271,11 @@ def _write_annotations(request: _Request, records: list[_Record], folder: Path) 
     summary = _summarise(request, records, refs)
     folder.mkdir()
     (folder / 'instances.json').write_text(json.dumps(instances))
-    (folder / f'refs({SPLIT_BY[request.flavour]}).p').write_bytes(pickle.dumps(refs, protocol=4))
+    split_by = SPLIT_BY[request.flavour]
+    if request.flavour == GENERALIZED:
+        (folder / f'grefs({split_by}).json').write_text(json.dumps(refs))
+    else:
+        (folder / f'refs({split_by}).p').write_bytes(pickle.dumps(refs, protocol=4))
     (folder / 'summary.json').write_text(json.dumps(summary, indent=1))
     return summary
 
@@ -291,29 +311,37 @@ def _instances(request: _Request, records: list[_Record]) -> dict:
 
 def _refs(request: _Request, records: list[_Record]) -> list[dict]:
     refs: list[dict] = []
-    ann_id = sent_id = 0
+    first = sent_id = 0  # the image's first annotation is first + 1
     for record in records:
-        for region, sentences in zip(record.regions, record.sentences, strict=True):
-            ann_id += 1
-            if not sentences:
-                continue
+        for targets, sentences in record.sentences.items():
             numbered = list(enumerate(sentences, sent_id))
             sent_id += len(sentences)
-            refs.append(
-                {
-                    'sent_ids': [i for i, _ in numbered],
-                    'file_name': record.file_name,
-                    'ann_id': ann_id,
-                    'ref_id': len(refs),
-                    'image_id': record.index + 1,
-                    'split': split_of(record.index, request.images, request.flavour),
-                    'sentences': [
-                        {'tokens': sent.split(), 'raw': sent, 'sent_id': i, 'sent': sent} for i, sent in numbered
-                    ],
-                    'category_id': region['category_id'],
-                }
-            )
+            ann_ids = [first + 1 + i for i in targets]
+            categories = [record.regions[i]['category_id'] for i in targets]
+            several = request.flavour == GENERALIZED
+            ref = {
+                'sent_ids': [i for i, _ in numbered],
+                'file_name': record.file_name,
+                'ann_id': (ann_ids or [-1]) if several else ann_ids[0],
+                'ref_id': len(refs),
+                'image_id': record.index + 1,
+                'split': split_of(record.index, request.images, request.flavour),
+                'sentences': [
+                    {'tokens': sent.split(), 'raw': sent, 'sent_id': i, 'sent': sent} for i, sent in numbered
+                ],
+                'category_id': (categories or [-1]) if several else categories[0],
+            }
+            refs.append({**ref, 'no_target': not targets} if several else ref)
+        first += len(record.regions)
     return refs
+
+
+def _kinds(ref: dict) -> list[str]:
+    """What kind each sentence of a ref is of."""
+    if 'no_target' in ref:
+        kind = 'none' if ref['no_target'] else 'one' if len(ref['ann_id']) == 1 else 'several'
+        return [kind] * len(ref['sentences'])
+    return [parse(sentence['sent']).kind for sentence in ref['sentences']]
 
 
 def _summarise(request: _Request, records: list[_Record], refs: list[dict]) -> dict:
@@ -322,7 +350,7 @@ def _summarise(request: _Request, records: list[_Record], refs: list[dict]) -> d
         here = [r for r in records if split_of(r.index, request.images, request.flavour) == split]
         mine = [ref for ref in refs if ref['split'] == split]
         said = [sentence['sent'] for ref in mine for sentence in ref['sentences']]
-        kinds = [parse(sent).kind for sent in said]
+        kinds = [kind for ref in mine for kind in _kinds(ref)]
         splits[split] = {
             'images': len(here),
             'objects': sum(len(record.regions) for record in here),
