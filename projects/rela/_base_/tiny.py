@@ -1,5 +1,5 @@
-# ReLA in small, from scratch: trains on built-in data within minutes on 2 CPU cores; with a small convolutional encoder in
-# the place of Swin
+# ReLA in small, from scratch: trains on built-in data within minutes on 2 CPU cores; with a small convolutional
+# encoder in the place of Swin
 _base_ = ['./model.py', 'mgfe_ris::_base_/models/tiny_encoders.py']
 
 model = dict(
