@@ -48,6 +48,15 @@ def any_order() -> None:
             signal.signal(number, usual)
 
 
+@pytest.fixture(autouse=True)
+def tiny_numbers() -> Iterator[None]:
+    """Tools that run in the tests' own process set them to 0, for good."""
+    import torch
+
+    yield
+    torch.set_flush_denormal(False)
+
+
 @pytest.fixture(scope='session')
 def shared() -> Path:
     """The folder beside the repository with real photos and recorded numbers."""

@@ -376,7 +376,7 @@ def test_a_part_that_onnx_does_not_know(tiny, tmp_path, monkeypatch):
     """Attention without heads, for one."""
 
     class Pixels(torch.nn.Module):
-        size, max_tokens = (8, 8), 20
+        size, max_tokens, says_no_target = (8, 8), 20, False
 
         def __init__(self, model):
             super().__init__()
