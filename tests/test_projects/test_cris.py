@@ -392,10 +392,14 @@ def test_exported_graphs_give_the_photos_mask(small, project, tmp_path):
     photo = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
     own, exported = RISInferencer(model), RISInferencer(tmp_path / 'onnx')
     assert own.threshold == exported.threshold == 0.35
-    for one, other in zip(*(found(photo, ['the red ring', 'blue']) for found in (own, exported)), strict=True):
-        np.testing.assert_allclose(one.score, other.score, atol=1e-5)
-        near = np.abs(one.score - 0.35) < 1e-5
-        assert 0 < one.area < one.mask.size and np.array_equal(one.mask[~near], other.mask[~near])
+    middle = float(np.median(own(photo, 'blue').score))  # an untrained model finds everything or nothing by its own
+    for level in (None, middle):
+        found = (inferencer(photo, ['the red ring', 'blue'], level) for inferencer in (own, exported))
+        for one, other in zip(*found, strict=True):
+            np.testing.assert_allclose(one.score, other.score, atol=1e-5)
+            far = np.abs(one.score - (level or 0.35)) > 1e-5
+            assert np.array_equal(one.mask[far], other.mask[far])
+    assert 0 < one.area < one.mask.size
 
 
 def test_a_test_scores_by_all_protocols(small, project, refshapes, tmp_path, monkeypatch, capsys):
