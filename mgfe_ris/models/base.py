@@ -98,22 +98,23 @@ class ReferringModel(BaseModel):
             raise ValueError(f"mode must be 'tensor', 'loss' or 'predict'; got {mode!r}")
         if mode != 'tensor' and data_samples is None:
             raise ValueError(f'mode {mode!r} needs data_samples')
-        if mode == 'loss' and data_samples is not None:
-            logits, own = self.segment_with_losses(inputs, token_ids, word_mask, truth_of(data_samples))
-            losses = self.loss(logits, data_samples)
+        if mode == 'tensor' or data_samples is None:
+            return self.segment(inputs, token_ids, word_mask)
+        if mode == 'loss':
+            target = truth_of(data_samples)
+            logits, own = self.segment_with_losses(inputs, token_ids, word_mask, target)
+            losses = self.loss(logits, target)
             if own and 'loss' in losses:
                 losses['loss_mask'] = losses.pop('loss')  # the runner calls the sum ``loss``
             return {**losses, **own}
-        if mode == 'tensor' or data_samples is None:
-            return self.segment(inputs, token_ids, word_mask)
         logits, no_target = self.segment_with_no_target(inputs, token_ids, word_mask)
         return self.predict(logits, data_samples, no_target)
 
-    def loss(self, logits: Tensor, data_samples: Sequence[SegDataSample]) -> dict[str, Tensor]:
-        """Logits of :meth:`segment` -> named scalars, to be added."""
+    def loss(self, logits: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Logits of :meth:`segment`, and the truth (B, H, W), see :func:`truth_of` -> named scalars, to be added."""
         if self.loss_function is None:
             raise ValueError(f'{type(self).__name__} has no loss to train with: name one in the config, model.loss')
-        loss = self.loss_function(logits, truth_of(data_samples))
+        loss = self.loss_function(logits, target)
         return loss if isinstance(loss, dict) else {'loss': loss}
 
     def predict(

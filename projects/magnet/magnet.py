@@ -3,9 +3,8 @@
 import re
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import torch
 from magnet_checkpoints import from_magnet, to_magnet
 from magnet_decoder import MaskDecoder
 from magnet_fusion import ImageFusion, TextFusion
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from mgfe_ris.models import ReferringModel
 from mgfe_ris.models.deformable import DeformableEncoder
+from mgfe_ris.models.sentence import mean_word
 
 
 class Seen(NamedTuple):
@@ -144,6 +144,25 @@ class MagNet(ReferringModel):
         """image (B or 1, 3, H, W), ids and mask (B, T) -> logits (B, 1, H / 4, W / 4)."""
         return self.read(image, token_ids, word_mask).logits
 
+    def segment_with_losses(
+        self, image: Tensor, token_ids: Tensor, word_mask: Tensor, target: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """As :meth:`segment`, of a sentence some words of which may be hidden, and the auxiliary losses."""
+        if self.grounding is None and self.alignment is None:
+            return super().segment_with_losses(image, token_ids, word_mask, target)
+        told, chosen = (token_ids, None) if self.grounding is None else self.grounding.hide(token_ids, word_mask)
+        seen = self.read(image, told, word_mask)
+        losses: dict[str, Tensor] = {}
+        if self.grounding is not None:
+            losses['loss_grounding'] = self.grounding(
+                seen.words, word_mask, seen.mask_features, target, token_ids, chosen
+            )
+        if self.alignment is not None:
+            sentence = self.lang_proj(mean_word(seen.words, word_mask))
+            # at stride 16, where all pairs of pixels are few enough
+            losses |= self.alignment(seen.maps[1], sentence, target)
+        return seen.logits, losses
+
     def read(self, image: Tensor, token_ids: Tensor, word_mask: Tensor) -> Seen:
         """Arguments as of :meth:`segment`."""
         feats, words = self.run_towers(image, token_ids, word_mask)
@@ -171,33 +190,6 @@ class MagNet(ReferringModel):
 
         self.encoder(image, fuse)  # what it returns, normalised, is read by nothing
         return feats, words
-
-    def forward(
-        self,
-        inputs: Tensor,
-        token_ids: Tensor,
-        word_mask: Tensor,
-        data_samples: Sequence[Any] | None = None,
-        mode: str = 'tensor',
-    ) -> Any:
-        """As of :class:`mgfe_ris.models.ReferringModel`; with auxiliary losses, where there are such."""
-        if mode != 'loss' or data_samples is None or (self.grounding is None and self.alignment is None):
-            return super().forward(inputs, token_ids, word_mask, data_samples, mode)
-        told, chosen = (token_ids, None) if self.grounding is None else self.grounding.hide(token_ids, word_mask)
-        seen = self.read(inputs, told, word_mask)
-        truths = (sample.gt_share if 'gt_share' in sample else sample.gt_sem_seg for sample in data_samples)
-        target = torch.stack([truth.data.squeeze(0) for truth in truths])
-        losses = self.loss(seen.logits, data_samples)
-        if self.grounding is not None:
-            losses['loss_grounding'] = self.grounding(
-                seen.words, word_mask, seen.mask_features, target, token_ids, chosen
-            )
-        if self.alignment is not None:
-            keep = word_mask[..., None].to(seen.words.dtype)
-            sentence = self.lang_proj((seen.words * keep).sum(1) / keep.sum(1))
-            # at stride 16, where all pairs of pixels are few enough
-            losses |= self.alignment(seen.maps[1], sentence, target)
-        return losses
 
 
 def _of_stage(cfg: dict, i: int) -> dict:

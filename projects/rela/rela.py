@@ -100,9 +100,9 @@ class ReLA(ReferringModel):
             'loss_no_target': self.loss_weight * self.no_target_weight * of_no_target,
         }
 
-    def loss(self, logits: Tensor, data_samples: Any) -> dict[str, Tensor]:
+    def loss(self, logits: Tensor, target: Tensor) -> dict[str, Tensor]:
         """The mask's, weighed."""
-        return {name: self.loss_weight * loss for name, loss in super().loss(logits, data_samples).items()}
+        return {name: self.loss_weight * loss for name, loss in super().loss(logits, target).items()}
 
 
 def minimap_of(target: Tensor, grid: int) -> Tensor:
