@@ -147,7 +147,7 @@ class RefSegMetric(BaseMetric):
 
     def _count_all(self, pred: Tensor, truth: Tensor, sample: dict) -> Tensor:
         """(1 + protocols, counts) on the device."""
-        pairs = [(pred, truth), *(protocol.masks(sample) for protocol in self.protocols.values())]
+        pairs = [(pred, truth), *(protocol.masks(sample, pred) for protocol in self.protocols.values())]
         return torch.stack([torch.stack(self.count(*pair)) for pair in pairs])
 
     def iou(self, record: dict, protocol: ScoringProtocol = USUAL) -> float:

@@ -46,8 +46,11 @@ class ScoringProtocol:
         iou = f'I / (U + {self.added:g})' if self.added else 'I / U'
         return f'masks compared at {place}; {mask}; IoU = {iou}; P@X: IoU {"above" if self.strict else "at least"} X'
 
-    def masks(self, sample: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+    def masks(self, sample: Mapping[str, Any], tested: Tensor) -> tuple[Tensor, Tensor]:
         """Prediction and truth (1, H, W) of a sample with logits, and a truth of the photo's own size.
+
+        Args:
+            tested: the mask by the model's own threshold at the photo's size, which may be what is asked for.
 
         Raises:
             ValueError: no logits, or a truth of another size.
@@ -59,6 +62,8 @@ class ScoringProtocol:
                 f"protocols need each sample's seg_logits, and a truth of the photo's own size, {photo}; got one of "
                 f"{tuple(truth.shape[-2:])}. Set score_at='photo' in the data set"
             )
+        if self.size is None and self.threshold is None:
+            return tested, truth
         size = self.size or photo
         pred = mask_of(sample['seg_logits']['data'], size, sample, self.threshold, stretched_from=photo)
         return pred[None], stretched(truth, size)
