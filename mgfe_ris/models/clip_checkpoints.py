@@ -1,7 +1,7 @@
 """CLIP's weights: of OpenAI, of Hugging Face, or inside of a model of its family -> our encoders', and back."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -50,35 +50,41 @@ def from_clip_text(checkpoint: Mapping[str, Any]) -> State:
     return rename(state, _CLIP_TEXT, left_out)
 
 
-def from_clip_backbone(state: State) -> State:
-    """CLIP in a model of CRIS's family, ``backbone.`` there -> our ``encoder.`` and ``text_encoder.``.
+def from_clip_heir(state: State, rules: Iterable[Rule], left_out: Iterable[str] = ()) -> State:
+    """A model that has CLIP as its ``backbone.``, as CRIS and those built on it -> ours, with CLIP as ``encoder.`` and
+    ``text_encoder.``. ``logit_scale``, which nothing reads, is left out.
 
-    Left out: what has other names, BarLeRIa's flows, and ``logit_scale``, which nothing reads.
+    Args:
+        rules: its names beside CLIP's -> ours.
+        left_out: patterns of the beginnings of names that are dropped.
 
     Raises:
-        ValueError: there is none, or a name in it that CLIP has not.
+        ValueError: there is no CLIP in it, or there are names that neither CLIP nor the rules explain.
     """
     towers = {name: value for name, value in state.items() if name.startswith('backbone.')}
     if not towers:
         raise ValueError('there is no CLIP in it, whose names begin with "backbone."')
     image = from_clip_vit if 'backbone.visual.class_embedding' in towers else from_clip_resnet
     ours = {f'encoder.{name}': value for name, value in image(towers).items()}
-    return ours | {f'text_encoder.{name}': value for name, value in from_clip_text(towers).items()}
+    ours |= {f'text_encoder.{name}': value for name, value in from_clip_text(towers).items()}
+    return ours | rename(state, rules, [*left_out, rf'backbone\.(?!{_FLOWS_OF_BARLERIA}|visual\.{_FLOWS_OF_BARLERIA})'])
 
 
-def to_clip_backbone(state: Mapping[str, Tensor]) -> State:
-    """The way back; other names are left out. ``logit_scale``, which the official models have, gets CLIP's ln 100.
+def to_clip_heir(state: Mapping[str, Tensor], rules: Iterable[Rule]) -> dict[str, State]:
+    """The way back, by the same rules: ``{'state_dict': ...}`` with ``module.`` before each name, as such models'
+    trainings save it. ``logit_scale`` gets CLIP's ln 100.
 
     Raises:
-        ValueError: layers of ours that CLIP has not, such as ``encoder.out_norms``.
+        ValueError: names that no rule explains, or layers of ours that CLIP has not, such as ``encoder.out_norms``.
     """
-    theirs: State = {}
+    theirs = rename(state, [rule.reversed() for rule in rules], [r'(encoder|text_encoder|data_preprocessor)\.'])
     towers = {'encoder.': ('backbone.visual.', [*_CLIP_VIT, *_CLIP_RESNET]), 'text_encoder.': ('backbone.', _CLIP_TEXT)}
-    for ours, (prefix, rules) in towers.items():
+    for ours, (prefix, names) in towers.items():
         tower = {name.removeprefix(ours): value for name, value in state.items() if name.startswith(ours)}
-        back = [rule.reversed() for rule in rules if not rule.ours.startswith(('out_norms.', 'pyramid.'))]
+        back = [rule.reversed() for rule in names if not rule.ours.startswith(('out_norms.', 'pyramid.'))]
         theirs |= {prefix + name: value for name, value in rename(tower, back).items()}
-    return theirs | {'backbone.logit_scale': torch.tensor(math.log(100))}
+    theirs['backbone.logit_scale'] = torch.tensor(math.log(100))
+    return {'state_dict': {f'module.{name}': value for name, value in theirs.items()}}
 
 
 def _clip_of(checkpoint: Mapping[str, Any]) -> State:

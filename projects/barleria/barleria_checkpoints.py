@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 
-from mgfe_ris.models.clip_checkpoints import from_clip_backbone, to_clip_backbone
-from mgfe_ris.models.renaming import CONV2D_AS_LINEAR, Rule, State, rename, state_dict_of
+from mgfe_ris.models.clip_checkpoints import from_clip_heir, to_clip_heir
+from mgfe_ris.models.renaming import CONV2D_AS_LINEAR, Rule, State, state_dict_of
 
 FLOWS = [
     *(
@@ -61,8 +61,7 @@ def from_barleria(checkpoint: Mapping[str, Any]) -> State:
         once = name.replace('.log_jacobians.', '.transforms.')
         if once not in state or not torch.equal(state[name], state[once]):
             raise ValueError(f'{name} differs from {once}: the official code has one weight under both names')
-    left_out = [r'.*\.log_jacobians\.', r'backbone\.(?!.*\.flow2?\.)']
-    return from_clip_backbone(state) | rename(state, RULES, left_out)
+    return from_clip_heir(state, RULES, left_out=[r'.*\.log_jacobians\.'])
 
 
 def to_barleria(state: Mapping[str, Any]) -> dict[str, State]:
@@ -72,7 +71,6 @@ def to_barleria(state: Mapping[str, Any]) -> dict[str, State]:
     Raises:
         ValueError: names that no BarLeRIa has.
     """
-    left_out = [r'(encoder|text_encoder|data_preprocessor)\.']
-    theirs = rename(state, [rule.reversed() for rule in RULES], left_out) | to_clip_backbone(state)
+    theirs = to_clip_heir(state, RULES)['state_dict']
     twice = {k.replace('.transforms.', '.log_jacobians.'): v for k, v in theirs.items() if '.transforms.' in k}
-    return dict(state_dict={f'module.{name}': value for name, value in (theirs | twice).items()})
+    return {'state_dict': theirs | twice}

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from mgfe_ris.models.clip_checkpoints import from_clip_backbone, to_clip_backbone
-from mgfe_ris.models.renaming import Rule, State, rename, state_dict_of
+from mgfe_ris.models.clip_checkpoints import from_clip_heir, to_clip_heir
+from mgfe_ris.models.renaming import Rule, State, state_dict_of
 
 RULES = [
     Rule('neck.coordconv.0.conv1.{rest}', 'neck.coordconv.0.{rest}'),
@@ -24,8 +24,7 @@ def from_cris(checkpoint: Mapping[str, Any]) -> State:
     Raises:
         ValueError: names that no CRIS has.
     """
-    state = state_dict_of(checkpoint)
-    return from_clip_backbone(state) | rename(state, RULES, left_out=[r'backbone\.'])
+    return from_clip_heir(state_dict_of(checkpoint), RULES)
 
 
 def to_cris(state: Mapping[str, Any]) -> dict[str, State]:
@@ -34,6 +33,4 @@ def to_cris(state: Mapping[str, Any]) -> dict[str, State]:
     Raises:
         ValueError: names that no CRIS has.
     """
-    left_out = [r'(encoder|text_encoder|data_preprocessor)\.']
-    theirs = rename(state, [rule.reversed() for rule in RULES], left_out) | to_clip_backbone(state)
-    return dict(state_dict={f'module.{name}': value for name, value in theirs.items()})
+    return to_clip_heir(state, RULES)
