@@ -1,8 +1,6 @@
 # CLIP's two towers, out of one archive
-_base_ = './mgfe-ris_swin-base_refcoco.py'
+_base_ = ['./mgfe-ris_swin-base_refcoco.py', '../_base_/models/clip_weights.py']
 
-clip = 'https://openaipublic.azureedge.net/clip/models/'
-weights = clip + 'afeb0e10f9e5a86da6080e35cf09123aca3b358a0c3e3b6c78a7b63bc04b6762/RN50.pt'
 channels = (256, 512, 1024, 2048)
 
 model = dict(
@@ -15,13 +13,13 @@ model = dict(
         _delete_=True,
         type='CLIPTextTower',
         sentence_channels=None,  # the neck reads words
-        init_cfg=dict(type='Pretrained', checkpoint=weights),
+        init_cfg=dict(type='Pretrained', checkpoint=_base_.clip_rn50),
     ),
     encoder=dict(
         _delete_=True,
         type='CLIPResNetEncoder',
         depths=(3, 4, 6, 3),
-        init_cfg=dict(type='Pretrained', checkpoint=weights),
+        init_cfg=dict(type='Pretrained', checkpoint=_base_.clip_rn50),
     ),
     neck=dict(channels=channels, text_channels=512),
     decode_head=dict(channels=channels),

@@ -1,11 +1,9 @@
 _base_ = './mgfe-ris_clip-rn50_refcoco.py'
 
-clip = 'https://openaipublic.azureedge.net/clip/models/'
-weights = clip + '5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f/ViT-B-16.pt'
 channels = (768, 768, 768, 768)
 
 model = dict(
-    text_encoder=dict(init_cfg=dict(checkpoint=weights)),
+    text_encoder=dict(init_cfg=dict(checkpoint=_base_.clip_vit_b16)),
     encoder=dict(
         _delete_=True,
         type='CLIPViTEncoder',
@@ -13,7 +11,7 @@ model = dict(
         depth=12,
         patch_size=16,
         grid=30,  # 480 px; the file's 14 x 14 positions are resized when it is read
-        init_cfg=dict(type='Pretrained', checkpoint=weights),
+        init_cfg=dict(type='Pretrained', checkpoint=_base_.clip_vit_b16),
     ),
     # Every stage of a plain ViT has stride 16: 30 x 30 patches at 480 px, attending to 15 x 15
     neck=dict(channels=channels, refine=dict(pool_size=(2, 2, 2, 2))),

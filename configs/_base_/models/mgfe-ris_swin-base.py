@@ -1,4 +1,6 @@
 # The paper's model, with the numbers of Swin-B, window 12 (128 to 1024 channels), and BERT-base.
+_base_ = './swin-base_bert-base.py'
+
 channels = (128, 256, 512, 1024)
 map_sizes = (120, 60, 30, 15)  # sides of the stages' maps at 480 px, for parts that are tied to one
 
@@ -10,26 +12,9 @@ model = dict(
         std=(58.395, 57.12, 57.375),
         tokenizer=dict(pretrained='bert-base-uncased', max_tokens=20),
     ),
-    text_encoder=dict(
-        type='HFTextEncoder',
-        pretrained='bert-base-uncased',
-        config=dict(model_type='bert'),
-        trainable_layers=10,  # as the official baseline, so that a comparison differs by the modules alone
-    ),
-    encoder=dict(
-        type='SwinEncoder',
-        pretrain_img_size=384,
-        embed_dims=128,
-        depths=(2, 2, 18, 2),
-        num_heads=(4, 8, 16, 32),
-        window_size=12,
-        drop_path_rate=0.3,
-        init_cfg=dict(
-            type='Pretrained',
-            checkpoint='https://download.openmmlab.com/mmsegmentation/v0.5/pretrain/swin/'
-            'swin_base_patch4_window12_384_20220317-55b0104a.pth',
-        ),
-    ),
+    # as many layers as the official baseline trains, so that a comparison differs by the modules alone
+    text_encoder=dict(_base_.bert_base, trainable_layers=10),
+    encoder=dict(_base_.swin_base, init_cfg=dict(type='Pretrained', checkpoint=_base_.swin_base_1k)),
     neck=dict(
         type='MGFENeck',
         channels=channels,

@@ -1,15 +1,13 @@
 _base_ = './model.py'
 
-clip = 'https://openaipublic.azureedge.net/clip/models/'
-weights = clip + '5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f/ViT-B-16.pt'
 model = dict(
     data_preprocessor=dict(tokenizer=dict(pretrained='openai/clip-vit-base-patch16', max_tokens=17)),
     encoder=dict(
         grid=26,  # patches of 16 pixels, of photos of 416
         projection_channels=512,
-        init_cfg=dict(type='Pretrained', checkpoint=weights),
+        init_cfg=dict(type='Pretrained', checkpoint=_base_.clip_vit_b16),
     ),
-    text_encoder=dict(sentence_channels=512, init_cfg=dict(type='Pretrained', checkpoint=weights)),
+    text_encoder=dict(sentence_channels=512, init_cfg=dict(type='Pretrained', checkpoint=_base_.clip_vit_b16)),
     flow_steps=4,
     levels=(3, 7),
     side=dict(

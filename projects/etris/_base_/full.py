@@ -1,6 +1,5 @@
 # What all published sizes share: CLIP frozen, its tables of positions aside
 _base_ = './model.py'
-clip = 'https://openaipublic.azureedge.net/clip/models/'
 
 model = dict(
     data_preprocessor=dict(tokenizer=dict(pretrained='openai/clip-vit-base-patch16', max_tokens=17)),

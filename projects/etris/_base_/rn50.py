@@ -1,5 +1,4 @@
 _base_ = './full.py'
-weights = _base_.clip + 'afeb0e10f9e5a86da6080e35cf09123aca3b358a0c3e3b6c78a7b63bc04b6762/RN50.pt'
 
 model = dict(
     encoder=dict(
@@ -7,8 +6,8 @@ model = dict(
         depths=(3, 4, 6, 3),
         attention_pool=dict(out_channels=1024),
         norm_outs=False,
-        init_cfg=dict(type='Pretrained', checkpoint=weights),
+        init_cfg=dict(type='Pretrained', checkpoint=_base_.clip_rn50),
     ),
-    text_encoder=dict(sentence_channels=1024, init_cfg=dict(type='Pretrained', checkpoint=weights)),
+    text_encoder=dict(sentence_channels=1024, init_cfg=dict(type='Pretrained', checkpoint=_base_.clip_rn50)),
     bridge=dict(channels=64, heads=4, hidden=128, dropout=0.1),
 )

@@ -3,13 +3,7 @@ _base_ = ['./model.py', 'mgfe_ris::_base_/models/swin-base_bert-base.py']
 
 model = dict(
     data_preprocessor=dict(tokenizer=dict(pretrained='bert-base-uncased', max_tokens=20)),
-    encoder=dict(
-        _base_.swin_base,
-        init_cfg=dict(
-            type='Pretrained',
-            checkpoint=_base_.swin_weights + 'swin_base_patch4_window12_384_20220317-55b0104a.pth',
-        ),
-    ),
+    encoder=dict(_base_.swin_base, init_cfg=dict(type='Pretrained', checkpoint=_base_.swin_base_1k)),
     text_encoder=_base_.bert_base,
     words_read=(3, 6, 9, 12),
     pixel_decoder=dict(channels=256, layers=4, heads=8, points=4, hidden=1024),
