@@ -3,7 +3,6 @@
 import math
 import re
 import runpy
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
+from records import ROOT, project_of, record_of
 from slow import slow
 from torch import nn
 from torch.optim.lr_scheduler import MultiStepLR
@@ -23,24 +23,10 @@ from mgfe_ris.models.encoders.position_table import resize_position_table
 from mgfe_ris.models.shapes_only import shapes_only
 from mgfe_ris.structures import MaskRule, SegDataSample, scores_and_mask
 
-ROOT = Path(__file__).parents[2]
-SHARED = ROOT.parent / 'shared/fixtures'
-RECORDS = sorted(SHARED.glob('barleria*.pt'))
+record = record_of('barleria')
+project = project_of('barleria', autouse=True)
 PROJECT = ROOT / 'projects/barleria'
 RULE = dict(threshold=0.35, of='scores', resize='bicubic', align_corners=True)
-
-
-@pytest.fixture(autouse=True)
-def project(monkeypatch) -> Path:
-    monkeypatch.syspath_prepend(PROJECT)
-    return PROJECT
-
-
-@pytest.fixture(scope='module', params=RECORDS or [None], ids=lambda path: path.stem if path else 'none')
-def record(request) -> dict:
-    if request.param is None:
-        pytest.skip(f'no recorded numbers: {SHARED}/barleria*.pt')
-    return torch.load(request.param, weights_only=True)
 
 
 @pytest.fixture

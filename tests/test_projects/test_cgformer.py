@@ -3,7 +3,6 @@
 import os
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from recorded_sizes import bert_of, swin_of
+from records import ROOT, project_of, record_of
 from torch import Tensor
 
 from mgfe_ris.apis import RISInferencer, build_model, export_onnx, input_size, load_config, save_converted
@@ -22,9 +22,8 @@ from mgfe_ris.models.checkpoints import differences
 from mgfe_ris.models.shapes_only import shapes_only
 from mgfe_ris.structures import SegDataSample
 
-ROOT = Path(__file__).parents[2]
-SHARED = ROOT.parent / 'shared/fixtures'
-RECORDS = sorted(SHARED.glob('cgformer*.pt'))
+record = record_of('cgformer')
+project = project_of('cgformer')
 CONFIGS = sorted(path.name for path in (ROOT / 'projects/cgformer').glob('cgformer_*_*.py'))
 SMALL = {
     'model.text_encoder.config': dict(
@@ -40,19 +39,6 @@ SMALL = {
 """Options that leave of a full config what a test has time for."""
 UNREAD = r'decoder\.layers\.\d\.loadtoken\.(norm|mlp)\.'
 """Official parameters that nothing reads; we have none such."""
-
-
-@pytest.fixture
-def project(monkeypatch) -> Path:
-    monkeypatch.syspath_prepend(ROOT / 'projects/cgformer')
-    return ROOT / 'projects/cgformer'
-
-
-@pytest.fixture(scope='module', params=RECORDS or [None], ids=lambda path: path.stem if path else 'none')
-def record(request) -> dict:
-    if request.param is None:
-        pytest.skip(f'no recorded numbers: {SHARED}/cgformer*.pt')
-    return torch.load(request.param, weights_only=True)
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.registry import METRICS, MODELS, PARAM_SCHEDULERS
+from records import ROOT, project_of, record_of
 from slow import slow
 
 from mgfe_ris.apis import (
@@ -38,9 +39,8 @@ from mgfe_ris.profiling import count_complexity
 from mgfe_ris.profiling.flops import count_by_operator
 from mgfe_ris.structures import MaskRule, SegDataSample, mask_of, scores_and_mask
 
-ROOT = Path(__file__).parents[2]
-SHARED = ROOT.parent / 'shared/fixtures'
-RECORDS = sorted(SHARED.glob('cris*.pt'))
+record = record_of('cris')
+project = project_of('cris')
 BOX = ((1.0, 0.0, 0.0), (0.0, 1.0, 12.0))
 SMALL = {
     'model.encoder.depths': (1, 1, 1, 1),
@@ -55,13 +55,6 @@ SMALL = {
 }
 """Options that leave of a full config what a test has time for."""
 RULE = dict(threshold=0.35, of='scores', resize='bicubic', align_corners=True)
-
-
-@pytest.fixture(scope='module', params=RECORDS or [None], ids=lambda path: path.stem if path else 'none')
-def record(request) -> dict:
-    if request.param is None:
-        pytest.skip(f'no recorded numbers: {SHARED}/cris*.pt')
-    return torch.load(request.param, weights_only=True)
 
 
 @pytest.fixture
@@ -229,12 +222,6 @@ def test_recorded_weights_both_ways(record, project):
 
 def _is_tower(name: str) -> bool:
     return name.startswith(('encoder.', 'text_encoder.')) and 'positional_embedding' not in name
-
-
-@pytest.fixture
-def project(monkeypatch) -> Path:
-    monkeypatch.syspath_prepend(ROOT / 'projects/cris')
-    return ROOT / 'projects/cris'
 
 
 @pytest.mark.parametrize('kind, count, macs', [('rn50', 146_849_122, 65.96), ('rn101', 161_251_682, 78.32)])

@@ -13,6 +13,7 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from PIL import Image
+from records import ROOT, project_of, record_of
 from slow import slow
 from torch import Tensor
 
@@ -24,23 +25,9 @@ from mgfe_ris.profiling import Setting, Workload
 from mgfe_ris.profiling.flops import count_by_operator
 from mgfe_ris.structures import MaskRule, SegDataSample, scores_and_mask
 
-ROOT = Path(__file__).parents[2]
-SHARED = ROOT.parent / 'shared/fixtures'
-RECORDS = sorted(SHARED.glob('etris*.pt'))
+record = record_of('etris')
+project = project_of('etris')
 RULE = dict(threshold=0.35, of='scores', resize='bicubic', align_corners=True)
-
-
-@pytest.fixture
-def project(monkeypatch) -> Path:
-    monkeypatch.syspath_prepend(ROOT / 'projects/etris')
-    return ROOT / 'projects/etris'
-
-
-@pytest.fixture(scope='module', params=RECORDS or [None], ids=lambda path: path.stem if path else 'none')
-def record(request) -> dict:
-    if request.param is None:
-        pytest.skip(f'no recorded numbers: {SHARED}/etris*.pt')
-    return torch.load(request.param, weights_only=True)
 
 
 @pytest.fixture

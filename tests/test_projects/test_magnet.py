@@ -15,6 +15,7 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from recorded_sizes import bert_of, swin_of
+from records import project_of, record_of
 from torch import Tensor
 
 from mgfe_ris.apis import RISInferencer, build_model, export_onnx, input_size, load_config, save_converted
@@ -23,23 +24,9 @@ from mgfe_ris.models.checkpoints import differences
 from mgfe_ris.models.encoders.layout import to_tokens
 from mgfe_ris.structures import MaskRule, SegDataSample, scores_and_mask
 
-ROOT = Path(__file__).parents[2]
-SHARED = ROOT.parent / 'shared/fixtures'
-RECORDS = sorted(SHARED.glob('magnet*.pt'))
+record = record_of('magnet')
+project = project_of('magnet', autouse=True)
 RULE = dict(threshold=0.5, of='logits', resize='bilinear', align_corners=True)
-
-
-@pytest.fixture(autouse=True)
-def project(monkeypatch) -> Path:
-    monkeypatch.syspath_prepend(ROOT / 'projects/magnet')
-    return ROOT / 'projects/magnet'
-
-
-@pytest.fixture(scope='module', params=RECORDS or [None], ids=lambda path: path.stem if path else 'none')
-def record(request) -> dict:
-    if request.param is None:
-        pytest.skip(f'no recorded numbers: {SHARED}/magnet*.pt')
-    return torch.load(request.param, weights_only=True)
 
 
 @pytest.fixture

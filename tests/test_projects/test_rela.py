@@ -1,7 +1,6 @@
 """ReLA against numbers recorded from its official code."""
 
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.registry import METRICS, MODELS
 from recorded_sizes import bert_of, swin_of
+from records import project_of, record_of
 from slow import slow
 from torch import Tensor
 
@@ -25,24 +25,10 @@ from mgfe_ris.models.shapes_only import shapes_only
 from mgfe_ris.profiling import count_complexity
 from mgfe_ris.structures import MaskRule, SegDataSample, mask_of
 
-ROOT = Path(__file__).parents[2]
-SHARED = ROOT.parent / 'shared/fixtures'
-RECORDS = sorted(SHARED.glob('rela*.pt'))
+record = record_of('rela')
+project = project_of('rela')
 CLASS_WEIGHT = tuple(float(np.float32(weight)) for weight in (0.9, 1.1))
 """Float32 numbers, in a run in float64, too."""
-
-
-@pytest.fixture
-def project(monkeypatch) -> Path:
-    monkeypatch.syspath_prepend(ROOT / 'projects/rela')
-    return ROOT / 'projects/rela'
-
-
-@pytest.fixture(scope='module', params=RECORDS or [None], ids=lambda path: path.stem if path else 'none')
-def record(request) -> dict:
-    if request.param is None:
-        pytest.skip(f'no recorded numbers: {SHARED}/rela*.pt')
-    return torch.load(request.param, weights_only=True)
 
 
 @pytest.fixture

@@ -1,0 +1,34 @@
+"""What every test of a rival begins with: its project on the path, and the numbers recorded from its official code."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[2]
+SHARED = ROOT.parent / 'shared/fixtures'
+
+
+def record_of(system: str) -> Callable:
+    """A fixture: each of ``../shared/fixtures/<system>*.pt``; skips where there is none."""
+    paths = sorted(SHARED.glob(f'{system}*.pt'))
+
+    @pytest.fixture(scope='module', params=paths or [None], ids=lambda path: path.stem if path else 'none')
+    def record(request) -> dict:
+        if request.param is None:
+            pytest.skip(f'no recorded numbers: {SHARED}/{system}*.pt')
+        return torch.load(request.param, weights_only=True)
+
+    return record
+
+
+def project_of(system: str, autouse: bool = False) -> Callable:
+    """A fixture: the folder of a project, from which modules can be imported in this test."""
+
+    @pytest.fixture(autouse=autouse)
+    def project(monkeypatch) -> Iterator[Path]:
+        monkeypatch.syspath_prepend(ROOT / 'projects' / system)
+        yield ROOT / 'projects' / system
+
+    return project
