@@ -1,6 +1,5 @@
 """CGFormer against numbers recorded from its official code."""
 
-import os
 import re
 from collections.abc import Callable, Iterator
 
@@ -13,6 +12,7 @@ from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from recorded_sizes import bert_of, swin_of
 from records import ROOT, project_of, record_of
+from slow import slow
 from torch import Tensor
 
 from mgfe_ris.apis import RISInferencer, build_model, export_onnx, input_size, load_config, save_converted
@@ -473,7 +473,7 @@ def test_an_official_file_becomes_a_folder(project, tmp_path):
     assert result.mask.shape == (40, 60) and np.array_equal(result.mask, result.score > 0.5)
 
 
-@pytest.mark.skipif('MGFE_RIS_SLOW' not in os.environ, reason='half a minute for each; set MGFE_RIS_SLOW=1')
+@slow('half a minute for each')
 @pytest.mark.parametrize('kind', ['tiny', 'swin'])
 def test_a_graph_of_onnx_gives_the_same_mask(project, tmp_path, kind, tiny):
     """For batches of several sizes, which are compared when it is written, and at the photo's size."""

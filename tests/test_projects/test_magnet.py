@@ -1,6 +1,5 @@
 """MagNet against numbers recorded from its released code."""
 
-import os
 import re
 from collections.abc import Callable
 from functools import partial
@@ -16,6 +15,7 @@ from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from recorded_sizes import bert_of, swin_of
 from records import project_of, record_of
+from slow import slow
 from torch import Tensor
 
 from mgfe_ris.apis import RISInferencer, build_model, export_onnx, input_size, load_config, save_converted
@@ -504,7 +504,7 @@ def test_an_official_file_becomes_a_folder(project, tmp_path):
     assert result.mask.shape == (40, 60) and np.array_equal(result.mask, result.score > 0.5)
 
 
-@pytest.mark.skipif('MGFE_RIS_SLOW' not in os.environ, reason='a minute for each; set MGFE_RIS_SLOW=1')
+@slow('a minute for each')
 @pytest.mark.parametrize('config', ['magnet_swin-base_refcoco.py', 'magnet_swin-base_refcoco_intended.py'])
 def test_a_graph_of_onnx_gives_the_same_mask(project, tmp_path, config):
     """For batches of several sizes, which are compared when it is written, and at the photo's size."""
