@@ -99,8 +99,8 @@ def write(args: argparse.Namespace, runs: list[AblationRun], known: dict[str, di
         if name in done:
             row |= read_scores(done[name]) | dict(ms=speed[name], seeds=[run.seed for run in done[name]])
         rows.append(row | dict(learned=verdict(row, MARGIN)))
-    report = dict(systems=rows, **machine())
-    write_rivals(rows, about(args, MARGIN), args.page, report)
+    made = machine()
+    write_rivals(rows, about(args, MARGIN, made), args.page, dict(systems=rows, **made))
     print(rivals_table(rows))
     print(f'wrote {args.page}, .csv and .json')
 
@@ -128,17 +128,16 @@ def machine() -> dict:
     )
 
 
-def about(args: argparse.Namespace, margin: float) -> list[str]:
+def about(args: argparse.Namespace, margin: float, made: dict) -> list[str]:
     """How the table was made, and by what rule it says that a system learned."""
-    said = machine()
-    git = said['git'] or dict(commit='unknown', dirty=False)
+    git = made['git'] or dict(commit='unknown', dirty=False)
     return [
         f'Learned: oIoU is at least {margin:g} points above what the same weights score with the sentences of a '
         'photo\'s objects exchanged. A row with "no" did not learn to listen in this budget.',
         f'`val` as the last epoch leaves it; {args.seeds} seed{"s" * (args.seeds > 1)}; minutes of training with '
         f'{args.jobs} at a time. ms per photo: one photo with one sentence of full length, one thread.',
-        f'`{said["command"]}`, {said["date"]}, commit {git["commit"][:12]}{" with changes" * git["dirty"]}, '
-        + ', '.join(f'{key} {value}' for key, value in said['machine'].items())
+        f'`{made["command"]}`, {made["date"]}, commit {git["commit"][:12]}{" with changes" * git["dirty"]}, '
+        + ', '.join(f'{key} {value}' for key, value in made['machine'].items())
         + '.',
     ]
 
