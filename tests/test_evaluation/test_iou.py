@@ -96,3 +96,9 @@ def test_large_counts_do_not_overflow():
 def test_no_sample_is_an_error():
     with pytest.raises(ValueError, match='no sample'):
         summarize([], [])
+
+
+@pytest.mark.parametrize('strict, found', [(False, 100), (True, 0)])
+def test_an_iou_of_exactly_the_threshold(strict, found):
+    """One half, in float32, too: at least 0.5, and not above it."""
+    assert summarize([1], [2], strict=strict)['P@0.5'] == found
