@@ -148,7 +148,10 @@ class DeformableAttention(nn.Module):
         where = centres[..., None, None, None, :] + offsets / extent[:, None]
         weights = self.attention_weights(query).unflatten(-1, (heads, levels * points)).softmax(-1)
         value = self.value_proj(memory).unflatten(-1, (heads, -1))
-        heard = sample_maps(value, sizes, where, weights.unflatten(-1, (levels, points)))
+        # graphs, and other devices than the CPU, have a kernel that samples maps
+        rows_are_faster = value.device.type == 'cpu' and not torch.compiler.is_compiling()
+        sample = sample_rows if rows_are_faster else sample_maps
+        heard = sample(value, sizes, where, weights.unflatten(-1, (levels, points)))
         return self.output_proj(heard.flatten(2))
 
 
@@ -176,6 +179,40 @@ def sample_maps(value: Tensor, sizes: Sizes, where: Tensor, weights: Tensor) -> 
         heard = seen if heard is None else heard + seen
     assert heard is not None
     return heard.unflatten(0, (-1, heads)).permute(0, 3, 1, 2)
+
+
+def sample_rows(value: Tensor, sizes: Sizes, where: Tensor, weights: Tensor) -> Tensor:
+    """What :func:`sample_maps` gives, in less time on a CPU: all channels of a pixel are read at once.
+
+    A query is the weighted sum of rows of one table, the four pixels around each of its points.
+    """
+    batch, pixels, heads, width = value.shape
+    rows, shares = [], []
+    begin = 0
+    for level, size in enumerate(sizes):
+        y_rows, y_shares = two_nearest(where[:, :, :, level, :, 1], size[0])
+        x_rows, x_shares = two_nearest(where[:, :, :, level, :, 0], size[1])
+        for y, y_share in zip(y_rows, y_shares, strict=True):
+            weighted = y_share * weights[:, :, :, level]
+            for x, x_share in zip(x_rows, x_shares, strict=True):
+                rows.append(begin + y * size[1] + x)
+                shares.append(weighted * x_share)
+        begin += size[0] * size[1]
+    photo, head = torch.arange(batch)[:, None, None, None], torch.arange(heads)[:, None]
+    bags = ((torch.cat(rows, -1) + photo * pixels) * heads + head).flatten(0, 2)
+    each = torch.cat(shares, -1).flatten(0, 2).to(value.dtype)
+    heard = F.embedding_bag(bags, value.reshape(-1, width), mode='sum', per_sample_weights=each)
+    return heard.view(batch, -1, heads, width)
+
+
+def two_nearest(where: Tensor, length: int) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """The pixels before and after places from 0 to 1 on an axis, and the share of each: 0 outside of the axis."""
+    place = where * length - 0.5
+    before = place.detach().floor()
+    part = place - before
+    inside = [(n >= 0) & (n < length) for n in (before, before + 1)]
+    pixels = [n.long().clamp(0, length - 1) for n in (before, before + 1)]
+    return (pixels[0], pixels[1]), ((1 - part) * inside[0], part * inside[1])
 
 
 @made_once
