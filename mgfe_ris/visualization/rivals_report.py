@@ -18,10 +18,10 @@ _COLUMNS = {
     'exchanged': ('oIoU, sentences exchanged', 1),
     'learned': ('learned', 0),
     'params': ('parameters (M)', 2),
-    'ms': ('ms per photo', 1),
+    'photo_ms': ('ms per photo', 1),
+    'step_ms': ('ms per training step', 0),
     'input': ('input (px)', 0),
     'steps': ('steps', 0),
-    'minutes': ('minutes', 1),
 }
 """Of each column, what is written above it, and digits."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mgfe_ris.apis import budget_of, find_systems, milliseconds_per_photo, system_config
+from mgfe_ris.apis import budget_of, find_systems, measure_speed, system_config
 from mgfe_ris.visualization.rivals_report import BEGIN, END
 
 TOOL = Path(__file__).parents[2] / 'tools/analysis_tools/compare_rivals.py'
@@ -45,7 +45,9 @@ def compare(tmp_path, monkeypatch, refshapes):
     (tmp_path / 'tools/train.py').write_text(TRAIN)
     (tmp_path / 'tools/test.py').write_text(TEST)
     monkeypatch.setattr(f'{budget_of.__module__.rpartition(".")[0]}.ablation.TOOLS', tmp_path / 'tools')
-    monkeypatch.setattr('mgfe_ris.apis.milliseconds_per_photo', lambda cfgs: dict.fromkeys(cfgs, 12.34))
+    monkeypatch.setattr(
+        'mgfe_ris.apis.measure_speed', lambda cfgs: {x: dict(photo_ms=12.34, step_ms=567.8) for x in cfgs}
+    )
     monkeypatch.setattr(sys, 'path', [*sys.path])
     monkeypatch.setenv('PYTHONPATH', '')
 
@@ -123,8 +125,8 @@ def test_wrong_input_is_named_and_nothing_is_written(compare, tmp_path, capfd, a
 
 
 def test_speed_is_measured_of_each(refshapes, small_model, one_thread, monkeypatch):
-    monkeypatch.setattr(f'{milliseconds_per_photo.__globals__["repeat_of"].__module__}.MIN_SECONDS', 0)
+    monkeypatch.setattr(f'{measure_speed.__globals__["repeat_of"].__module__}.MIN_SECONDS', 0)
     files = find_systems(TOOL.parents[2] / 'projects')
     options = {**small_model, 'data_root': str(refshapes)}
-    found = milliseconds_per_photo({'lavt': system_config(files['lavt'], options=options)}, repeats=2)
-    assert list(found) == ['lavt'] and 0 < found['lavt'] < 1e4
+    found = measure_speed({'lavt': system_config(files['lavt'], options=options)}, repeats=2)
+    assert list(found) == ['lavt'] and 0 < found['lavt']['photo_ms'] < found['lavt']['step_ms'] < 1e5

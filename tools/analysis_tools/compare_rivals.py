@@ -84,7 +84,7 @@ def can_import(projects: set[Path]) -> None:
 
 def write(args: argparse.Namespace, runs: list[AblationRun], known: dict[str, dict]) -> None:
     """What is done; a system without a finished run has a row that says so."""
-    from mgfe_ris.apis import MARGIN, milliseconds_per_photo, read_scores
+    from mgfe_ris.apis import MARGIN, measure_speed, read_scores
     from mgfe_ris.visualization import rivals_table, write_rivals
 
     done = {name: [run for run in runs if run.row == name and run.done] for name in known}
@@ -92,12 +92,12 @@ def write(args: argparse.Namespace, runs: list[AblationRun], known: dict[str, di
     if not done:
         print('no table yet: no run is done')
         return
-    speed = milliseconds_per_photo({name: of_one[0].cfg for name, of_one in done.items()})
+    speed = measure_speed({name: of_one[0].cfg for name, of_one in done.items()})
     rows = []
     for name in known:
         row = dict(system=name, **known[name])
         if name in done:
-            row |= read_scores(done[name]) | dict(ms=speed[name], seeds=[run.seed for run in done[name]])
+            row |= read_scores(done[name]) | speed[name] | dict(seeds=[run.seed for run in done[name]])
         rows.append(row | dict(learned=verdict(row, MARGIN)))
     made = machine()
     write_rivals(rows, about(args, MARGIN, made), args.page, dict(systems=rows, **made))
@@ -134,8 +134,8 @@ def about(args: argparse.Namespace, margin: float, made: dict) -> list[str]:
     return [
         f'Learned: oIoU is at least {margin:g} points above what the same weights score with the sentences of a '
         'photo\'s objects exchanged. A row with "no" did not learn to listen in this budget.',
-        f'`val` as the last epoch leaves it; {args.seeds} seed{"s" * (args.seeds > 1)}; minutes of training with '
-        f'{args.jobs} at a time. ms per photo: one photo with one sentence of full length, one thread.',
+        f'`val` as the last epoch leaves it; {args.seeds} seed{"s" * (args.seeds > 1)}. Milliseconds are of one '
+        'thread, the systems in turn, without data loading.',
         f'`{made["command"]}`, {made["date"]}, commit {git["commit"][:12]}{" with changes" * git["dirty"]}, '
         + ', '.join(f'{key} {value}' for key, value in made['machine'].items())
         + '.',

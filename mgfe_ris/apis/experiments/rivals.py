@@ -80,7 +80,7 @@ def _budget_of_one(cfg: Config) -> dict[str, Any]:
 
 def read_scores(runs: Iterable[AblationRun]) -> dict[str, float]:
     """Means over seeds, in percent: ``oIoU`` and ``mIoU`` of the common protocol, ``own_mIoU`` of the system's own,
-    and ``exchanged``, oIoU with exchanged sentences; and ``minutes`` of training.
+    and ``exchanged``, oIoU with exchanged sentences.
 
     The common protocol is the one named ``common_photo`` where the config has protocols: masks at the photo's size,
     of the probability 0.5.
@@ -100,23 +100,33 @@ def _scores_of_one(run: AblationRun) -> dict[str, float]:
         mIoU=score('val', 'common_photo', 'mIoU'),
         own_mIoU=score('val', 'own', 'mIoU'),
         exchanged=score('val-shuffled', 'common_photo', 'oIoU'),
-        minutes=run.minutes(),
     )
 
 
-def milliseconds_per_photo(cfgs: Mapping[str, Config], repeats: int = 5) -> dict[str, float]:
-    """Of each system, medians: one photo with one sentence of full length, random weights, one thread of this CPU.
+def measure_speed(cfgs: Mapping[str, Config], repeats: int = 5) -> dict[str, dict[str, float]]:
+    """Of each system, medians in milliseconds, with random weights, on one thread of this CPU.
 
     The systems are measured in turn, so that a machine that grows slower treats all alike.
+
+    Returns:
+        Of each, ``photo_ms``: one photo with one sentence of full length; ``step_ms``: a training step of its config.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        works = [Workload(build_model(cfg), Setting(size=input_size(cfg))) for cfg in cfgs.values()]
-        for work in works:
-            work.start()
-            work.step()  # warms up
-        seconds = in_turn([repeat_of(work.step, clock_of(work.device)) for work in works], repeats)
+        photo = _medians([Workload(build_model(cfg), Setting(size=input_size(cfg))) for cfg in cfgs.values()], repeats)
+        step = _medians([_training_of(cfg) for cfg in cfgs.values()], repeats)
     finally:
         torch.set_num_threads(threads)
-    return {name: 1e3 * median(of_one) for name, of_one in zip(cfgs, seconds, strict=True)}
+    return {name: dict(photo_ms=one, step_ms=two) for name, one, two in zip(cfgs, photo, step, strict=True)}
+
+
+def _training_of(cfg: Config) -> Workload:
+    return Workload(build_model(cfg), Setting('train', batch=cfg.train_dataloader.batch_size, size=input_size(cfg)))
+
+
+def _medians(works: list[Workload], repeats: int) -> list[float]:
+    for work in works:
+        work.start()
+        work.step()  # warms up
+    return [1e3 * median(of_one) for of_one in in_turn([repeat_of(x.step, clock_of(x.device)) for x in works], repeats)]
