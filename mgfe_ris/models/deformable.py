@@ -3,6 +3,7 @@ decoder makes of it. In plain PyTorch: no compiled operator, any device, exporte
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -201,8 +202,38 @@ def sample_rows(value: Tensor, sizes: Sizes, where: Tensor, weights: Tensor) -> 
     photo, head = torch.arange(batch)[:, None, None, None], torch.arange(heads)[:, None]
     bags = ((torch.cat(rows, -1) + photo * pixels) * heads + head).flatten(0, 2)
     each = torch.cat(shares, -1).flatten(0, 2).to(value.dtype)
-    heard = F.embedding_bag(bags, value.reshape(-1, width), mode='sum', per_sample_weights=each)
-    return heard.view(batch, -1, heads, width)
+    table = value.reshape(-1, width)
+    heard = F.embedding_bag(bags, table.detach(), mode='sum', per_sample_weights=each)
+    return TableGradient.apply(heard, table, bags, each).view(batch, -1, heads, width)
+
+
+class TableGradient(torch.autograd.Function):
+    """Weighted sums of a table's rows as they are; behind them the table's gradient, in half of the time that
+    ``embedding_bag`` takes for it: each of its rows is a weighted sum of the gradients of those who read it.
+
+    Inputs: sums (Q, d), the table (R, d), the rows that each sum reads, and their weights, both (Q, K).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, heard: Tensor, table: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
+        ctx.save_for_backward(rows, weights)
+        ctx.length = len(table)
+        return heard.view_as(heard)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        rows, weights = ctx.saved_tensors
+        read = rows.flatten()
+        order = read.argsort()
+        times = torch.bincount(read, minlength=ctx.length)
+        of_table = F.embedding_bag(
+            order // rows.shape[1],
+            gradient.contiguous(),
+            times.cumsum(0) - times,  # where the readers of each row begin
+            mode='sum',
+            per_sample_weights=weights.flatten()[order],
+        )
+        return gradient, of_table, None, None
 
 
 def two_nearest(where: Tensor, length: int) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
