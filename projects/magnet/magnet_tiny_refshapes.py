@@ -13,7 +13,7 @@ model = dict(
     text_encoder=dict(_base_.tiny_bert, config=dict(_base_.tiny_bert.config, num_hidden_layers=4)),
     words_read=(1, 2, 3, 4),
     text_mask='meant',
-    pixel_decoder=dict(channels=64, layers=1, heads=4, points=4, hidden=128),
+    pixel_decoder=dict(channels=64, layers=1, heads=2, points=2, hidden=128),
     mask_decoder=dict(layers=3, heads=4, hidden=128),
     mask_channels=64,
     sentence_channels=64,

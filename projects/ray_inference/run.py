@@ -7,7 +7,7 @@ Examples:
 
 PAIRS have the columns photo and text (or image and sentences), a sentence or a list of them. OUT gets settings.json and
 parts/part-NNNNNN.parquet, a row for each sentence of each row: file, row, sentence_index, photo, sentence, rle, bbox,
-area, confidence, understood, error.
+area, confidence, understood, no_target, error.
 """
 
 from __future__ import annotations

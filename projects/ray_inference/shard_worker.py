@@ -24,6 +24,7 @@ SCHEMA = pa.schema([
     ('area', pa.int64()),
     ('confidence', pa.float64()),
     ('understood', pa.bool_()),
+    ('no_target', pa.float64()),
     ('error', pa.string()),
 ])  # fmt: skip
 """Of every part; README.md says what the columns are."""
@@ -148,7 +149,7 @@ def _columns(result: RISResult) -> dict:
     if found['box']:
         left, top, right, bottom = found['box']
         found['bbox'] = [left, top, right - left, bottom - top]
-    return {name: found.get(name) for name in ('rle', 'bbox', 'area', 'confidence', 'understood')}
+    return {name: found.get(name) for name in ('rle', 'bbox', 'area', 'confidence', 'understood', 'no_target')}
 
 
 def _as_text(value: Any) -> str | None:

@@ -20,6 +20,8 @@ import pytest
 from pyarrow import parquet
 from slow import SLOW, slow
 
+from mgfe_ris.apis import RISResult
+
 os.environ['RAY_USAGE_STATS_ENABLED'] = '0'
 ray = pytest.importorskip('ray', reason='needs Ray: pip install -r projects/ray_inference/requirements.txt')
 pytest.importorskip('ray.data', reason='needs Ray: pip install -r projects/ray_inference/requirements.txt')
@@ -226,6 +228,15 @@ def test_parts_have_one_schema(finished):
     from shard_worker import SCHEMA
 
     assert {parquet.read_schema(path) == SCHEMA for path in (finished / 'parts').iterdir()} == {True}
+
+
+def test_the_doubt_of_a_model_that_says_it_has_a_column(finished):
+    from shard_worker import SCHEMA, _columns
+
+    mask = np.zeros((2, 3), dtype=bool)
+    result = RISResult(Path('dog.jpg'), 'the third dog', mask.astype(np.float32), mask, no_target=0.75)
+    assert pa.Table.from_pylist([_columns(result)], SCHEMA)['no_target'].to_pylist() == [0.75]
+    assert {row['no_target'] for row in rows_of(finished)} == {None}, 'of a model that does not say'
 
 
 def test_broken_rows_say_what_is_wrong(finished):

@@ -7,6 +7,6 @@ model = dict(
     text_encoder=_base_.tiny_bert,
     encoder=_base_.tiny_resnet,
     neck=dict(channels=(16, 32, 64, 128), text_channels=_base_.words),
-    pixel_decoder=dict(channels=64, mask_channels=64, layers=2, heads=4, points=4, hidden=128),
+    pixel_decoder=dict(channels=64, mask_channels=64, layers=2, heads=2, points=2, hidden=128),
     head=dict(channels=64, grid=8, layers=3, heads=4, hidden=128),
 )
