@@ -61,16 +61,18 @@ def cells(text: str) -> list[list[str]]:
 
 def test_the_page_is_what_the_command_writes(tmp_path, monkeypatch, capsys):
     page = tmp_path / 'page.md'
-    page.write_text(f'{PAGE.read_text().split(BEGIN)[0]}{BEGIN}\nold\n{END}\n')
-    (line,) = re.findall(r'(?m)^python (.*list_systems.*)$', PAGE.read_text())
+    page.write_text(f'{PAGE.read_text(encoding="utf-8").split(BEGIN)[0]}{BEGIN}\nold\n{END}\n')
+    (line,) = re.findall(r'(?m)^python (.*list_systems.*)$', PAGE.read_text(encoding='utf-8'))
     assert line == 'tools/analysis_tools/list_systems.py --page docs/systems.md'
     monkeypatch.setattr(sys, 'argv', [str(TOOL), '--page', str(page)])
     runpy.run_path(str(TOOL), run_name='__main__')
     assert f'wrote {page}: {len(SYSTEMS)} systems' in capsys.readouterr().out
-    assert page.read_text() == PAGE.read_text(), f'{PAGE} is not what its metafiles say: run the command on it'
+    assert page.read_text(encoding='utf-8') == PAGE.read_text(encoding='utf-8'), (
+        f'{PAGE} is not what its metafiles say: run the command on it'
+    )
     monkeypatch.setattr(sys, 'argv', [str(TOOL)])
     runpy.run_path(str(TOOL), run_name='__main__')
-    assert capsys.readouterr().out in page.read_text()
+    assert capsys.readouterr().out in page.read_text(encoding='utf-8')
 
 
 def test_a_page_without_marks_is_left_alone(tmp_path, monkeypatch, capsys):
@@ -79,7 +81,10 @@ def test_a_page_without_marks_is_left_alone(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, 'argv', [str(TOOL), '--page', str(page)])
     with pytest.raises(SystemExit, match='2'):
         runpy.run_path(str(TOOL), run_name='__main__')
-    assert 'expected the lines <!-- the table begins -->' in capsys.readouterr().err and page.read_text() == 'mine'
+    assert (
+        'expected the lines <!-- the table begins -->' in capsys.readouterr().err
+        and page.read_text(encoding='utf-8') == 'mine'
+    )
 
 
 @pytest.mark.parametrize('line', PRINTED.split('\n')[1:-1], ids=lambda line: line.split()[0])
@@ -152,7 +157,9 @@ def test_what_is_said_to_be_shown_names_tests_that_exist(system):
         file, _, name = test.partition('::')
         assert (REPO / file).is_file(), f'{system["Name"]}: no {file}'
         functions = {
-            node.name for node in ast.parse((REPO / file).read_text()).body if isinstance(node, ast.FunctionDef)
+            node.name
+            for node in ast.parse((REPO / file).read_text(encoding='utf-8')).body
+            if isinstance(node, ast.FunctionDef)
         }
         assert name in functions and name.startswith('test_'), f'{system["Name"]}: {file} has no {name}'
 
@@ -177,7 +184,7 @@ def test_a_readme_prints_no_other_numbers_than_the_metafile():
         readme = REPO / system.get('README', 'none')
         if readme.parent == REPO or not readme.is_file():
             continue
-        found = re.search(r'(?ms)^## Published results$(.*?)(?=^## |\Z)', readme.read_text())
+        found = re.search(r'(?ms)^## Published results$(.*?)(?=^## |\Z)', readme.read_text(encoding='utf-8'))
         assert found, f'{readme}: no section "Published results"'
         tables = '\n'.join(line for line in found[1].splitlines() if line.startswith('|'))
         printed = {float(number) for number in re.findall(r'(?<![\d.])\d\d\.\d\d?(?![\d.])', tables)}
