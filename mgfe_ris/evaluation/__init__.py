@@ -5,6 +5,7 @@ from .generalized import GeneralizedRefSegMetric, summarize_generalized
 from .iou import intersection_and_union, summarize
 from .logits import LogitsHook, bytes_of_logits, read_logits
 from .loop import SplitsTestLoop
+from .metafiles import find_metafiles, read_metafiles
 from .metric import RefSegMetric
 from .metric_names import check_metric_names
 from .protocols import ScoringProtocol
@@ -20,8 +21,10 @@ __all__ = [
     'SplitsTestLoop',
     'bytes_of_logits',
     'check_metric_names',
+    'find_metafiles',
     'intersection_and_union',
     'read_logits',
+    'read_metafiles',
     'read_published',
     'summarize',
     'summarize_generalized',

@@ -51,18 +51,36 @@ def read_published(field: Mapping[str, Any], data: str, split: str) -> tuple[dic
     sets = {name: splits for name, splits in field.items() if name != 'protocol'}
     if not sets:
         return None
-    try:
-        protocol = Protocol(**field.get('protocol', {}))
-    except TypeError as error:
-        raise ValueError(f'published.protocol needs score_at, size and training, and no more ({error})') from error
+    protocol = read_protocol(field.get('protocol', {}))
     for name, splits in sets.items():
-        for of, numbers in splits.items():
-            if not _SPLIT.fullmatch(of):
-                raise ValueError(f'published.{name}: no split {of!r}; there are val, test, testA and testB')
-            for metric, value in numbers.items():
-                if not _METRIC.fullmatch(metric) or not 0 <= value <= 100:
-                    raise ValueError(
-                        f'published.{name}.{of}: expected oIoU, mIoU, P@0.5, ... in percent; got {metric} {value}'
-                    )
+        check_numbers(name, splits)
     numbers = sets.get(data, {}).get(split)
     return (dict(numbers), protocol) if numbers else None
+
+
+def read_protocol(field: Mapping[str, Any]) -> Protocol:
+    """From its three fields.
+
+    Raises:
+        ValueError: one is missing, or has no such name, or no such value.
+    """
+    try:
+        return Protocol(**field)
+    except TypeError as error:
+        raise ValueError(f'published.protocol needs score_at, size and training, and no more ({error})') from error
+
+
+def check_numbers(data: str, splits: Mapping[str, Mapping[str, float]]) -> None:
+    """Look through the numbers of a data set, ``{split: {metric: percent}}``.
+
+    Raises:
+        ValueError: a split or a metric that has no such name; no percent.
+    """
+    for of, numbers in splits.items():
+        if not _SPLIT.fullmatch(of):
+            raise ValueError(f'published.{data}: no split {of!r}; there are val, test, testA and testB')
+        for metric, value in numbers.items():
+            if not _METRIC.fullmatch(metric) or not 0 <= value <= 100:
+                raise ValueError(
+                    f'published.{data}.{of}: expected oIoU, mIoU, P@0.5, ... in percent; got {metric} {value}'
+                )

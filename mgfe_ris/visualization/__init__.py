@@ -4,6 +4,7 @@ from .curves import plot_curves, read_scalars
 from .draw import PALETTE, caption, grid, overlay, read_photo
 from .feature_maps import STAGES_LEGEND, Response, draw_stages
 from .hook import PictureHook, ValidationPictureHook
+from .marked_page import check_page, write_between_marks
 from .results_report import (
     Record,
     category_table,
@@ -15,9 +16,10 @@ from .results_report import (
     titled,
     worst,
 )
-from .rivals_report import check_page, rivals_table, write_rivals
+from .rivals_report import rivals_table, write_rivals
 from .speed_report import plot_speed, speed_table
 from .statistics import SplitStatistics, count_samples, plot_statistics, statistics_table
+from .systems_report import systems_report
 
 __all__ = [
     'PALETTE',
@@ -51,8 +53,10 @@ __all__ = [
     'side_by_side',
     'speed_table',
     'statistics_table',
+    'systems_report',
     'titled',
     'worst',
     'write_ablation',
+    'write_between_marks',
     'write_rivals',
 ]

@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..output_files import whole_file
-
-BEGIN, END = '<!-- the table begins -->', '<!-- the table ends -->'
-"""Lines of a page between which the table stands."""
+from .marked_page import write_between_marks
 
 _COLUMNS = {
     'oIoU': ('oIoU', 1),
@@ -26,16 +24,6 @@ _COLUMNS = {
 """Of each column, what is written above it, and digits."""
 
 
-def check_page(page: str | Path) -> None:
-    """Look whether :func:`write_rivals` could write into a page; one that is not there, it makes.
-
-    Raises:
-        ValueError: it has not both marks, once each, in their order.
-    """
-    if Path(page).is_file():
-        _parts_of(Path(page))
-
-
 def write_rivals(rows: Sequence[Mapping[str, Any]], about: Sequence[str], page: str | Path, report: Mapping) -> None:
     """The table into a page, between its marks; and ``<page>.csv``, ``<page>.json``.
 
@@ -46,10 +34,8 @@ def write_rivals(rows: Sequence[Mapping[str, Any]], about: Sequence[str], page: 
         report: what the JSON holds.
     """
     page = Path(page)
-    head, tail = _parts_of(page) if page.is_file() else ('# Systems side by side\n\n', '\n')
-    text = '\n'.join([BEGIN, rivals_table(rows), *(f'{line}\n' for line in about), END])
-    with whole_file(page) as part:
-        part.write_text(head + text + tail, encoding='utf-8')
+    text = '\n'.join([rivals_table(rows), *(f'{line}\n' for line in about)])
+    write_between_marks(page, text, title='Systems side by side')
     with whole_file(page.with_suffix('.json')) as part:
         part.write_text(json.dumps(report, indent=1) + '\n', encoding='utf-8')
     with whole_file(page.with_suffix('.csv')) as part, open(part, 'w', newline='', encoding='utf-8') as file:
@@ -69,11 +55,3 @@ def _cell(value: Any, digits: int) -> str:
     if value is None:
         return ''
     return value if isinstance(value, str) else f'{value:.{digits}f}'
-
-
-def _parts_of(page: Path) -> tuple[str, str]:
-    """What stands ahead of the first mark, and behind the last."""
-    text = page.read_text(encoding='utf-8')
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise ValueError(f'{page}: expected the lines {BEGIN} and {END}, once each, between which the table is written')
-    return text[: text.index(BEGIN)], text[text.index(END) + len(END) :]

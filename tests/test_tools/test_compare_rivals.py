@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mgfe_ris.apis import budget_of, find_systems, measure_speed, system_config
-from mgfe_ris.visualization.rivals_report import BEGIN, END
+from mgfe_ris.visualization.marked_page import BEGIN, END
 
 TOOL = Path(__file__).parents[2] / 'tools/analysis_tools/compare_rivals.py'
 
