@@ -19,7 +19,7 @@ class LateFusion(ReferringModel):
     Args:
         text_encoder: config of ``(ids, mask) -> text``, with ``sentence='mean'``.
         encoder: config of ``image -> maps``; of more than three, the last three are read.
-        decode_head: config of ``(maps, text) -> logits``; told the widths of what it reads in ``channels``, finest
+        head: config of ``(maps, text) -> logits``; told the widths of what it reads in ``channels``, finest
             first, and ``text_channels``.
         data_preprocessor, loss, mask: see :class:`mgfe_ris.models.ReferringModel`.
         channels_last, compile: as of ``ReferringSegmentor``.
@@ -34,7 +34,7 @@ class LateFusion(ReferringModel):
         data_preprocessor: dict,
         text_encoder: dict,
         encoder: dict,
-        decode_head: dict,
+        head: dict,
         loss: dict | None = None,
         mask: dict | None = None,
         channels_last: bool = False,
@@ -51,7 +51,7 @@ class LateFusion(ReferringModel):
         if len(self.encoder.out_channels) < 3:
             raise ValueError(f'encoder.out_indices: expected three maps or more; got {self.encoder.out_channels}')
         widths = dict(channels=self.encoder.out_channels[-3:], text_channels=self.text_encoder.out_channels)
-        self.decode_head = MODELS.build({**widths, **decode_head})
+        self.head = MODELS.build({**widths, **head})
         self.lay_out(channels_last, compile)
 
     def segment(self, image: Tensor, token_ids: Tensor, word_mask: Tensor) -> Tensor:
@@ -66,5 +66,5 @@ class LateFusion(ReferringModel):
                 'batches of one sample. Set train_dataloader.batch_size to 2 or more'
             )
         text = self.text_encoder(token_ids, word_mask)
-        logits = self.decode_head(self.encoder(image)[-3:], text)
+        logits = self.head(self.encoder(image)[-3:], text)
         return F.interpolate(logits, image.shape[-2:], mode='bilinear', align_corners=True)

@@ -17,7 +17,7 @@ from mgfe_ris.structures import Text
 class LTS(LateFusion):
     """Swin and BERT; the sentence gates the deepest map, finds its object in the finest, and that map is segmented.
 
-    Arguments as of :class:`mgfe_ris.models.late_fusion.LateFusion`; ``decode_head`` is a :class:`LTSHead`.
+    Arguments as of :class:`mgfe_ris.models.late_fusion.LateFusion`; ``head`` is a :class:`LTSHead`.
     """
 
     from_official = staticmethod(from_lts)

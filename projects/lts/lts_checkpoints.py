@@ -9,7 +9,7 @@ from mgfe_ris.models.checkpoints import from_lavt_heir, to_lavt_heir
 from mgfe_ris.models.renaming import Rule, State, state_dict_of
 
 HEAD = [
-    Rule('lang_gen.project.{j}.{p}', 'sentence.{j}.{p}'),
+    *(Rule(f'lang_gen.project.{j}.{{p}}', f'sentence.{j}.{{p}}') for j in (0, 2)),
     Rule('lang_proj.0.{p}', 'sentence.3.{p}'),
     Rule('vis_proj.0.{p}', 'see4.0.{p}'),
     *(Rule(f'conv{i}_v.0.{{p}}', f'see{i}.0.{{p}}') for i in (3, 2)),
@@ -22,7 +22,7 @@ HEAD = [
 RULES = [
     Rule('backbone.{rest}', 'backbone.{rest}'),
     Rule('text_encoder.{rest}', 'text_encoder.{rest}'),
-    *(rule.prefixed('classifier.', 'decode_head.') for rule in HEAD),
+    *(rule.prefixed('classifier.', 'head.') for rule in HEAD),
 ]
 
 

@@ -3,4 +3,4 @@
 _base_ = ['mgfe_ris::_base_/models/late-fusion_tiny.py', 'mgfe_ris::_base_/datasets/refshapes.py']
 
 custom_imports = dict(imports=['mgfe_ris', 'lts'])
-model = dict(type='LTS', decode_head=dict(type='LTSHead', rates=(3, 6, 9)))
+model = dict(type='LTS', head=dict(type='LTSHead', rates=(3, 6, 9)))

@@ -78,7 +78,7 @@ HEAD = [
 RULES = [
     Rule('backbone.{rest}', 'backbone.{rest}'),
     Rule('text_encoder.{rest}', 'text_encoder.{rest}'),
-    *(rule.prefixed('classifier.', 'decode_head.') for rule in HEAD),
+    *(rule.prefixed('classifier.', 'head.') for rule in HEAD),
 ]
 ORDERS = ('classifier.query_generation.pos_encoder.pe', 'classifier.transformer_fusion.pos_encoder.pe')
 """Sines of positions, (5000, 1, C), which they save and we compute."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
+from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from mgfe_ris.models.masked_attention import QueryAttention, QueryFeedForward
@@ -11,6 +12,7 @@ from mgfe_ris.models.pixel_decoder import conv_norm, sine
 from mgfe_ris.structures import Text
 
 
+@MODELS.register_module()
 class VLTHead(nn.Module):
     """Join maps and sentence; make queries; let them ask the map; weigh their answers; draw the mask.
 
@@ -38,7 +40,7 @@ class VLTHead(nn.Module):
         super().__init__()
         width = channels[0]
         if width % heads:
-            raise ValueError(f'decode_head.heads: expected a divisor of {width}, the finest map it reads; got {heads}')
+            raise ValueError(f'head.heads: expected a divisor of {width}, the finest map it reads; got {heads}')
         self.side = side
         self.join = JointMap(channels, text_channels)
         self.make_queries = QueryMaker(channels[-1] // 2, text_channels, width, side, queries, heads)
@@ -64,7 +66,7 @@ class VLTHead(nn.Module):
         if size != (self.side, self.side):
             raise ValueError(
                 f'the map of stride 16 has {size[0]} x {size[1]} pixels, the queries are made for '
-                f'{self.side} x {self.side}: train a model with decode_head.side for such photos, or resize them'
+                f'{self.side} x {self.side}: train a model with head.side for such photos, or resize them'
             )
         asked, joined = self.join(maps, text.sentence)
         queries = self.make_queries(asked, text)

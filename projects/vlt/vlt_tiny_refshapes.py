@@ -2,5 +2,5 @@
 # encoder in the place of Swin, whose maps have twice the pixels for a photo of that size
 _base_ = ['mgfe_ris::_base_/models/late-fusion_tiny.py', 'mgfe_ris::_base_/datasets/refshapes.py']
 
-custom_imports = dict(imports=['mgfe_ris', 'vlt'])
-model = dict(type='VLT', decode_head=dict(type='VLTHead', side=8, queries=16, heads=4, layers=2))
+custom_imports = dict(imports=['mgfe_ris', 'vlt', 'vlt_head'])
+model = dict(type='VLT', head=dict(type='VLTHead', side=8, queries=16, heads=4, layers=2))

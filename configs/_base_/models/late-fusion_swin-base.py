@@ -9,4 +9,5 @@ model = dict(
     encoder=dict(_base_.model.encoder, out_indices=(1, 2, 3)),
     loss=_base_.model.loss,
 )
+optim_wrapper = dict(paramwise_cfg=dict(custom_keys={'head.': dict(decay_mult=1.0)}))
 auto_scale_lr = dict(base_batch_size=32)  # 8 on each of 4 GPUs
