@@ -279,7 +279,9 @@ def test_a_full_model_has_the_official_operations(full):
     twice = 11 * (vlt if type(full).__name__ == 'VLT' else 2 * 120**2)
     total = 139.3 if type(full).__name__ == 'VLT' else 106.1
     assert counted.image_modules + (text + twice) / 1e9 == pytest.approx(total, abs=0.05)
-    assert counted.image_attention > 0
+    if type(full).__name__ == 'LTS':  # windows of Swin, 144 x 144 scores each, are all that it has
+        windows = sum(b * n * c for b, n, c in zip((2, 2, 18, 2), (100, 25, 9, 4), (128, 256, 512, 1024), strict=True))
+        assert counted.image_attention == pytest.approx(2 * 144**2 * windows / 1e9)
 
 
 @pytest.mark.parametrize('data', DATA)
