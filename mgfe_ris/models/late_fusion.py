@@ -1,6 +1,7 @@
 """Photo and sentence read apart, and joined behind both encoders: the frame in which LAVT's authors rebuilt VLT and
 LTS."""
 
+import torch
 import torch.nn.functional as F
 from mmengine.dist import get_world_size
 from mmseg.registry import MODELS
@@ -14,7 +15,7 @@ class LateFusion(ReferringModel):
     """The last three maps of the photo, and the words and their mean -> two-class logits.
 
     A subclass says whose weights it can read. What can be computed of the photo alone is computed once for all
-    sentences about it, where the head lets maps of one photo meet a batch of sentences.
+    sentences about it, where the head joins the two by :func:`side_by_side` or a product.
 
     Args:
         text_encoder: config of ``(ids, mask) -> text``, with ``sentence='mean'``.
@@ -68,3 +69,8 @@ class LateFusion(ReferringModel):
         text = self.text_encoder(token_ids, word_mask)
         logits = self.head(self.encoder(image)[-3:], text)
         return F.interpolate(logits, image.shape[-2:], mode='bilinear', align_corners=True)
+
+
+def side_by_side(of_sentences: Tensor, of_photo: Tensor) -> Tensor:
+    """Maps (B, C1, h, w) and (B or 1, C2, h, w) -> (B, C1 + C2, h, w): one photo for all its sentences."""
+    return torch.cat([of_sentences, of_photo.expand(of_sentences.shape[0], -1, -1, -1)], dim=1)

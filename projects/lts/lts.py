@@ -9,7 +9,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 from torchvision.models.segmentation.deeplabv3 import ASPP
 
-from mgfe_ris.models.late_fusion import LateFusion
+from mgfe_ris.models.late_fusion import LateFusion, side_by_side
 from mgfe_ris.structures import Text
 
 
@@ -62,8 +62,8 @@ class LTSHead(nn.Module):
         x2, x3, x4 = maps
         sentence = self.sentence(text.sentence)
         x = self.see4(x4) * sentence[..., None, None]
-        x = _side_by_side(self.join4(_stretch(x, x3)), self.see3(x3))
-        x = _side_by_side(self.join3(_stretch(x, x2)), self.see2(x2))
+        x = side_by_side(self.join4(_stretch(x, x3)), self.see3(x3))
+        x = side_by_side(self.join3(_stretch(x, x2)), self.see2(x2))
         response = (x * self.locate(sentence)[..., None, None]).sum(1, keepdim=True)
         logits = self.classify(self.aspp(torch.cat([x, response], dim=1)))
         # corners aligned in the steps before and after this one, but not in it
@@ -76,8 +76,3 @@ def _mix(in_channels: int, out_channels: int) -> nn.Sequential:
 
 def _stretch(x: Tensor, like: Tensor) -> Tensor:
     return F.interpolate(x, like.shape[-2:], mode='bilinear', align_corners=True)
-
-
-def _side_by_side(of_sentences: Tensor, of_photo: Tensor) -> Tensor:
-    """Channels; one photo for all its sentences."""
-    return torch.cat([of_sentences, of_photo.expand(of_sentences.shape[0], -1, -1, -1)], dim=1)

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from mgfe_ris.models.late_fusion import side_by_side
 from mgfe_ris.models.masked_attention import QueryAttention, QueryFeedForward
 from mgfe_ris.models.pixel_decoder import conv_norm, sine
 from mgfe_ris.structures import Text
@@ -102,8 +103,8 @@ class JointMap(nn.Module):
         x2, x3, x4 = maps
         gate = self.sentence(sentence)[..., None, None]
         gated = _twice(self.gated((x4 + self.see4(x4)) * gate))
-        middle = self.join43(_side_by_side(gated, self.see3(x3)))
-        asked = self.join432(_side_by_side(middle, self.see2(F.avg_pool2d(x2, 2))))
+        middle = self.join43(side_by_side(gated, self.see3(x3)))
+        asked = self.join432(side_by_side(middle, self.see2(F.avg_pool2d(x2, 2))))
         again = self.join_again(torch.cat([self.again(asked), middle], dim=1))
         return asked, self.join_all(torch.cat([gated, again], dim=1))
 
@@ -215,11 +216,6 @@ def _bottleneck(channels: int) -> nn.Sequential:
 
 def _twice(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2, mode='bilinear', align_corners=True)
-
-
-def _side_by_side(of_sentences: Tensor, of_photo: Tensor) -> Tensor:
-    """Channels; one photo for all its sentences."""
-    return torch.cat([of_sentences, of_photo.expand(of_sentences.shape[0], -1, -1, -1)], dim=1)
 
 
 def _places(x: Tensor) -> Tensor:
