@@ -54,6 +54,11 @@ def count_complexity(model: Any, size: tuple[int, int] = (480, 480), words: int 
     for module in model.modules():
         if module not in counted_elsewhere:
             module.register_forward_hook(lambda m, inputs, out: macs.append((m, _module_macs(m, inputs, out))))
+    # what windows compute of their linear layers: padding, and the softmax, are counted above alone
+    computed: list[float] = []
+    for window in windows:
+        for layer in (window.w_msa.qkv, window.w_msa.proj):
+            layer.register_forward_hook(lambda m, inputs, out: computed.append(_module_macs(m, inputs, out)))
     feats: list[Any] = []
     head = getattr(model, 'decode_head', None)
     if head is not None:
@@ -64,10 +69,11 @@ def count_complexity(model: Any, size: tuple[int, int] = (480, 480), words: int 
     if encoder is not None:
         text_of(model, ids)  # or a line that says what is wrong
     everything, counted = count_by_operator(lambda: model.segment(photo, ids, mask)), list(macs)
+    in_windows = sum(computed)
     text = {} if encoder is None else count_by_operator(lambda: encoder(ids, mask))
     if head is None:
-        made = sum(count for module, count in counted if not isinstance(module, _NORMS))
-        attention = (sum(everything.values()) - sum(text.values())) / 2 - made
+        made = sum(count for module, count in counted if not isinstance(module, (*_NORMS, ShiftWindowMSA)))
+        attention = (sum(everything.values()) - sum(text.values())) / 2 - made - in_windows
     else:
         up_sampling = count_by_operator(lambda: head(feats[0]))  # by products, which are no attention
         attention = (_attention(everything) - _attention(text) - _attention(up_sampling)) / 2

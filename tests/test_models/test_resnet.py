@@ -63,6 +63,19 @@ def test_the_position_map_tells_places_apart_and_a_convolution_alone_does_not():
     assert spread(mapped) > 1e-3
 
 
+def test_stages_that_are_not_asked_for_have_no_norm():
+    every, two = ResNetEncoder(**SMALL), ResNetEncoder(**SMALL, out_indices=(1, 3))
+    every.eval(), two.eval()
+    two.load_state_dict(
+        {k: v for k, v in every.state_dict().items() if not k.startswith(('out_norms.0', 'out_norms.2'))}
+    )
+    x = photos(64, 64)
+    with torch.no_grad():
+        for ours, expected in zip(two(x), (every(x)[i] for i in (1, 3)), strict=True):
+            torch.testing.assert_close(ours, expected, rtol=0, atol=0)
+    assert two.out_channels == (8, 32)
+
+
 def test_the_position_map_is_stretched_to_the_map():
     encoder = ResNetEncoder(**SMALL, position_map=(1, 3))
     with torch.no_grad():

@@ -10,14 +10,14 @@ ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / 'shared/fixtures'
 
 
-def record_of(system: str) -> Callable:
+def record_of(*systems: str) -> Callable:
     """A fixture: each of ``../shared/fixtures/<system>*.pt``; skips where there is none."""
-    paths = sorted(SHARED.glob(f'{system}*.pt'))
+    paths = [path for system in systems for path in sorted(SHARED.glob(f'{system}*.pt'))]
 
     @pytest.fixture(scope='module', params=paths or [None], ids=lambda path: path.stem if path else 'none')
     def record(request) -> dict:
         if request.param is None:
-            pytest.skip(f'no recorded numbers: {SHARED}/{system}*.pt')
+            pytest.skip(f'no recorded numbers of {" or ".join(systems)} in {SHARED}')
         return torch.load(request.param, weights_only=True)
 
     return record

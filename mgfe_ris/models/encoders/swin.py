@@ -20,14 +20,15 @@ class SwinEncoder(SwinTransformer):
     """mmseg's Swin (same arguments, same parameter names, so its checkpoints load unchanged) with two changes:
     language may enter between the stages, and window attention is fused.
 
-    Dropout, absolute positions and fewer than four outputs are not offered: no published RIS model uses them.
+    Dropout and absolute positions are not offered: no published RIS model uses them. ``out_indices`` are the stages
+    whose maps are returned, all four by default; the others have no norm.
 
     Weights: ``init_cfg=dict(type='Pretrained', checkpoint=...)`` with a file of OpenMMLab, the original repository or
     Hugging Face; see :func:`mgfe_ris.models.checkpoints.from_swin`. Position tables of another window are interpolated.
     """
 
     def __init__(self, **kwargs):
-        for name in ('drop_rate', 'attn_drop_rate', 'use_abs_pos_embed', 'out_indices'):
+        for name in ('drop_rate', 'attn_drop_rate', 'use_abs_pos_embed'):
             if name in kwargs:
                 raise ValueError(f'SwinEncoder does not offer {name}={kwargs[name]}; leave it out')
         super().__init__(**kwargs)
@@ -37,8 +38,8 @@ class SwinEncoder(SwinTransformer):
 
     @property
     def out_channels(self) -> tuple[int, ...]:
-        """C_i of the four stages."""
-        return tuple(self.num_features)
+        """C_i of the maps."""
+        return tuple(self.num_features[i] for i in self.out_indices)
 
     def init_weights(self) -> None:
         if not load_pretrained(self, self._convert, may_lack=r'norm\d'):
@@ -58,7 +59,7 @@ class SwinEncoder(SwinTransformer):
             fuse: the slot's function, see :data:`mgfe_ris.models.fusion.neck.Fuse`; None: plain Swin.
 
         Returns:
-            four normalised maps, (B, C_i, H_i, W_i), strides 4, 8, 16, 32.
+            normalised maps, (B, C_i, H_i, W_i), of strides 4, 8, 16, 32, or those of them in ``out_indices``.
         """
         x, size = self.patch_embed(x)
         x = self.drop_after_pos(x)
@@ -71,7 +72,8 @@ class SwinEncoder(SwinTransformer):
                 out, feedback = fuse(i, to_map(x, size))
                 out = to_tokens(out)
                 x = x + to_tokens(feedback)
-            outs.append(to_map(getattr(self, f'norm{i}')(out), size))
+            if i in self.out_indices:
+                outs.append(to_map(getattr(self, f'norm{i}')(out), size))
             if stage.downsample is not None:
                 x, size = stage.downsample(x, size)
         return outs

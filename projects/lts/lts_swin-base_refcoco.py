@@ -1,0 +1,1 @@
+_base_ = ['./_base_/swin-base.py', 'mgfe_ris::_base_/datasets/refcoco.py']
