@@ -19,8 +19,8 @@ TEXT = [
     Rule('embedding.weight', 'table.weight'),
     Rule('mlp.0.{p}', 'mlp.0.{p}'),
     *(
-        Rule(f'rnn.{name}_l0{theirs}', f'{ours}.{name}{end}')
-        for theirs, ours, end in (('', 'forwards', '_l0'), ('_reverse', 'backwards', ''))
+        Rule(f'rnn.{name}_l0{theirs}', f'{ours}.{name}')
+        for theirs, ours in (('', 'forwards'), ('_reverse', 'backwards'))
         for name in ('weight_ih', 'weight_hh', 'bias_ih', 'bias_hh')
     ),
 ]

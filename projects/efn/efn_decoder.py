@@ -54,7 +54,7 @@ class BoundaryDecoder(nn.Module):
         x, steps = self.first(maps[-1]), []
         for split, draw, out, lateral in zip(self.split, self.draw, self.out, maps[-2::-1], strict=True):
             body, edge = split(x)
-            lateral = lateral.expand(len(x), -1, -1, -1)
+            lateral = lateral.expand(x.shape[0], -1, -1, -1)
             size = lateral.shape[-2:]
             edge = draw(torch.cat([stretch(edge, size), lateral], dim=1))
             x = out(torch.cat([stretch(x, size), edge + stretch(body, size)], dim=1))

@@ -48,7 +48,7 @@ class StageFusion(nn.Module):
 
     def forward(self, x: Tensor, words: Tensor, mask: Tensor, sentence: Tensor) -> Tensor:
         """x (B or 1, C, h, w), words (B, T, D), mask (B, T), True = a word, sentence (B, D) -> (B, C, h, w)."""
-        size = (len(sentence), -1, *x.shape[-2:])
+        size = (sentence.shape[0], -1, *x.shape[-2:])
         where = places(*x.shape[-2:], x.device, x.dtype, self.swapped_sides)
         parts = (unit(self.see(x)), sentence[..., None, None], where)
         pixels = unit(self.join(torch.cat([part.expand(size) for part in parts], dim=1)))
