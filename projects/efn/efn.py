@@ -1,12 +1,11 @@
 """EFN: Encoder Fusion Network with Co-Attention Embedding for Referring Image Segmentation (Feng et al., CVPR 2021)."""
 
-import torch.nn as nn
 from efn_checkpoints import from_efn, to_efn
 from efn_decoder import BoundaryDecoder, Step, stretch
 from efn_edges import edge_map
 from efn_fusion import StageFusion, linear_norm_relu, unit
 from mmseg.registry import MODELS
-from torch import Tensor
+from torch import Tensor, nn
 
 from mgfe_ris.models import ReferringModel
 from mgfe_ris.models.fit import check_text
@@ -61,11 +60,9 @@ class EFN(ReferringModel):
         self.image_norm = nn.BatchNorm2d(3)
         self.words = linear_norm_relu(words, words)
         self.sentence = linear_norm_relu(self.text_encoder.sentence_channels, words)
+        widths = {str(number): self.encoder.out_channels[number - 1] for number in (3, 4, 5)}
         self.fuse = nn.ModuleDict(
-            {
-                str(number): StageFusion(self.encoder.out_channels[number - 1], words, transposed_attention, swapped_sides)
-                for number in (3, 4, 5)
-            }
+            {name: StageFusion(width, words, transposed_attention, swapped_sides) for name, width in widths.items()}
         )
         self.decoder = BoundaryDecoder(self.encoder.out_channels, **(decoder or {}))
         self.side_loss = BinaryCrossEntropy()

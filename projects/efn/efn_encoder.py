@@ -13,7 +13,7 @@ from mgfe_ris.models.encoders.pretrained import load_pretrained
 
 @MODELS.register_module()
 class WideResNet(BaseModule):
-    """torchvision's blocks and names, twice as wide inside as a ResNet's; the last stage keeps the size of the one before.
+    """torchvision's blocks and names, twice as wide inside as a ResNet's; the last stage keeps the size of its input.
 
     Args:
         depths: blocks of the four stages.

@@ -107,7 +107,7 @@ class CoAttention(nn.Module):
 
 @made_once
 def places(height: int, width: int, device: torch.device, dtype: torch.dtype, swapped: bool = True) -> Tensor:
-    """(1, 8, h, w): where a pixel begins, ends, and has its middle, x and y, from -1 to 1; one pixel's width and height.
+    """(1, 8, h, w): where a pixel begins, ends, and has its middle, x and y, from -1 to 1; its width and height.
 
     Args:
         swapped: rows stand for x, and columns for y, divided by the width and the height all the same, as the official
@@ -121,5 +121,3 @@ def places(height: int, width: int, device: torch.device, dtype: torch.dtype, sw
     sides = (height, width) if swapped else (width, height)
     pixel = [torch.full_like(begin[0], 1 / side) for side in sides]
     return torch.stack([*begin, *end, *middle, *pixel])[None].to(dtype)
-
-

@@ -41,8 +41,8 @@ def read_word_list(path: str | Path) -> transformers.PreTrainedTokenizerBase:
 
 
 def make_word_list(sentences: Iterable[str], at_least: int = 1) -> list[str]:
-    """The lines of a file for :func:`read_word_list`: padding, the unknown word, and all words of the sentences, frequent
-    ones first.
+    """The lines of a file for :func:`read_word_list`: padding, the unknown word, and the words of the sentences, those
+    first that are said most.
 
     Args:
         sentences: of the training split.
