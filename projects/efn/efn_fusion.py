@@ -113,7 +113,8 @@ def places(height: int, width: int, device: torch.device, dtype: torch.dtype, sw
         swapped: rows stand for x, and columns for y, divided by the width and the height all the same, as the official
             code has it: on maps that are no squares, the numbers do not go from -1 to 1.
     """
-    rows, columns = torch.meshgrid(*(torch.arange(n, device=device) for n in (height, width)), indexing='ij')
+    lines = (torch.arange(n, device=device, dtype=torch.float64) for n in (height, width))
+    rows, columns = torch.meshgrid(*lines, indexing='ij')
     x, y = (rows, columns) if swapped else (columns, rows)
     begin = [2 * x / width - 1, 2 * y / height - 1]
     end = [2 * (x + 1) / width - 1, 2 * (y + 1) / height - 1]
