@@ -57,7 +57,7 @@ import torch.nn.functional as F
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-__all__ = ['MaskRule', 'SegDataSample', 'Text', 'mask_of', 'scores_and_mask', 'target_logit']
+__all__ = ['MaskRule', 'SegDataSample', 'Text', 'mask_of', 'scores_and_mask', 'target_logit', 'touched_mask']
 
 
 class Text(NamedTuple):
@@ -129,6 +129,20 @@ def mask_of(
 ) -> Tensor:
     """The mask alone; arguments as of :func:`scores_and_mask`."""
     return _meant(_above(*_placed(logits, size, sample, stretched_from), threshold), sample)
+
+
+def touched_mask(logits: Tensor, size: Sequence[int], sample: Any, threshold: float | None = None) -> Tensor:
+    """The mask at the size of the model's input, ``img_shape``, and what it touches when it is stretched to ``size``;
+    arguments as of :func:`scores_and_mask`.
+
+    Raises:
+        ValueError: a sample that does not say ``img_shape``.
+    """
+    if sample.get('img_shape') is None:
+        raise ValueError("the size of the input is not known: add 'img_shape' to meta_keys of the last pipeline step")
+    mask = mask_of(logits, sample['img_shape'][:2], sample, threshold)
+    known = {key: sample.get(key) for key in ('to_input', 'img_shape')}
+    return _to_size(mask.float()[None], size, MaskRule(), known, None)[0] > 0
 
 
 def _placed(

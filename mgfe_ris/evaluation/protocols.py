@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..structures import mask_of
+from ..structures import mask_of, touched_mask
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,9 @@ class ScoringProtocol:
     """IoU = I / (U + added); 0: I / max(U, 1). 1e-6 in the code of CRIS, ETRIS and BarLeRIa."""
     strict: bool = False
     """P@X counts an IoU above X, X in float32, as their code has it; False: X or above."""
+    grown: bool = False
+    """The mask is made at the size of the model's input; stretched (bilinear) to the photo's, every pixel that has any
+    part of it counts, as EFN's authors score: masks grow by a fraction of a pixel of the input. Without ``size``."""
 
     def __post_init__(self) -> None:
         if self.size is not None:
@@ -39,10 +42,13 @@ class ScoringProtocol:
             raise ValueError(f'threshold must be between 0 and 1; got {self.threshold!r}')
         if not 0 <= self.added < 1:
             raise ValueError(f'added must be at least 0 and below 1; got {self.added!r}')
+        if self.grown and self.size is not None:
+            raise ValueError(f"grown masks are compared at the photo's own size: leave out size; got {self.size}")
 
     def __str__(self) -> str:
         place = "the photo's own size" if self.size is None else '{} x {}'.format(*self.size)
         mask = "the model's own threshold" if self.threshold is None else f'score above {self.threshold:g}'
+        mask += " at the input's size, then whatever it touches" if self.grown else ''
         iou = f'I / (U + {self.added:g})' if self.added else 'I / U'
         return f'masks compared at {place}; {mask}; IoU = {iou}; P@X: IoU {"above" if self.strict else "at least"} X'
 
@@ -62,6 +68,8 @@ class ScoringProtocol:
                 f"protocols need each sample's seg_logits, and a truth of the photo's own size, {photo}; got one of "
                 f"{tuple(truth.shape[-2:])}. Set score_at='photo' in the data set"
             )
+        if self.grown:
+            return touched_mask(sample['seg_logits']['data'], photo, sample, self.threshold)[None], truth
         if self.size is None and self.threshold is None:
             return tested, truth
         size = self.size or photo

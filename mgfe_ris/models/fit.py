@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .encoders.text import HFTokenizer
+from .encoders.text import HFTextEncoder, HFTokenizer
 
 
 def check_text(tokenizer: HFTokenizer, text_encoder: Any, neck: Mapping[str, Any]) -> None:
@@ -25,9 +25,10 @@ def check_text(tokenizer: HFTokenizer, text_encoder: Any, neck: Mapping[str, Any
         text_encoder.require_tokenizer(tokenizer)
     size, entries = getattr(text_encoder, 'vocabulary_size', None), max(tokenizer.tokenizer.get_vocab().values()) + 1
     if size is not None and entries > size:
+        setting = 'config.vocab_size' if isinstance(text_encoder, HFTextEncoder) else 'vocabulary_size'
         raise ValueError(
             f'the tokenizer ({words}) has ids up to {entries - 1}, the vocabulary of {name} has {size} entries: set '
-            f'text_encoder.config.vocab_size={entries}, or name the tokenizer that the encoder was trained with'
+            f'text_encoder.{setting}={entries}, or name the tokenizer that the encoder was trained with'
         )
     padding, pad = getattr(text_encoder, 'padding', None), tokenizer.pad_id
     if padding is not None and padding != pad:

@@ -95,6 +95,37 @@ def test_thresholds_and_definitions():
     assert found['common/P@0.6'] == pytest.approx(100 / 3) and found['own/P@0.6'] == pytest.approx(100 / 3)
 
 
+def test_masks_that_grow():
+    """A pixel of the input marks every pixel of the photo that it touches when it is stretched."""
+    logits = torch.full((1, 12, 12), -5.0)
+    logits[:, 6, 6] = 5.0
+    sample = of_photo((48, 40), logits)
+    sample.set_metainfo(dict(img_shape=(12, 12)))
+    mask, truth = ScoringProtocol(grown=True).masks(sample.to_dict(), sample.pred_sem_seg.data)
+    rows, columns = (torch.nonzero(mask[0].any(axis)).flatten() for axis in (1, 0))
+    # rows whose middle, (y + 0.5) / 4 - 0.5, is less than a pixel of the input from 6; columns likewise
+    assert (rows.min(), rows.max()) == (22, 29) and (columns.min(), columns.max()) == (18, 24)
+    assert mask.sum() == 8 * 7 and torch.equal(truth, sample.gt_sem_seg.data)
+    assert mask.sum() > mask_of(logits, (48, 40), sample).sum()
+    # at a score that nothing reaches, nothing grows
+    assert not ScoringProtocol(grown=True, threshold=0.999).masks(sample.to_dict(), mask)[0].any()
+
+
+def test_masks_that_grow_in_a_letterbox():
+    """What lies in the border of the input touches nothing of the photo."""
+    box = ((0.4, 0.0, 0.0), (0.0, 0.4, 4.0))  # 40 x 60 in 24 x 24
+    logits = torch.full((1, 24, 24), 3.0)
+    logits[:, 4:20] = -3.0
+    sample = of_photo((40, 60), logits, to_input=box)
+    grown = ScoringProtocol(grown=True).masks(sample.to_dict(), sample.pred_sem_seg.data)[0][0]
+    assert not grown[1:38].any()
+    logits[:, 8:12] = 3.0
+    sample.seg_logits = PixelData(data=logits)
+    grown = ScoringProtocol(grown=True).masks(sample.to_dict(), sample.pred_sem_seg.data)[0][0]
+    # rows that lie in the input at 0.4 y + 4, between 7 and 12
+    assert grown[8:20].all() and not grown[1:8].any() and not grown[21:38].any()
+
+
 def test_lines_categories_and_reviews_know_them(tmp_path):
     torch.manual_seed(1)
     samples = [of_photo((40, 60)) for _ in range(4)]
@@ -140,6 +171,7 @@ def test_a_truth_of_the_inputs_size_is_refused():
         (dict(x=dict(threshold=1.5)), 'protocols, x: threshold must be between 0 and 1'),
         (dict(x=dict(added=-1)), 'protocols, x: added must be'),
         (dict(x=dict(treshold=0.5)), 'protocols, x: .*treshold'),
+        (dict(x=dict(size=(4, 4), grown=True)), "grown masks are compared at the photo's own size"),
         ({'a/b': {}}, 'a protocol needs a name without "/"'),
     ],
 )
@@ -154,4 +186,8 @@ def test_in_words():
     )
     assert str(ScoringProtocol(added=1e-6, strict=True)) == (
         "masks compared at the photo's own size; the model's own threshold; IoU = I / (U + 1e-06); P@X: IoU above X"
+    )
+    assert str(ScoringProtocol(grown=True)) == (
+        "masks compared at the photo's own size; the model's own threshold at the input's size, then whatever it "
+        'touches; IoU = I / U; P@X: IoU at least X'
     )

@@ -38,6 +38,7 @@ STOCK = {
     'PackSegInputs': 'meta_keys',
     'ParamSchedulerHook': '',
     'Resize': 'scale scale_factor keep_ratio backend interpolation',
+    'SGD': 'lr momentum dampening weight_decay nesterov fused foreach',
     'SyncBN': _NORM,
     'TensorboardVisBackend': '',
     'ValLoop': 'fp16',

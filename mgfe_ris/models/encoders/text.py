@@ -25,6 +25,7 @@ from ..renaming import State, state_dict_of
 from ..sentence import STATES, check_state
 from .clip_vocabulary import CLIP_SUFFIX, clean, read_clip_vocabulary
 from .pretrained import load_pretrained
+from .word_list import LIST_SUFFIX, read_word_list
 
 VOCABULARY = Path(__file__).with_name('vocabulary.txt')
 """A small WordPiece vocabulary of referring expressions; letters and digits cover every other Latin word."""
@@ -39,7 +40,9 @@ class HFTokenizer:
 
     Args:
         pretrained: hub name or local folder; or CLIP's own vocabulary, ``bpe_simple_vocab_16e6.txt.gz``, with which
-            sentences are cleaned as its authors do; None: the built-in vocabulary, which needs no network.
+            sentences are cleaned as its authors do; or a list of words, ``.txt``, see
+            :func:`mgfe_ris.models.encoders.word_list.read_word_list`; None: the built-in vocabulary, which needs no
+            network.
         max_tokens: T, with the start and end marks. 20 in every published model of LAVT's family.
         trim: pad only to the longest sentence of the batch: less to compute, but tensors of changing size.
         keep_end: cut a longer sentence so that it ends with the end mark, as CLIP's authors do: its place is where
@@ -66,6 +69,8 @@ class HFTokenizer:
             self.tokenizer: Any = transformers.BertTokenizerFast(vocab_file=str(VOCABULARY))
         elif str(pretrained).endswith(CLIP_SUFFIX):
             self.tokenizer, self._clean = read_clip_vocabulary(pretrained), clean
+        elif str(pretrained).endswith(LIST_SUFFIX):
+            self.tokenizer = read_word_list(pretrained)
         else:
             self.tokenizer = _from_hub(transformers.AutoTokenizer, pretrained, 'data_preprocessor.tokenizer.pretrained')
         self.tokenizer.encode('')  # turns off the cut that files may ask for: not in a thread, while another one reads

@@ -1,0 +1,6 @@
+_base_ = './efn_wrn101_refcoco.py'
+
+dataset = dict(ann_folder='refcoco+')
+train_dataloader = dict(dataset=dataset)
+val_dataloader = dict(dataset=dataset)
+test_dataloader = dict(dataset=dataset)
