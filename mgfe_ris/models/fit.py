@@ -39,9 +39,10 @@ def check_text(tokenizer: HFTokenizer, text_encoder: Any, neck: Mapping[str, Any
         )
     longest = getattr(text_encoder, 'max_tokens', None)
     if longest is not None and tokenizer.max_tokens > longest:
+        setting = 'config.max_position_embeddings' if isinstance(text_encoder, HFTextEncoder) else 'max_tokens'
         raise ValueError(
             f'tokenizer.max_tokens={tokenizer.max_tokens}, but {name} has positions for {longest} tokens: lower '
-            'max_tokens, or raise text_encoder.config.max_position_embeddings'
+            f'max_tokens, or raise text_encoder.{setting}'
         )
     width, expected = getattr(text_encoder, 'out_channels', None), neck.get('text_channels')
     if None not in (width, expected) and width != expected:

@@ -76,6 +76,8 @@ class CoAttention(nn.Module):
 
         E*_j = sum_i E_i a_ji,    Q*_j = sum_i Q_i b_ij.
 
+    Not :class:`mgfe_ris.models.fusion.CoAttention`, which is what another code base made of it.
+
     Args:
         channels: D, of both.
         transposed: the official form; False: the intended one.
