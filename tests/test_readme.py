@@ -201,9 +201,10 @@ def test_a_model_of_another_shape(tmp_path, monkeypatch, one_thread, refshapes):
 
 
 DATA = (REPO / 'docs/data.md').read_text(encoding='utf-8')
+PARTS = (REPO / 'docs/parts.md').read_text(encoding='utf-8')
 TOOLS = [
     words
-    for words in commands(README + DATA + RIVAL)
+    for words in commands(README + DATA + RIVAL + PARTS)
     if words[0] == 'python' and words[1].startswith(('tools/', 'projects/'))
 ]
 

@@ -1,10 +1,14 @@
 from . import encoders, fusion, initializer, losses
 from .base import ReferringModel
+from .conv_lstm_head import ConvLSTMHead
 from .decode_head import LightDecodeHead
+from .gated_fusion_head import GatedFusionHead
 from .preprocessor import ReferringDataPreProcessor
 from .segmentor import ReferringSegmentor
 
 __all__ = [
+    'ConvLSTMHead',
+    'GatedFusionHead',
     'LightDecodeHead',
     'ReferringDataPreProcessor',
     'ReferringModel',

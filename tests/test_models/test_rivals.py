@@ -1,4 +1,5 @@
-"""What stands at the places of G and DW in Tables 6 and 7, and in LAVT's own ablation, against their equations."""
+"""What stands at the places of G and DW in Tables 6 and 7, and in LAVT's own ablation, against their equations; and
+parts of other systems that fit in the place of G."""
 
 import math
 
@@ -22,7 +23,10 @@ from mgfe_ris.models.fusion import (
     CoAttention,
     CollectDiffuseAttention,
     ConvAttention,
+    CrossModalAttention,
+    EntityRelationGraph,
     FixedWeight,
+    GroupedAttention,
     PooledSentence,
     SqueezeExcitation,
 )
@@ -117,6 +121,83 @@ def pooled_sentence(m, v, words, mask):
     return gelu(conv(m.project, gelu(conv(m.visual, v)) * language[:, None, None]))
 
 
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def normed(x):
+    return x / np.linalg.norm(x, axis=-1, keepdims=True).clip(1e-12)
+
+
+def grouped(m, v, words, mask):
+    query = linear(m.query, spoken_mean(words, mask)[None])[0]
+    collect, diffuse, value = (conv(layer, v) for layer in (m.collect, m.diffuse, m.value))
+    n, d = m.groups
+    assert n * d == len(v) and n > 1
+    o = np.zeros_like(v)
+    for group in range(n):
+        own = range(group * d, (group + 1) * d)
+        a = softmax(sum(query[c] * collect[c] for c in own).ravel() / math.sqrt(d)).reshape(v.shape[1:])
+        share = sigmoid(sum(query[c] * diffuse[c] for c in own) / math.sqrt(d))
+        for c in own:
+            o[c] = share * (a * value[c]).sum()
+    o, norm = conv(m.output, o), m.norm
+    scale = array(norm.weight) / np.sqrt(array(norm.running_var) + norm.eps)
+    shift = array(norm.bias) - scale * array(norm.running_mean)
+    y = scale[:, None, None] * o + shift[:, None, None] + v
+    return np.where(y > 0, y, 0.1 * y)
+
+
+def cross_modal(m, v, words, mask):
+    x = tokens(v)
+    heard = np.stack([of_words(words @ one, mask) @ words for one in relu(linear(m.query, x))])
+    seen_key, value = relu(linear(m.key, x)), relu(linear(m.value, x))
+    hidden = np.tanh(heard @ array(m.score_heard.weight).T + seen_key @ array(m.score_seen.weight).T)
+    out = np.zeros_like(x)
+    for i, row in enumerate(array(m.score.weight)):
+        for j, share in enumerate(softmax(np.array([row @ h for h in hidden]))):
+            out[j] += share * value[i]
+    g = relu(linear(m.output, np.concatenate([out, heard], axis=1))) + relu(linear(m.shortcut, x))
+    return g.T.reshape(v.shape)
+
+
+def layer_norm(norm, x):
+    """Over the channels of each row."""
+    x = (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + norm.eps)
+    return x * array(norm.weight) + array(norm.bias)
+
+
+def relation_graph(m, v, words, mask):
+    (height, width), channels = v.shape[1:], len(v)
+    words, words_there = normed(words), mask > 0
+    first, _, last = m.parse
+    kinds = softmax(linear(last, relu(linear(first, words))), axis=1)
+    q = normed((kinds[:, 0] + kinds[:, 1])[words_there] @ words[words_there])
+    places = np.array([
+        (2 * j / width - 1, 2 * i / height - 1, 2 * (j + 1) / width - 1, 2 * (i + 1) / height - 1,
+         (2 * j + 1) / width - 1, (2 * i + 1) / height - 1, 1 / width, 1 / height)
+        for i in range(height) for j in range(width)
+    ])  # fmt: skip
+    heads = np.tanh(linear(m.mutan_pixels, np.hstack([tokens(v), places]))) * np.tanh(linear(m.mutan_entity, q[None]))
+    nodes = normed(np.tanh(sum(heads[:, h * channels : (h + 1) * channels] for h in range(5))))
+    b = linear(m.node, nodes) @ linear(m.relation, words).T / math.sqrt(channels) * kinds[:, 2]
+    b = b[:, words_there]
+    edges = softmax(b, axis=1) @ softmax(b, axis=0).T
+    moved = relu(nodes + layer_norm(m.message_norm, edges @ nodes))
+    moved = normed(relu(layer_norm(m.update_norm, linear(m.update, moved))))
+    every = np.tile(q, (len(nodes), 1))
+    return relu(linear(m.output, np.hstack([nodes, moved, every, places]))).T.reshape(v.shape)
+
+
+def as_in_tests(module):
+    """After a training: batch norms have seen something."""
+    for norm in module.modules():
+        if isinstance(norm, torch.nn.BatchNorm2d):
+            norm.running_mean.normal_()
+            norm.running_var.uniform_(0.5, 2)
+    return module.eval()
+
+
 # How each is built for maps of a size, and what it must give
 ATTENTIONS = {
     'co': (lambda size: CoAttention(C, D, pool_above=100), co_attention),
@@ -124,6 +205,9 @@ ATTENTIONS = {
     'bidirectional': (lambda size: BidirectionalAttention(C, D, size), bidirectional),
     'collect': (lambda size: CollectDiffuseAttention(C, D), collect_diffuse),
     'sentence': (lambda size: PooledSentence(C, D), pooled_sentence),
+    'grouped': (lambda size: as_in_tests(GroupedAttention(C, D)), grouped),
+    'cross-modal': (lambda size: CrossModalAttention(C, D, size), cross_modal),
+    'relation graph': (lambda size: EntityRelationGraph(C, D), relation_graph),
 }
 each_attention = pytest.mark.parametrize(('build', 'reference'), ATTENTIONS.values(), ids=ATTENTIONS.keys())
 
@@ -171,20 +255,38 @@ def test_it_runs_in_mixed_precision(build, reference, dtype):
 
 @each_attention
 def test_gradients_agree_with_finite_differences(build, reference):
-    assert_gradients(randomize(build((2, 3))), maps(1, C, 2, 3), *words_and_mask(1))
+    many = reference is relation_graph
+    assert_gradients(randomize(build((2, 3))), maps(1, C, 2, 3), *words_and_mask(1), fast=many)
+
+
+tied = pytest.mark.parametrize('kind', [BidirectionalAttention, CrossModalAttention])
 
 
 @pytest.mark.parametrize('size', [0, (4, 0), (4, 4, 4)], ids=str)
-def test_a_size_that_is_no_maps_is_refused(size):
+@tied
+def test_a_size_that_is_no_maps_is_refused(kind, size):
     with pytest.raises(ValueError, match='map_size must be the side'):
-        BidirectionalAttention(C, D, size)
+        kind(C, D, size)
 
 
-def test_a_map_of_another_size_than_its_weights_is_refused_by_name():
-    module = BidirectionalAttention(C, D, 4)
+@tied
+def test_a_map_of_another_size_than_its_weights_is_refused_by_name(kind):
+    module = kind(C, D, 4)
     words, mask = words_and_mask(1)
-    with pytest.raises(ValueError, match=r'built for maps of \(4, 4\), and got \(2, 8\)'):
+    with pytest.raises(ValueError, match=rf'{kind.__name__} was built for maps of \(4, 4\), and got \(2, 8\)'):
         module(maps(1, C, 2, 8).float(), words.float(), mask)
+
+
+def test_groups_must_divide():
+    with pytest.raises(ValueError, match=r'channels \(6\) must be a multiple of num_heads \(4\)'):
+        GroupedAttention(6, D, num_heads=4)
+
+
+def test_what_grouped_attention_collects_drops_out_in_training():
+    v, (words, mask) = maps(2, C, 4, 4), words_and_mask(2)
+    module = randomize(GroupedAttention(C, D, dropout=0.5))
+    assert not torch.equal(module(v, words, mask), module(v, words, mask))
+    assert torch.equal(module.eval()(v, words, mask), module(v, words, mask))
 
 
 @pytest.mark.parametrize('weigh', [ConvAttention(2), SqueezeExcitation(4)], ids=['conv', 'se'])

@@ -2,8 +2,11 @@ from .bidirectional_attention import BidirectionalAttention
 from .co_attention import CoAttention
 from .collect_diffuse import CollectDiffuseAttention
 from .conv_attention import ConvAttention
+from .cross_modal_attention import CrossModalAttention
 from .dynamic_weight import DynamicWeight
+from .entity_relation_graph import EntityRelationGraph
 from .fixed_weight import FixedWeight
+from .grouped_attention import GroupedAttention
 from .language_gate import LanguageGate
 from .mgfe import MGFE
 from .neck import Fuse, MGFENeck
@@ -17,9 +20,12 @@ __all__ = [
     'CoAttention',
     'CollectDiffuseAttention',
     'ConvAttention',
+    'CrossModalAttention',
     'DynamicWeight',
+    'EntityRelationGraph',
     'FixedWeight',
     'Fuse',
+    'GroupedAttention',
     'LanguageGate',
     'MGFENeck',
     'PixelWordAttention',

@@ -8,6 +8,7 @@ from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from ..map_size import read_map_size, require_map_size
 from .attend import attend
 
 
@@ -33,9 +34,7 @@ class BidirectionalAttention(BaseModule):
 
     def __init__(self, channels: int, text_channels: int, map_size: int | Sequence[int], init_cfg: dict | None = None):
         super().__init__(init_cfg)
-        self.map_size = (map_size, map_size) if isinstance(map_size, int) else tuple(map_size)
-        if len(self.map_size) != 2 or min(self.map_size) < 1:
-            raise ValueError(f"map_size must be the side of the stage's square map, or its (H, W); got {map_size}")
+        self.map_size = read_map_size(map_size)
         self.word = nn.Linear(text_channels, channels)
         self.pixel_query = nn.Linear(channels, channels)
         self.pixel_key = nn.Linear(channels, channels)
@@ -52,11 +51,7 @@ class BidirectionalAttention(BaseModule):
         Raises:
             ValueError: a map of another size than ``map_size``.
         """
-        if v.shape[2:] != self.map_size:
-            raise ValueError(
-                f'BidirectionalAttention was built for maps of {self.map_size}, and got {tuple(v.shape[2:])}: its '
-                "weights have a row for each pixel. Photos of the config's size, or another map_size, and training anew"
-            )
+        require_map_size(self, self.map_size, v)
         x = v.flatten(2).mT.expand(words.shape[0], -1, -1)
         heard = attend(F.relu(self.pixel_query(x)), self.word(words), mask, scale=1.0)
         scores = self.score(torch.tanh(self.score_heard(heard) + self.score_seen(F.relu(self.pixel_key(x)))))
