@@ -1,0 +1,100 @@
+"""DarkNet-53 (YOLOv3, Redmon and Farhadi, 2018), as far as SeqTR reads it."""
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+from ..frozen import freeze
+
+DEPTHS = (1, 2, 8, 8, 4)
+"""Pairs of convolutions with a shortcut, of strides 2, 4, 8, 16, 32."""
+
+
+@MODELS.register_module()
+class DarkNetEncoder(BaseModule):
+    """Photo -> maps of strides 8, 16, 32.
+
+    Its layers are numbered as in SeqTR: a convolution; a convolution of stride 2 and pairs with a shortcut, five times;
+    and of YOLOv3's head two more pairs, without a shortcut, and a third one.
+
+    Args:
+        widths: of the first convolution and of the five strides.
+        depths: pairs of each stride.
+        frozen: layers from the first on that are not trained. Their batch norms go on to norm by the batch in training,
+            and move their statistics, as in SeqTR.
+        init_cfg: of mmengine.
+    """
+
+    def __init__(
+        self,
+        widths: Sequence[int] = (32, 64, 128, 256, 512, 1024),
+        depths: Sequence[int] = DEPTHS,
+        frozen: int = 0,
+        init_cfg: dict | None = None,
+    ):
+        super().__init__(init_cfg)
+        if len(widths) != len(depths) + 1:
+            raise ValueError(f'encoder.widths: expected one more than encoder.depths; got {widths} and {depths}')
+        layers: list[nn.Module] = [ConvNorm(3, widths[0], 3)]
+        for before, width, depth in zip(widths, widths[1:], depths, strict=False):
+            layers += [ConvNorm(before, width, 3, stride=2), Pairs(width, depth)]
+        *_, narrow, last = widths
+        layers += [Pairs(last, 2, shortcut=False), ConvNorm(last, narrow, 1), ConvNorm(narrow, last, 3)]
+        self.layers = nn.ModuleList(layers)
+        self.out_channels = tuple(widths[-3:])
+        self.read = (2 * len(depths) - 4, 2 * len(depths) - 2, len(layers) - 1)
+        for layer in layers[:frozen]:
+            freeze(layer)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """x (B, 3, H, W), H and W multiples of 32 -> maps (B, C_i, H / 8, W / 8), / 16, / 32."""
+        outs = []
+        for i, layer in enumerate(self.layers):
+            x = layer(x)
+            if i in self.read:
+                outs.append(x)
+        return outs
+
+
+class ConvNorm(nn.Module):
+    """Convolution without bias, batch norm, leaky ReLU of slope 0.1.
+
+    Args:
+        in_channels, out_channels, kernel, stride: of the convolution, which keeps the size but for the stride.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int = 1):
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, bias=False)
+        self.bn = nn.BatchNorm2d(out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, D, H / stride, W / stride)."""
+        return F.leaky_relu(self.bn(self.conv(x)), 0.1)
+
+
+class Pairs(nn.Module):
+    """1x1 to half of the width and 3x3 back, several times.
+
+    Args:
+        channels: C.
+        depth: how many.
+        shortcut: around each of them.
+    """
+
+    def __init__(self, channels: int, depth: int, shortcut: bool = True):
+        super().__init__()
+        self.shortcut = shortcut
+        self.pairs = nn.ModuleList(
+            nn.Sequential(ConvNorm(channels, channels // 2, 1), ConvNorm(channels // 2, channels, 3))
+            for _ in range(depth)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> the same shape."""
+        for pair in self.pairs:
+            x = x + pair(x) if self.shortcut else pair(x)
+        return x
