@@ -108,7 +108,7 @@ class SeqTR(PolygonModel):
     def _loss(self, logits: Tensor, sequence: Tensor) -> Tensor:
         spoken = F.one_hot(sequence, logits.shape[2]).to(logits.dtype)
         wanted = spoken * (1 - self.smoothing) + (1 - spoken) * self.smoothing / logits.shape[2]
-        weight = torch.where(sequence == self.bins, self.end_weight, 1.0).to(logits)
+        weight = 1 - (1 - self.end_weight) * spoken[..., self.bins]
         return -(weight * (wanted * logits.log_softmax(2)).sum(2)).mean()
 
 

@@ -27,11 +27,11 @@ def outline_points(mask: np.ndarray, count: int, centred: bool = False) -> np.nd
     if moments['m00'] == 0:
         return points
     outline = outline[:, 0].astype(np.float32)
-    centre = moments['m10'] / moments['m00'], moments['m01'] / moments['m00']
+    centre = np.float32([moments['m10'], moments['m01']]) / np.float32(moments['m00'])
     if len(outline) <= count:
         chosen = outline
-    elif centred and cv2.pointPolygonTest(outline, centre, False) > 0:
-        return _in_directions(outline, np.float32(centre), points)
+    elif centred and cv2.pointPolygonTest(outline, centre.tolist(), False) > 0:
+        chosen = _in_directions(outline, centre, count)
     else:
         chosen = outline[:: -(-len(outline) // count)]
     limits = np.float32(mask.shape[::-1]) - 1
@@ -39,18 +39,20 @@ def outline_points(mask: np.ndarray, count: int, centred: bool = False) -> np.nd
     return points
 
 
-def _in_directions(outline: np.ndarray, centre: np.ndarray, points: np.ndarray) -> np.ndarray:
+def _in_directions(outline: np.ndarray, centre: np.ndarray, count: int) -> np.ndarray:
+    """(M, 2): in each of N directions, or in the next whole degree that has any, up to 5 to each side, as far from the
+    centre as the farthest point of the outline; M of them have one."""
     x, y = (outline - centre).T
-    angles = (np.degrees(np.arctan2(y, x)) % 360).astype(int)
+    degrees = (np.degrees(np.arctan2(y, x)) % 360).astype(int)
     far = np.hypot(x, y)
-    step = 360 // points.shape[1]
-    for i in range(points.shape[1]):
+    found = []
+    for direction in range(0, 360, 360 // count):
         for off in (0, 1, -1, 2, -2, 3, -3, 4, -4, 5, -5):
-            near = np.flatnonzero(angles == i * step + off)
-            if len(near):
-                points[:, i] = outline[near[far[near].argmax()]]
+            if (there := degrees == direction + off).any():
+                angle = np.radians(direction + off)
+                found.append(centre + far[there].max() * np.float32([np.cos(angle), np.sin(angle)]))
                 break
-    return points
+    return np.array(found[:count], np.float32).reshape(-1, 2)
 
 
 def to_sequence(points: Tensor, size: tuple[int, int], bins: int) -> Tensor:
