@@ -1,0 +1,10 @@
+# DarkNet-53, of which the last two layers are trained; outlines of 18 points
+_base_ = './model.py'
+
+model = dict(
+    text_encoder=dict(vocabulary_size=9000, table_channels=300, channels=512, frozen_table=True),
+    encoder=dict(widths=(32, 64, 128, 256, 512, 1024), depths=(1, 2, 8, 8, 4), frozen=12),
+    points=18,
+    bins=1000,
+    transformer=dict(channels=256, heads=8, hidden=1024, encoder_layers=6, decoder_layers=3, dropout=0.1),
+)

@@ -1,0 +1,7 @@
+_base_ = './seqtr_darknet53_refcoco.py'
+
+model = dict(points=12, shuffled=0.2)
+dataset = dict(ann_folder='refcoco+', split_by='unc')
+train_dataloader = dict(dataset=dataset)
+val_dataloader = dict(dataset=dataset)
+test_dataloader = dict(dataset=dataset)
