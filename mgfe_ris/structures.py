@@ -26,6 +26,10 @@ key                value                                     written by         
 ``seg_logits``     PixelData, (2, h, w) float: background    model                metric, pictures, apis
                    and target, or (1, h, w), target alone;
                    of the model's own size
+``polygons``       (P, N, 2) float tensor, in the place of    model that draws     metric, pictures, apis
+                   ``seg_logits``: vertices x and y in
+                   pixels of the input, (0, 0) its upper
+                   left corner; NaN: no vertex
 ``no_target_-``    scalar tensor, above 0: the sentence      model                metric, pictures, apis
 ``logit``          means nothing in the photo, and the mask
                    is empty; without it, the model does not
@@ -57,7 +61,18 @@ import torch.nn.functional as F
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-__all__ = ['MaskRule', 'SegDataSample', 'Text', 'mask_of', 'scores_and_mask', 'target_logit', 'touched_mask']
+from .polygons import filled, moved
+
+__all__ = [
+    'MaskRule',
+    'SegDataSample',
+    'Text',
+    'logits_of',
+    'mask_of',
+    'scores_and_mask',
+    'target_logit',
+    'touched_mask',
+]
 
 
 class Text(NamedTuple):
@@ -120,14 +135,40 @@ def scores_and_mask(
     return (values if rule.of == 'scores' else values.sigmoid()), _meant(_above(values, rule, threshold), sample)
 
 
+NO_SCORES = 'the model draws polygons: a pixel has no score of its own'
+
+
+def logits_of(sample: Any) -> Tensor | None:
+    """What a model wrote into a sample, or into a dict of one: ``seg_logits``; None where it drew ``polygons``.
+
+    Raises:
+        ValueError: neither is there.
+    """
+    if sample.get('polygons') is not None:
+        return None
+    if (found := sample.get('seg_logits')) is None:
+        raise ValueError('a sample has neither seg_logits nor polygons, of which a mask of another size could be made')
+    return found['data'] if isinstance(found, dict) else found.data
+
+
 def mask_of(
-    logits: Tensor,
+    logits: Tensor | None,
     size: Sequence[int],
     sample: Any = None,
     threshold: float | None = None,
     stretched_from: Sequence[int] | None = None,
 ) -> Tensor:
-    """The mask alone; arguments as of :func:`scores_and_mask`."""
+    """The mask alone; arguments as of :func:`scores_and_mask`, but that None stands for the sample's ``polygons``.
+
+    Polygons are brought to the size that is asked for, and filled there: they have no pixels of their own.
+
+    Raises:
+        ValueError: a threshold for polygons, or such without ``img_shape``.
+    """
+    if logits is None:
+        if threshold is not None:
+            raise ValueError(f'{NO_SCORES}, which could be above a threshold; got threshold={threshold!r}')
+        return _meant(_drawn(sample, size, stretched_from), sample)
     return _meant(_above(*_placed(logits, size, sample, stretched_from), threshold), sample)
 
 
@@ -143,6 +184,16 @@ def touched_mask(logits: Tensor, size: Sequence[int], sample: Any, threshold: fl
     mask = mask_of(logits, sample['img_shape'][:2], sample, threshold)
     known = {key: sample.get(key) for key in ('to_input', 'img_shape')}
     return _to_size(mask.float()[None], size, MaskRule(), known, None)[0] > 0
+
+
+def _drawn(sample: Any, size: Sequence[int], stretched_from: Sequence[int] | None) -> Tensor:
+    """(height, width) bool, on the polygons' device."""
+    if sample.get('img_shape') is None:
+        raise ValueError("polygons need img_shape, the input's size, among the pipeline's meta_keys")
+    found = sample.get('polygons')
+    polygons = found.detach().double().cpu().numpy()
+    polygons = moved(polygons, sample.get('img_shape')[:2], size, sample.get('to_input'), stretched_from)
+    return torch.from_numpy(filled(polygons, size)).to(found.device)
 
 
 def _placed(

@@ -83,10 +83,22 @@ def prepare(args: argparse.Namespace) -> Runner:
     for hook, folder in ((PictureHook, args.show_dir), (LogitsHook, args.save_logits)):
         if folder:
             runner.register_hook(hook(folder))
+    require_scores(runner)
     unwrap(runner.model).load_state_dict(check_weights(unwrap(runner.model), state, path))
     if args.tta:
         runner.model = FlipTTA(runner.model)
     return runner
+
+
+def require_scores(runner: Runner) -> None:
+    """Raises a ValueError where logits are to be saved of a model that has none."""
+    from mgfe_ris.engine import unwrap
+    from mgfe_ris.evaluation import LogitsHook
+    from mgfe_ris.structures import NO_SCORES
+
+    hooks = any(isinstance(hook, LogitsHook) for hook in runner.hooks)
+    if hooks and not getattr(unwrap(runner.model), 'gives_scores', True):
+        raise ValueError(f'--save-logits: {NO_SCORES}; leave it away')
 
 
 def write_lines(cfg: Config, out: Path, coco_json: bool) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from mmengine.dist import get_rank, is_distributed, master_only, sync_random_seed
+from mmengine.evaluator import Evaluator
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.model import is_model_wrapper, revert_sync_batchnorm
 from mmengine.registry import LOOPS
@@ -18,6 +19,7 @@ from torch.utils.data import DataLoader
 
 from ..checkpoint_files import read_checkpoint, require_intact
 from ..datasets.seeded import SeededDataset, SeededSampler
+from ..evaluation.protocols import require_no_threshold
 from ..models.renaming import state_dict_of
 from ..models.size_limit import building
 from ..output_files import NO_RIGHT, NO_ROOM, whole_file
@@ -81,6 +83,18 @@ class RISRunner(DealtBatches):
             if kind in ('CheckpointHook', CheckpointHook):
                 hook = {**hook, 'type': WholeCheckpointHook}
         super().register_hook(hook, priority)
+
+    def build_evaluator(self, evaluator: dict | list[dict] | Evaluator) -> Evaluator:
+        """mmengine's.
+
+        Raises:
+            ValueError: a protocol with a threshold, of a model without scores; before anything is computed.
+        """
+        built = super().build_evaluator(evaluator)
+        if not getattr(unwrap(self.model), 'gives_scores', True):
+            for metric in built.metrics:
+                require_no_threshold(getattr(metric, 'protocols', {}))
+        return built
 
     def dump_config(self) -> None:
         """mmengine's, as the runner is built: what is there stays until a training or test is known to begin."""

@@ -36,7 +36,7 @@ import torch
 from mmseg.registry import METRICS
 from torch import Tensor
 
-from ..structures import mask_of
+from ..structures import logits_of, mask_of
 from .metric import USUAL, RefSegMetric
 from .protocols import ScoringProtocol
 
@@ -137,7 +137,7 @@ class GeneralizedRefSegMetric(RefSegMetric):
         if sample.get('no_target_logit') is None:
             return super()._masks(sample)
         truth = sample['gt_sem_seg']['data']
-        return mask_of(sample['seg_logits']['data'], truth.shape[-2:], _uncleared(sample))[None].long(), truth
+        return mask_of(logits_of(sample), truth.shape[-2:], _uncleared(sample))[None].long(), truth
 
     def _count_all(self, pred: Tensor, truth: Tensor, sample: dict) -> Tensor:
         counts = super()._count_all(pred, truth, _uncleared(sample))

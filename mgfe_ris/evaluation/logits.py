@@ -11,7 +11,7 @@ from mmseg.registry import HOOKS
 from torch import Tensor
 
 from ..sample_files import SampleFilesHook
-from ..structures import MaskRule, SegDataSample, target_logit
+from ..structures import NO_SCORES, MaskRule, SegDataSample, logits_of, target_logit
 
 
 @HOOKS.register_module()
@@ -27,14 +27,17 @@ class LogitsHook(SampleFilesHook):
     - ``img_path``, ``sentence``: str; ``ids``: (3,) int64, those of photo, object and sentence.
 
     :func:`read_logits` reads it, for :func:`mgfe_ris.structures.scores_and_mask`, which brings logits to the photo.
-    A file takes 2 bytes a pixel and about two kilobytes: see :func:`bytes_of_logits`.
+    A file takes 2 bytes a pixel and about two kilobytes: see :func:`bytes_of_logits`. A model that draws polygons has
+    none to write.
     """
 
     suffix = '.npz'
 
     def encode(self, sample: SegDataSample) -> bytes:
-        """The content of a sample's file."""
-        logit = target_logit(sample.seg_logits.data.float())
+        """The content of a sample's file; a ValueError where there are no logits."""
+        if (logits := logits_of(sample)) is None:
+            raise ValueError(f'logits cannot be saved: {NO_SCORES}')
+        logit = target_logit(logits.float())
         largest = float(np.finfo(np.float16).max)
         file = BytesIO()
         photo, rule = tuple(sample.ori_shape[:2]), sample.get('mask_rule') or MaskRule()

@@ -16,7 +16,7 @@ from mmseg.registry import METRICS
 from torch import Tensor
 
 from ..output_files import whole_file
-from ..structures import mask_of, scores_and_mask
+from ..structures import logits_of, mask_of, scores_and_mask
 from .iou import intersection_and_union, iou_of, summarize
 from .protocols import ScoringProtocol, read_protocols
 
@@ -41,8 +41,8 @@ class RefSegMetric(BaseMetric):
         collect_dir: a folder that all processes share, to meet there.
         coco_json: also write ``<split>.coco.json`` to the folder, COCO's list of results: each sample's ``image_id``,
             ``category_id`` (0: not known), ``segmentation``, at the photo's own size whatever the truth's is,
-            ``score``, the mean probability of the mask's pixels (0 if it is empty), ``ref_id``, ``sent_id`` and
-            ``sentence``.
+            ``score``, the mean probability of the mask's pixels (0 if it is empty; left away where the model draws
+            polygons, whose pixels have none), ``ref_id``, ``sent_id`` and ``sentence``.
         protocols: further ways to score the same logits, by name: arguments of
             :class:`mgfe_ris.evaluation.ScoringProtocol`. Their metrics come beside the others as
             ``<name>/oIoU``. They need the truth at the photo's own size: ``score_at='photo'`` in the data set.
@@ -56,9 +56,9 @@ class RefSegMetric(BaseMetric):
             files has to look here.
 
     Raises:
-        ValueError: a prediction of another size than the truth, or than the photo with ``coco_json``, without logits;
-            ``coco_json`` without a folder; data sets of different protocols, which one number would mix; protocols
-            that cannot be meant, or a truth that is not of the photo's size for them.
+        ValueError: a prediction of another size than the truth, or than the photo with ``coco_json``, without logits
+            and polygons; ``coco_json`` without a folder; data sets of different protocols, which one number would mix;
+            protocols that cannot be meant, or a truth that is not of the photo's size for them.
 
     Where the data set says ``reviewed_out``, all metrics come a second time without those samples: ``reviewed/oIoU``.
     """
@@ -135,7 +135,9 @@ class RefSegMetric(BaseMetric):
                     found_by['iou'] = self.iou(found_by, self.protocols[name])
             if self.coco_json:
                 segmentation = _rle(wanted[2 * len(data_samples) + i])
-                record['coco'] = dict(segmentation=segmentation, score=scores[i].item())
+                record['coco'] = dict(segmentation=segmentation)
+                if not scores[i].isnan():
+                    record['coco']['score'] = scores[i].item()
             self.results.append(record)
 
     counts: tuple[str, ...] = ('intersection', 'union')
@@ -159,20 +161,25 @@ class RefSegMetric(BaseMetric):
         pred, truth = sample['pred_sem_seg']['data'], sample['gt_sem_seg']['data']
         if pred.shape == truth.shape:
             return pred, truth
-        if 'seg_logits' not in sample:
+        if not _SOURCES & sample.keys():
             raise ValueError(
                 f'prediction {tuple(pred.shape)} and truth {tuple(truth.shape)} differ in size, and there are no '
                 'seg_logits to resize'
             )
-        return mask_of(sample['seg_logits']['data'], truth.shape[-2:], sample)[None].long(), truth
+        return mask_of(logits_of(sample), truth.shape[-2:], sample)[None].long(), truth
 
     def _in_photo(self, sample: dict) -> tuple[Tensor, Tensor]:
-        """The mask (1, height, width) at the photo's own size, and the mean probability of its pixels."""
-        if 'seg_logits' not in sample or 'ori_shape' not in sample:
+        """The mask (1, height, width) at the photo's own size, and the mean probability of its pixels; NaN where they
+        have none."""
+        if not _SOURCES & sample.keys() or 'ori_shape' not in sample:
             raise ValueError(
                 "coco_json=True needs each sample's seg_logits, and ori_shape among the pipeline's meta_keys"
             )
-        scores, mask = scores_and_mask(sample['seg_logits']['data'], sample['ori_shape'][:2], sample)
+        size = sample['ori_shape'][:2]
+        if (logits := logits_of(sample)) is None:
+            mask = mask_of(None, size, sample)
+            return mask[None], torch.tensor(torch.nan, device=mask.device)
+        scores, mask = scores_and_mask(logits, size, sample)
         return mask[None], (scores * mask).sum() / mask.sum().clamp(min=1)
 
     def evaluate(self, size: int) -> dict[str, float]:
@@ -249,6 +256,8 @@ class RefSegMetric(BaseMetric):
 
 REVIEWED = 'reviewed'
 """Stands before the names of metrics without the samples that a review found wrong."""
+_SOURCES = {'seg_logits', 'polygons'}
+"""Of which a mask of any size can be made."""
 _KNOWN = ('part', 'others', 'same_category', 'category', 'category_id', 'reviewed_out')
 
 

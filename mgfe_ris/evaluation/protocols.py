@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..structures import mask_of, touched_mask
+from ..structures import NO_SCORES, logits_of, mask_of, touched_mask
 
 
 @dataclass(frozen=True)
@@ -53,27 +53,27 @@ class ScoringProtocol:
         return f'masks compared at {place}; {mask}; IoU = {iou}; P@X: IoU {"above" if self.strict else "at least"} X'
 
     def masks(self, sample: Mapping[str, Any], tested: Tensor) -> tuple[Tensor, Tensor]:
-        """Prediction and truth (1, H, W) of a sample with logits, and a truth of the photo's own size.
+        """Prediction and truth (1, H, W) of a sample with logits or polygons, and a truth of the photo's own size.
 
         Args:
             tested: the mask by the model's own threshold at the photo's size, which may be what is asked for.
 
         Raises:
-            ValueError: no logits, or a truth of another size.
+            ValueError: neither, or a truth of another size; a threshold, where there are polygons.
         """
         truth = sample['gt_sem_seg']['data']
         photo = tuple(sample.get('ori_shape', ())[:2])
-        if 'seg_logits' not in sample or tuple(truth.shape[-2:]) != photo:
+        if not {'seg_logits', 'polygons'} & sample.keys() or tuple(truth.shape[-2:]) != photo:
             raise ValueError(
                 f"protocols need each sample's seg_logits, and a truth of the photo's own size, {photo}; got one of "
                 f"{tuple(truth.shape[-2:])}. Set score_at='photo' in the data set"
             )
         if self.grown:
-            return touched_mask(sample['seg_logits']['data'], photo, sample, self.threshold)[None], truth
+            return touched_mask(logits_of(sample), photo, sample, self.threshold)[None], truth
         if self.size is None and self.threshold is None:
             return tested, truth
         size = self.size or photo
-        pred = mask_of(sample['seg_logits']['data'], size, sample, self.threshold, stretched_from=photo)
+        pred = mask_of(logits_of(sample), size, sample, self.threshold, stretched_from=photo)
         return pred[None], stretched(truth, size)
 
 
@@ -92,6 +92,15 @@ def read_protocols(protocols: Mapping[str, Mapping[str, Any]] | None) -> dict[st
         except (TypeError, ValueError) as error:
             raise ValueError(f'protocols, {name}: {error}') from error
     return found
+
+
+def require_no_threshold(protocols: Mapping[str, ScoringProtocol]) -> None:
+    """Raises a ValueError for one with a threshold, which a model without scores cannot be tested by."""
+    if named := [name for name, protocol in protocols.items() if protocol.threshold is not None]:
+        raise ValueError(
+            f'a threshold is set in the protocols {", ".join(named)}, and {NO_SCORES}. Set it to None there, in the '
+            "protocols of the config's evaluators"
+        )
 
 
 def stretched(truth: Tensor, size: Sequence[int]) -> Tensor:

@@ -3,6 +3,7 @@ from .base import ReferringModel
 from .conv_lstm_head import ConvLSTMHead
 from .decode_head import LightDecodeHead
 from .gated_fusion_head import GatedFusionHead
+from .polygon_model import PolygonModel
 from .preprocessor import ReferringDataPreProcessor
 from .segmentor import ReferringSegmentor
 
@@ -10,6 +11,7 @@ __all__ = [
     'ConvLSTMHead',
     'GatedFusionHead',
     'LightDecodeHead',
+    'PolygonModel',
     'ReferringDataPreProcessor',
     'ReferringModel',
     'ReferringSegmentor',

@@ -33,6 +33,8 @@ class ReferringModel(BaseModel):
     """What the authors' code saved -> our weights, all but ``data_preprocessor.vocabulary``; None: not known."""
     to_official: Callable[[dict[str, Tensor]], Mapping[str, Any]] | None = None
     """Our weights -> what the authors' code loads, to be saved by ``torch.save``; None: not known."""
+    gives_scores: bool = True
+    """Whether there are logits; False: :class:`PolygonModel`."""
 
     def __init__(
         self,
@@ -147,9 +149,25 @@ def write_masks(
             sample.no_target_logit = no_target[i]
         if rule != _USUAL:
             sample.set_metainfo(dict(mask_rule=rule))
-        size = sample.gt_sem_seg.shape if 'gt_sem_seg' in sample else sample.get('img_shape', logit.shape[-2:])[:2]
-        sample.pred_sem_seg = PixelData(data=mask_of(logit, size, sample)[None].long())
+        _write_mask(sample, logit, sample.get('img_shape', logit.shape[-2:])[:2])
     return data_samples
+
+
+def write_polygons(
+    polygons: Tensor, data_samples: Sequence[SegDataSample], no_target: Tensor | None = None
+) -> Sequence[SegDataSample]:
+    """See :meth:`mgfe_ris.models.PolygonModel.predict`."""
+    for i, (sample, of_one) in enumerate(zip(data_samples, polygons, strict=True)):
+        sample.polygons = of_one.detach()
+        if no_target is not None:
+            sample.no_target_logit = no_target[i]
+        _write_mask(sample, None, sample.get('img_shape', ())[:2])
+    return data_samples
+
+
+def _write_mask(sample: SegDataSample, logits: Tensor | None, input_size: Sequence[int]) -> None:
+    size = sample.gt_sem_seg.shape if 'gt_sem_seg' in sample else input_size
+    sample.pred_sem_seg = PixelData(data=mask_of(logits, size, sample)[None].long())
 
 
 def _one_graph_per_size(segment: Callable[..., Tensor], model: Any, image: Tensor, *words: Tensor) -> Tensor:

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.structures import PixelData
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from ..polygons import filled
 from ..structures import SegDataSample, Text, target_logit
 
 DTYPES = {None: torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
@@ -92,7 +94,8 @@ class Workload:
         if loader is not None and len(loader) == 0:
             raise ValueError(f'{self.name}: fewer samples than one batch; lower batch_size')
         self.batch = random_batch(model, setting)
-        text = text_of(model, self.batch['token_ids'][:1])
+        if hasattr(model, 'text_encoder'):
+            text = text_of(model, self.batch['token_ids'][:1])  # or a line that says what is wrong
         if not setting.text:
             model.text_encoder = WordTable(model.data_preprocessor.tokenizer.tokenizer.vocab_size, text)
             self._require_whole_text_encoder()
@@ -134,6 +137,9 @@ class Workload:
         if self.optim is None:
             with torch.no_grad(), self._autocast():
                 logits = torch.cat([self.model(**one, mode='tensor') for one in self._calls(batch)])
+                if not self.model.gives_scores:
+                    polygons = logits.double().cpu().numpy()
+                    return torch.from_numpy(np.stack([filled(of_one, self.setting.size) for of_one in polygons]))
                 return target_logit(logits.transpose(0, 1)) > 0
         with self.optim.optim_context(self.model), self._autocast():
             loss, _ = self.model.parse_losses(self.model(**batch, mode='loss'))

@@ -14,7 +14,7 @@ from PIL import Image
 
 from ..data_parts import split_of
 from ..sample_files import SampleFilesHook
-from ..structures import mask_of
+from ..structures import logits_of, mask_of
 from .comparison import compare
 from .draw import grid, read_photo, resized
 
@@ -83,7 +83,7 @@ def picture_of(sample: SegDataSample) -> np.ndarray:
     """What a model made of a sample, with its IoU as :class:`mgfe_ris.evaluation.RefSegMetric` counts it."""
     truth, prediction = sample.gt_sem_seg.data, sample.pred_sem_seg.data
     if prediction.shape != truth.shape:  # scored at the photo's size
-        prediction = mask_of(sample.seg_logits.data, truth.shape[-2:], sample)[None]
+        prediction = mask_of(logits_of(sample), truth.shape[-2:], sample)[None]
     counts = (truth != 255).cpu().numpy()[0]
     is_truth, is_predicted = ((mask == 1).cpu().numpy()[0] for mask in (truth, prediction))
     union = (is_truth | is_predicted) & counts

@@ -9,7 +9,9 @@ train_pipeline = [
     dict(type='PackSegInputs', meta_keys=meta_keys),
 ]
 test_pipeline = [
-    dict(type='OncePerPhoto', transforms=[dict(type='LoadPhoto'), dict(type='FitAndPad', scale=(640, 640), divisor=32)]),
+    dict(
+        type='OncePerPhoto', transforms=[dict(type='LoadPhoto'), dict(type='FitAndPad', scale=(640, 640), divisor=32)]
+    ),
     dict(type='LoadReferringMask'),
     dict(type='PickSentence'),
     dict(type='PackSegInputs', meta_keys=meta_keys),

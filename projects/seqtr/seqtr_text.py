@@ -39,7 +39,8 @@ class SeqTRTextEncoder(BaseModule):
         self.gru = nn.GRU(table_channels, channels, batch_first=True, bidirectional=True)
 
     def forward(self, ids: Tensor, mask: Tensor) -> Text:
-        """ids (B, T), words first, then padding; mask (B, T), True = a word -> words (B, T, 2 D), sentences (B, 2 D)."""
+        """ids (B, T), words first, then padding; mask (B, T), True = a word -> words (B, T, 2 D), sentences
+        (B, 2 D)."""
         words, _ = self.gru(self.table(ids))
         lowest = torch.finfo(words.dtype).min
         return Text(words, mask, words.masked_fill(~mask[..., None], lowest).amax(1))

@@ -1,5 +1,5 @@
-# SeqTR in small, from scratch: trains on the built-in data set within minutes on 2 CPU cores. It reads a grid of one cell
-# per 32 px: photos of 64 px are stretched to 256, so that the grid is 8 x 8
+# SeqTR in small, from scratch: trains on the built-in data set within minutes on 2 CPU cores. It reads a grid of one
+# cell for 32 px: photos of 64 px are stretched to 256, so that the grid is 8 x 8
 _base_ = [
     './_base_/model.py',
     'mgfe_ris::_base_/datasets/refshapes.py',

@@ -49,7 +49,11 @@ class SequenceTransformer(nn.Module):
         self.decoder = nn.ModuleList(Layer(channels, heads, hidden, dropout, True) for _ in range(decoder_layers))
         self.norm = nn.LayerNorm(channels)
         self.predictor = nn.Sequential(
-            nn.Linear(channels, channels), nn.ReLU(), nn.Linear(channels, channels), nn.ReLU(), nn.Linear(channels, words)
+            nn.Linear(channels, channels),
+            nn.ReLU(),
+            nn.Linear(channels, channels),
+            nn.ReLU(),
+            nn.Linear(channels, words),
         )
         for parameter in (*self.encoder.parameters(), *self.decoder.parameters()):
             if parameter.dim() > 1:

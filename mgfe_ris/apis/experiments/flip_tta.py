@@ -10,6 +10,7 @@ from mmseg.structures import SegDataSample
 
 from ...datasets.augmentations import swap_left_right
 from ...engine.weights import unwrap
+from ...structures import NO_SCORES
 
 
 @MODELS.register_module()
@@ -22,7 +23,15 @@ class FlipTTA(BaseTTAModel):
 
     Args:
         module: a :class:`ReferringModel`, or what wraps one; or its config.
+
+    Raises:
+        ValueError: a model that draws polygons, of which there is no mean.
     """
+
+    def __init__(self, module: Any, **kwargs: Any):
+        super().__init__(module, **kwargs)
+        if not getattr(unwrap(self.module), 'gives_scores', True):
+            raise ValueError(f'test-time augmentation is the mean of two readings; {NO_SCORES}: test it without')
 
     def test_step(self, data: dict) -> Sequence[SegDataSample]:
         """A batch as the data loader hands it out -> its samples, as the segmentor's."""

@@ -32,8 +32,8 @@ def export_onnx(model: Any, folder: str | Path, tolerance: float = 1e-4) -> floa
     Raises:
         FileExistsError: there is something in the folder.
         ImportError: onnx, onnxscript or onnxruntime is missing.
-        ValueError: an exported model, one without an input size, or with a part that ONNX does not know; logits that
-            differ by more than the tolerance; nothing is written then.
+        ValueError: an exported model, one that draws polygons, one without an input size, or with a part that ONNX does
+            not know; logits that differ by more than the tolerance; nothing is written then.
     """
     require_onnx()
     with new_folder(folder) as part, torch.no_grad():

@@ -12,6 +12,7 @@ from torch.export import Dim, ExportedProgram
 
 from ...models import ReferringModel
 from ...output_files import new_folder
+from ...structures import NO_SCORES
 from ..config import input_size
 from .folder import write_description
 
@@ -37,8 +38,8 @@ def export_torch(model: Any, folder: str | Path, compile: bool = False, toleranc
 
     Raises:
         FileExistsError: there is something in the folder.
-        ValueError: an exported model, or one without an input size; no C++ compiler; logits that differ by more than
-            the tolerance; nothing is written then.
+        ValueError: an exported model, one that draws polygons, or one without an input size; no C++ compiler; logits
+            that differ by more than the tolerance; nothing is written then.
     """
     if compile:
         _require_compiler()
@@ -70,13 +71,16 @@ class Segment(nn.Module):
         model: from :func:`load_model`; it stays as it is.
 
     Raises:
-        ValueError: not such a model; one whose test pipeline does not say how large photos are.
+        ValueError: not such a model; one that draws polygons; one whose test pipeline does not say how large photos
+            are.
     """
 
     def __init__(self, model: Any):
         super().__init__()
         if not isinstance(model, ReferringModel):
             raise ValueError(f'expected a model with its weights, got a {type(model).__name__}: it is exported already')
+        if not model.gives_scores:
+            raise ValueError(f'an exported graph gives logits; {NO_SCORES}. save_folder keeps {type(model).__name__}')
         self.size = input_size(model.cfg)
         tokenizer = model.data_preprocessor.tokenizer
         self.max_tokens, self.vocab_size = tokenizer.max_tokens, tokenizer.tokenizer.vocab_size

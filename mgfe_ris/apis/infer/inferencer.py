@@ -16,7 +16,7 @@ from torch import nn
 
 from ...datasets.records import is_blank
 from ...models.checkpoints import fingerprint
-from ...structures import SegDataSample, scores_and_mask
+from ...structures import NO_SCORES, SegDataSample, logits_of, mask_of, scores_and_mask
 from ..config import input_pipeline
 from ..model import load_trained
 from ..onnx_segmentor import OnnxSegmentor
@@ -96,7 +96,7 @@ class RISInferencer:
             sentences: about one photo, one or a list; about a list of photos, one for all, or a list with one or
                 several for each.
             threshold: of the score, in (0, 1), above which a pixel belongs to the object. None: the model's own, which
-                is what tests score.
+                is what tests score; a model that draws polygons has none.
             bgr: arrays and tensors have their channels as OpenCV has them.
 
         The first photo that is broken ends a call; :meth:`stream` goes on.
@@ -107,7 +107,8 @@ class RISInferencer:
 
         Raises:
             FileNotFoundError: no such photo.
-            ValueError: not a photo, an empty, unreadable or endless sentence, lists that do not go together.
+            ValueError: not a photo, an empty, unreadable or endless sentence, lists that do not go together; a
+                threshold, where it cannot be meant.
         """
         jobs = _pair(photos, sentences)
         for _, asked in jobs:
@@ -134,12 +135,12 @@ class RISInferencer:
             with its photo or sentences.
 
         Raises:
-            ValueError: a threshold out of range, at once.
+            ValueError: a threshold out of range, or one of a model that draws polygons, at once.
         """
         return self._stream(map(_check_job, jobs), self.choose_threshold(threshold), bgr)
 
     def _stream(
-        self, jobs: Iterable[tuple[Photo, str | Sequence[str]]], threshold: float, bgr: bool
+        self, jobs: Iterable[tuple[Photo, str | Sequence[str]]], threshold: float | None, bgr: bool
     ) -> Generator[list[RISResult] | Exception, None, None]:
         group: list[_Prepared] = []
         with closing(ahead(partial(self._try_to_prepare, bgr=bgr), jobs)) as photos:
@@ -155,19 +156,26 @@ class RISInferencer:
                 yield from self._segment(group, threshold)
 
     @property
-    def threshold(self) -> float:
-        """Of the score, as the model's authors have it."""
-        return self.model.mask_rule.threshold
+    def gives_scores(self) -> bool:
+        """Whether pixels have scores; False: the model draws polygons, and its results have masks alone."""
+        return getattr(self.model, 'gives_scores', True)
 
-    def choose_threshold(self, threshold: float | None) -> float:
+    @property
+    def threshold(self) -> float | None:
+        """Of the score, as the model's authors have it; None: there are no scores."""
+        return self.model.mask_rule.threshold if self.gives_scores else None
+
+    def choose_threshold(self, threshold: float | None) -> float | None:
         """The one that is asked for, or, for None, the model's own.
 
         Raises:
-            ValueError: no probability strictly between 0 and 1.
+            ValueError: no probability strictly between 0 and 1; or any, of a model that draws polygons.
         """
         if threshold is None:
             return self.threshold
         check_threshold(threshold)
+        if not self.gives_scores:
+            raise ValueError(f'{NO_SCORES}, which could be above {threshold}; leave the threshold away')
         return threshold
 
     def prepare(self, photo: Photo, sentences: str | Sequence[str], bgr: bool = False) -> dict[str, list]:
@@ -215,7 +223,7 @@ class RISInferencer:
         single = all(len(prepared.texts) == 1 for prepared in (*group, new))
         return single and len(group) < self.batch_size and new.inputs[0].shape == group[0].inputs[0].shape
 
-    def _segment(self, group: Sequence['_Prepared'], threshold: float) -> Iterator[list[RISResult]]:
+    def _segment(self, group: Sequence['_Prepared'], threshold: float | None) -> Iterator[list[RISResult]]:
         inputs = [photo for prepared in group for photo in prepared.inputs]
         samples = [sample for prepared in group for sample in prepared.samples]
         tested: list[SegDataSample] = []
@@ -304,12 +312,17 @@ class _Prepared:
 
 
 @torch.inference_mode()
-def _result(source: Path | np.ndarray, text: str, understood: bool, sample: Any, threshold: float) -> RISResult:
-    """As :class:`RefSegMetric` has it at the photo's size: logits are resized, then compared."""
-    scores, mask = scores_and_mask(sample.seg_logits.data, sample.ori_shape[:2], sample, threshold)
+def _result(source: Path | np.ndarray, text: str, understood: bool, sample: Any, threshold: float | None) -> RISResult:
+    """As :class:`RefSegMetric` has it at the photo's size: logits are resized, then compared; polygons are filled."""
+    size, score = sample.ori_shape[:2], None
+    if (logits := logits_of(sample)) is None:
+        mask = mask_of(None, size, sample)
+    else:
+        scores, mask = scores_and_mask(logits, size, sample, threshold)
+        score = scores.cpu().numpy()
     no_target = sample.get('no_target_logit')
     probability = None if no_target is None else no_target.float().sigmoid().item()
-    return RISResult(source, text, scores.cpu().numpy(), mask.cpu().numpy(), understood, probability)
+    return RISResult(source, text, score, mask.cpu().numpy(), understood, probability)
 
 
 def _pair(photos: Any, sentences: Any) -> list[tuple[Photo, str | Sequence[str]]]:

@@ -21,8 +21,9 @@ class RISResult:
     Attributes:
         photo: the image file, or the RGB picture (H, W, 3) uint8.
         sentence: which object was meant.
-        score: (H, W) float32, the probability of each pixel to belong to the object.
-        mask: (H, W) bool, where the score is above the threshold.
+        score: (H, W) float32, the probability of each pixel to belong to the object; None: the model draws polygons,
+            and a pixel has none.
+        mask: (H, W) bool, where the score is above the threshold; or what the polygons enclose.
         understood: False: the model's tokenizer knows no word of the sentence, which the mask then does not answer.
         no_target: the probability, as the model says it, that the sentence means nothing in the photo; above 0.5 the
             mask is empty. None: the model does not say.
@@ -30,13 +31,14 @@ class RISResult:
 
     photo: Path | np.ndarray
     sentence: str
-    score: np.ndarray
+    score: np.ndarray | None
     mask: np.ndarray
     understood: bool = True
     no_target: float | None = None
 
     def __repr__(self) -> str:
-        numbers = f'box={self.box}, area={self.area}, confidence={self.confidence:.3f}'
+        numbers = f'box={self.box}, area={self.area}, '
+        numbers += 'no scores' if self.confidence is None else f'confidence={self.confidence:.3f}'
         numbers += '' if self.understood else ', understood=False'
         numbers += '' if self.no_target is None else f', no_target={self.no_target:.3f}'
         return f'RISResult(sentence={self.sentence!r}, {numbers})'
@@ -60,8 +62,11 @@ class RISResult:
         return int(self.mask.sum())
 
     @cached_property
-    def confidence(self) -> float:
-        """Mean score over the mask, in [0, 1]; 0 if it is empty. Not calibrated: for comparing results of one model."""
+    def confidence(self) -> float | None:
+        """Mean score over the mask, in [0, 1]; 0 if it is empty; None where there are no scores. Not calibrated: for
+        comparing results of one model."""
+        if self.score is None:
+            return None
         return float(self.score[self.mask].mean(dtype=np.float64)) if self.area else 0.0
 
     @cached_property
@@ -85,7 +90,7 @@ class RISResult:
             'sentence': self.sentence,
             'box': self.box,
             'area': self.area,
-            'confidence': round(self.confidence, 4),
+            'confidence': None if self.confidence is None else round(self.confidence, 4),
             'understood': self.understood,
             **({} if self.no_target is None else {'no_target': round(self.no_target, 4)}),
             'rle': self.rle,

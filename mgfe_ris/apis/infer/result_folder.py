@@ -32,7 +32,7 @@ def segment_jobs(
         jobs: of :func:`read_jobs`.
         folder: a new or empty one, or one with results of the same settings. Gets ``masks/`` and ``overlays/``, PNGs
             by the photo's name, with a number where that is taken, and ``results.jsonl``, a line per sentence.
-        threshold: of the score, in (0, 1); None: the model's own.
+        threshold: of the score, in (0, 1); None: the model's own, or none, where it draws polygons.
 
     Returns:
         each job behind its end, with what is wrong with its photo, if it is broken. To go on is to compute.
@@ -40,7 +40,8 @@ def segment_jobs(
     Raises:
         FileExistsError: a folder with other things in it; at once.
         OSError: a folder that cannot be written, at once or when the disk is full.
-        ValueError: a threshold out of range, or a folder with results of other settings; at once.
+        ValueError: a threshold out of range, or of a model without scores, or a folder with results of other
+            settings; at once.
     """
     threshold = inferencer.choose_threshold(threshold)
     settings = dict(
@@ -53,7 +54,7 @@ def segment_jobs(
 
 
 def _segment_jobs(
-    inferencer: RISInferencer, jobs: Sequence[Job], folder: '_ResultFolder', threshold: float
+    inferencer: RISInferencer, jobs: Sequence[Job], folder: '_ResultFolder', threshold: float | None
 ) -> Iterator[tuple[Job, Exception | None]]:
     broken: dict[str, Exception] = {}
     with folder.file:

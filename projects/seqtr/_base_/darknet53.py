@@ -8,3 +8,5 @@ model = dict(
     bins=1000,
     transformer=dict(channels=256, heads=8, hidden=1024, encoder_layers=6, decoder_layers=3, dropout=0.1),
 )
+default_hooks = dict(checkpoint=dict(save_best='mIoU'))
+custom_hooks = [*_base_.custom_hooks, dict(type='EMAHook', ema_type='WarmingAverage', decay=0.999)]

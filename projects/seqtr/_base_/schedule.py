@@ -8,6 +8,4 @@ param_scheduler = [
     dict(type='MultiStepLR', milestones=[74], gamma=0.1, by_epoch=True),
 ]
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=90, val_interval=1)
-custom_hooks = [dict(type='EMAHook', ema_type='WarmingAverage', decay=0.999)]
-default_hooks = dict(checkpoint=dict(save_best='mIoU'))
 auto_scale_lr = dict(enable=False, base_batch_size=128)
