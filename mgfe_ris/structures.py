@@ -36,10 +36,12 @@ key                value                                     written by         
                    say
 ``mask_rule``      :class:`MaskRule`, where it is not the    model                metric, pictures, apis
                    usual one
-``to_input``       ((a, b, c), (d, e, f)): where a pixel     ``Letterbox``        metric, pictures, apis
-                   (x, y) of the photo lies in the input,
+``to_input``       ((a, b, c), (d, e, f)): where a pixel     ``Letterbox``,       metric, pictures, apis
+                   (x, y) of the photo lies in the input,    ``FitAndPad``
                    (a x + b y + c, d x + e y + f); without
                    it, the photo was stretched
+``fitted``         (height, width) of the photo within the   ``FitAndPad``        model
+                   input, of which the rest is padding
 ``pred_sem_seg``   PixelData, (1, H, W) int64: 1 = target,   model                metric, pictures
                    at the size of ``gt_sem_seg``, without
                    which it is the input's

@@ -1,6 +1,6 @@
 from .augmentations import ColourJitter, CropWithTarget, FlipWithWords, WordDropout
 from .combined import ConcatDataset, MixedDataset, RepeatDataset
-from .letterbox import Letterbox, PackReferringInputs
+from .letterbox import FitAndPad, Letterbox, PackReferringInputs
 from .referring import ReferringDataset
 from .samplers import PhotoBatchSampler
 from .seeded import SeededDataset, SeededSampler
@@ -10,6 +10,7 @@ __all__ = [
     'ColourJitter',
     'ConcatDataset',
     'CropWithTarget',
+    'FitAndPad',
     'FlipWithWords',
     'Letterbox',
     'LoadPhoto',

@@ -331,18 +331,10 @@ def test_an_official_file_becomes_a_model_that_infers(tmp_path):
     photo = np.random.default_rng(0).integers(0, 256, (48, 80, 3), np.uint8)
     result = inferencer(photo, 'the red ring')
     assert result.mask.shape == (48, 80) and result.score is None and result.confidence is None
-    data = model.data_preprocessor(
-        dict(
-            inputs=[
-                torch.from_numpy(
-                    TRANSFORMS.build(dict(type='FitAndPad', scale=(256, 256)))
-                    .transform(dict(img=photo[..., ::-1]))['img']
-                    .copy()
-                ).permute(2, 0, 1)
-            ],
-            data_samples=[SegDataSample(metainfo=dict(sentence='the red ring', fitted=(154, 256)))],
-        )
-    )
+    fitted = TRANSFORMS.build(dict(type='FitAndPad', scale=(256, 256))).transform(dict(img=photo[..., ::-1]))
+    sample = SegDataSample(metainfo=dict(sentence='the red ring', fitted=fitted['fitted']))
+    image = torch.from_numpy(fitted['img'].transpose(2, 0, 1).copy())
+    data = model.data_preprocessor(dict(inputs=[image], data_samples=[sample]))
     with torch.no_grad():
         (polygon,) = inferencer.model.segment(data['inputs'], data['token_ids'], data['word_mask'])
     assert np.array_equal(filled((polygon / 3.2).numpy(), (48, 80)), result.mask)

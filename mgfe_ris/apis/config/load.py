@@ -240,7 +240,7 @@ def _scales(pipeline: Sequence[dict]) -> list:
     return [step.get('scale') for step in nodes_of(pipeline) if str(step.get('type')).split('.')[-1] in _RESIZES]
 
 
-_RESIZES = ('Resize', 'Letterbox')
+_RESIZES = ('Resize', 'Letterbox', 'FitAndPad')
 
 
 def without_pretrained(cfg: Config) -> Config:
