@@ -200,6 +200,32 @@ def test_a_model_of_another_shape(tmp_path, monkeypatch, one_thread, refshapes):
     run_tool(flops, monkeypatch)
 
 
+def test_a_model_of_points_by_the_page(tmp_path):
+    from mmengine.config import Config
+
+    from mgfe_ris.apis import RISInferencer, build_model, load_config
+    from mgfe_ris.evaluation.protocols import read_protocols, require_no_threshold
+
+    page = section('## Points in the place of logits', RIVAL)
+    (code,) = blocks(page, 'python')
+    exec(compile(code, 'docs/add_a_rival.md', 'exec'), dict(__name__='outline'))
+    bert = dict(model_type='bert', hidden_size=8, num_hidden_layers=1, num_attention_heads=2, vocab_size=420)
+    cfg = load_config('mgfe-ris_tiny_refshapes')
+    cfg.model = dict(
+        type='Outline',
+        data_preprocessor=cfg.model.data_preprocessor,
+        text_encoder=dict(type='HFTextEncoder', config=bert, sentence='mean'),
+    )
+    result = RISInferencer(build_model(cfg))(np.zeros((50, 80, 3), np.uint8), 'the red ring')
+    assert result.score is None and result.mask.shape == (50, 80)
+    # what it says of the data set's protocols
+    (line,) = re.findall(r'(?m)^test_evaluator = .*$', page)
+    (tmp_path / 'outline.py').write_text(f"_base_ = ['mgfe_ris::_base_/datasets/letterbox_refshapes.py']\n{line}\n")
+    protocols = read_protocols(Config.fromfile(tmp_path / 'outline.py').test_evaluator.protocols)
+    assert protocols.keys() == {'own', 'common_photo', 'common_64'} and protocols['common_64'].size == (64, 64)
+    require_no_threshold(protocols)
+
+
 DATA = (REPO / 'docs/data.md').read_text(encoding='utf-8')
 PARTS = (REPO / 'docs/parts.md').read_text(encoding='utf-8')
 TOOLS = [

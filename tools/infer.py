@@ -9,9 +9,10 @@ list.csv has the columns photo and text (or image and sentence), between commas,
 between tabs; list.jsonl has lines {"photo": "dog.jpg", "text": "the dog"}.
 
 OUT gets masks/NAME.png (0 and 255), overlays/NAME.png and results.jsonl, a line for each photo and sentence with its
-name, photo, sentence, box (left, top, right, bottom), area, confidence, understood (false: the model knows no word of
-the sentence), rle, the mask as COCO's tools read it, and, of models that say it, no_target, how likely it is that the
-sentence means nothing in the photo: above 0.5 the mask is empty.
+name, photo, sentence, box (left, top, right, bottom), area, confidence (null: the model draws polygons, and pixels have
+no scores), understood (false: the model knows no word of the sentence), rle, the mask as COCO's tools read it, and, of
+models that say it, no_target, how likely it is that the sentence means nothing in the photo: above 0.5 the mask is
+empty.
 """
 
 import argparse

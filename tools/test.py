@@ -153,6 +153,8 @@ def describe(runner: Runner) -> dict:
     )
     if (rule := getattr(unwrap(runner.model), 'mask_rule', None)) is not None:
         report['mask_rule'] = asdict(rule)
+    if not getattr(unwrap(runner.model), 'gives_scores', True):
+        report['masks'] = 'filled polygons, whose pixels have no scores'
     if protocols := _protocols(runner):
         report['protocols'] = protocols
     if 'train_dataloader' in cfg:

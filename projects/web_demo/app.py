@@ -34,6 +34,7 @@ SHOWN = 640, 1280
 TITLE = 'A mask for a sentence'
 INTRO = 'Drop a photo and say which objects are meant, each in a line of its own.'
 DRAWN = 'This model has seen drawn shapes only, as in the examples below, and no photos of the world.'
+OUTLINES = 'This model draws outlines: a pixel has no score, and there is no threshold to move.'
 # On a phone the masks lie below what was given
 SCROLL = """() => {
     const masks = document.getElementById('masks')
@@ -125,11 +126,13 @@ def legend(results: list[RISResult], masks: list[np.ndarray], note: str) -> str:
             sentence += '<br><em>The model knows no word of this sentence: the mask means nothing.</em>'
         if result.means_nothing:
             sentence += '<br><em>The model finds nothing in the photo that this sentence means.</em>'
-        score = f'{result.score[mask].mean():.2f}' if mask.any() else '-'
+        score = f'{result.score[mask].mean():.2f}' if result.score is not None and mask.any() else '-'
         rows.append(
             f'<tr><td>{i}</td><td><i style="background: rgb{colour}"></i></td><td class="sentence">{sentence}</td>'
             f'<td>{100 * mask.mean():.1f}&nbsp;%</td><td>{score}</td></tr>'
         )
+    if any(result.score is None for result in results):
+        note = f'{OUTLINES} {note}'
     return (
         '<table><thead><tr><th></th><th></th><th class="sentence">sentence</th><th>area</th><th>mean score</th></tr>'
         f'</thead><tbody>{"".join(rows)}</tbody></table><p>{note}</p>'
@@ -182,14 +185,18 @@ class Demo:
         from mgfe_ris.apis.infer.inferencer import check_threshold
         from mgfe_ris.visualization import PALETTE, overlay
 
-        check_threshold(threshold)
+        own = self.inferencer.threshold
+        if own is not None:  # else there is no slider
+            check_threshold(threshold)
         if kept is None:  # of so many pages only
             raise gradio.Error('This page has rested for too long; press the button again.', print_exception=False)
         picture, results, note, written = kept
         # the scores are there; at the model's own threshold rounded ones would not tell which is larger
-        own = self.inferencer.threshold
         masks = [
-            result.mask if threshold == own or result.means_nothing else result.score > threshold for result in results
+            result.mask
+            if result.score is None or threshold == own or result.means_nothing
+            else result.score > threshold
+            for result in results
         ]
         for mask, colour in zip(masks, PALETTE, strict=False):
             picture = overlay(picture, mask, colour)
@@ -247,8 +254,9 @@ def build_page(demo: Demo, examples: list[list[str]]) -> Any:
                         elem_id='masks',
                     )  # fmt: skip
                     numbers = gradio.HTML(apply_default_css=False, elem_id='legend')
+                    own = demo.inferencer.threshold
                     threshold = gradio.Slider(
-                        0.05, 0.95, demo.inferencer.threshold, step=0.05, label='Threshold', elem_id='threshold',
+                        0.05, 0.95, own, step=0.05, label='Threshold', elem_id='threshold', visible=own is not None,
                     )  # fmt: skip
                     files = gradio.File(label='Download', interactive=False, elem_id='files')
         shown = [picture, numbers, files]

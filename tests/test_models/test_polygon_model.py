@@ -176,7 +176,7 @@ def test_another_shape_than_vertices_is_named(model):
 
 
 def test_the_speed_of_a_step_is_that_of_filled_masks(model):
-    work = Workload(deepcopy(model), Setting(size=(128, 128), words=3))
+    work = Workload(deepcopy(model), Setting(size=(128, 128), words=5))
     work.start()
     np.testing.assert_array_equal(work.step()[0], as_coco([np.array(one) * 128 for one in SHARES], 128, 128))
 

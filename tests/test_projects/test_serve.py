@@ -192,6 +192,19 @@ def same(found: list[dict], wanted: list[dict]) -> bool:
     return [result.pop('confidence') for result in found] == fitting and found == json.loads(json.dumps(wanted))
 
 
+def test_a_model_that_draws_polygons_has_no_confidence(modules, photos, tmp_path):
+    from polygon_toy import write_toy
+
+    running = Running(modules, Gated(write_toy(tmp_path / 'toy'), device='cpu'), 0, 10)
+    try:
+        status, found = running.ask(photos[0], 'the red ring', 'red')
+    finally:
+        running.server.should_exit = True
+        running.thread.join(30)
+    assert status == 200 and [result['confidence'] for result in found['results']] == [None, None]
+    assert found['results'][0]['area'] > found['results'][1]['area'] > 0
+
+
 def test_requests_that_wait_are_one_batch(start, model, photos):
     """Of one sentence or several, and each gets what it would get alone."""
     asked = [(photo, SENTENCES[: 1 + i % 3 % 2]) for i, photo in enumerate(photos[:20])]

@@ -324,6 +324,22 @@ def test_a_sentence_that_means_nothing_has_no_mask_at_any_threshold(app, tmp_pat
     assert ['finds nothing' in row for row in (some, none)] == [False, True]
 
 
+def test_outlines_have_no_scores_and_no_slider(app, tmp_path):
+    """Of a model that draws polygons; whatever is sent in the slider's place is without effect."""
+    mask = np.tri(4, dtype=bool)
+    results = [
+        RISResult(np.zeros((4, 4, 3), np.uint8), text, None, shown) for text, shown in (('a', mask), ('b', ~mask))
+    ]
+    demo = app.Demo(SimpleNamespace(threshold=None), tmp_path)
+    for sent in (None, 0.1, 'x'):
+        picture, rows, files = demo.show((np.zeros((4, 4, 3), np.uint8), results, '', []), sent)
+        for file, result in zip(files, results, strict=True):
+            np.testing.assert_array_equal(np.asarray(Image.open(file)) > 0, result.mask)
+        assert app.OUTLINES in rows and rows.count('<td>-</td>') == 2 and picture.any()
+    shown = {block.elem_id: block for block in app.build_page(demo, []).blocks.values()}
+    assert shown['threshold'].visible is False
+
+
 def test_example(open_page, app, inferencer, tmp_path):
     path, text = app.draw_examples(tmp_path)[1]
     page = open_page()

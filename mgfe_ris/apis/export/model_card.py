@@ -116,7 +116,7 @@ def model_card(model: Any, report: Mapping[str, Any], exported: bool = False) ->
         f'---\n{_front_matter(cfg, name, report, exported)}\n---',
         f'# {name}',
         'Referring image segmentation: a photo and a sentence in, the mask of the one object meant out.',
-        *_use(cfg, exported),
+        *_use(cfg, exported, getattr(model, 'gives_scores', True)),
         *_parts(model),
         *_training(cfg),
         *_results(cfg, report),
@@ -159,15 +159,16 @@ def _front_matter(cfg: Config, name: str, report: Mapping[str, Any], exported: b
     return data.to_yaml()
 
 
-def _use(cfg: Config, exported: bool) -> list[str]:
+def _use(cfg: Config, exported: bool, scores: bool) -> list[str]:
     sentence = 'the red circle' if _trained_on(cfg, DRAWN) else 'the dog on the left'
+    found = 'result.score, result.box, result.confidence' if scores else 'result.box; there are no scores'
     snippet = f"""```python
 from huggingface_hub import snapshot_download
 from mgfe_ris.apis import RISInferencer
 
 folder = snapshot_download('USER/NAME')  # or where this folder lies
 result = RISInferencer(folder)('photo.jpg', '{sentence}')
-result.mask  # bool array of the photo's size; result.score, result.box, result.confidence
+result.mask  # bool array of the photo's size; {found}
 result.save('masks')  # the mask, and the photo with it, as PNG
 ```"""
     lines = ['## Use', 'With MGFE-RIS, the Python package `mgfe_ris`, installed:', snippet]
@@ -321,6 +322,8 @@ def _protocol(report: Mapping[str, Any]) -> list[str]:
     lines += [_metric(metric) for metric in report.get('evaluator', ()) if metric]
     if (own := report.get('mask_rule', {}).get('threshold', 0.5)) != 0.5:
         lines.append(f"the model's own threshold, of the score: {own}")
+    if 'masks' in report:
+        lines.append(f'masks are {report["masks"]}')
     lines += [f'`{name}/`: {text}' for name, text in report.get('protocols', {}).items()]
     return ['How it was measured:', _list(lines)] if lines else []
 

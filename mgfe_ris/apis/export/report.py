@@ -18,6 +18,7 @@ FIELDS = dict(
     input_size=list,
     evaluator=list,
     mask_rule=dict,
+    masks=str,
     protocols=dict,
     truncated_sentences=int,
     tta=(str, type(None)),
