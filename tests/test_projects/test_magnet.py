@@ -383,12 +383,22 @@ def test_alignment_is_its_two_contrasts(project):
         (dict(text_mask='other'), 'mask must be one of'),
         (dict(sentence_channels=32), 'alignment compares sentences of sentence_channels=32'),
         ({'text_mask': 'released', 'data_preprocessor.tokenizer.trim': True}, "trim=False, or text_mask='meant'"),
+        ({'pixel_decoder.channels': 48}, r'channels \(48\) must be a multiple of 32'),
+        ({'mask_decoder.heads': 3}, r'channels \(64\) must be a multiple of heads \(3\)'),
+        ({'grounding.heads': 3}, r'words of 128 channels: expected a multiple of grounding\.heads \(3\)'),
         ({'text_encoder.config.model_type': 'roberta'}, 'text_encoder is a roberta'),
     ],
 )
 def test_parts_that_do_not_fit_are_refused(project, wrong, message):
     with pytest.raises(ValueError, match=message):
         build(project, 'magnet_tiny_refshapes.py', **wrong)
+
+
+def test_there_is_one_query(project):
+    """Of several, nothing here would say whose mask is the model's."""
+    with pytest.raises(TypeError, match='queries'):
+        build(project, 'magnet_tiny_refshapes.py', **{'mask_decoder.queries': 2})
+    assert build(project, 'magnet_tiny_refshapes.py').mask_decoder.query_feat.shape == (1, 64)
 
 
 def test_names_of_other_models_are_refused(project):
