@@ -25,11 +25,14 @@ class DeformableEncoder(nn.Module):
 
     Args:
         in_channels: C_i of the maps, in their order; Mask2Former and its heirs begin with the coarsest.
-        channels: D, a multiple of 32 (the groups of the norms) and of ``heads``; of 4, for the positions.
+        channels: D, a multiple of 32 (the groups of the norms) and of ``heads``.
         layers: how many.
         heads: of the attention.
         points: that a head samples in each map.
         hidden: channels of the feed-forward part.
+
+    Raises:
+        ValueError: ``channels`` that are no such multiple.
     """
 
     def __init__(
@@ -42,6 +45,8 @@ class DeformableEncoder(nn.Module):
         hidden: int = 1024,
     ):
         super().__init__()
+        if channels % 32:
+            raise ValueError(f'channels ({channels}) must be a multiple of 32, the number of groups in a norm')
         self.channels = channels
         self.input_proj = nn.ModuleList(
             nn.Sequential(nn.Conv2d(width, channels, 1), nn.GroupNorm(32, channels)) for width in in_channels

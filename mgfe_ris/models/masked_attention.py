@@ -9,12 +9,17 @@ class QueryAttention(nn.Module):
     """x = LN(x + attention(x + places, memory + memory places, memory)).
 
     Args:
-        channels: D, of queries and memory.
+        channels: D, of queries and memory, a multiple of ``heads``.
         heads: of the attention.
+
+    Raises:
+        ValueError: ``channels`` that are no multiple of ``heads``.
     """
 
     def __init__(self, channels: int, heads: int = 8):
         super().__init__()
+        if channels % heads:
+            raise ValueError(f'channels ({channels}) must be a multiple of heads ({heads})')
         self.attn = nn.MultiheadAttention(channels, heads, batch_first=True)
         self.norm = nn.LayerNorm(channels)
         nn.init.xavier_uniform_(self.attn.out_proj.weight)

@@ -79,7 +79,8 @@ class Workload:
 
     Raises:
         ValueError: more words than the text encoder takes; training without an optimiser in the config; no batch; a
-            setting without text for a model that runs its text encoder in parts.
+            setting without text for a model that runs its text encoder in parts; one that compiles training for a
+            model that does not train through ``segment``.
     """
 
     def __init__(self, model: Any, setting: Setting, loader: DataLoader | None = None):
@@ -99,6 +100,8 @@ class Workload:
         if not setting.text:
             model.text_encoder = WordTable(model.data_preprocessor.tokenizer.tokenizer.vocab_size, text)
             self._require_whole_text_encoder()
+        if setting.compile and setting.mode == 'train':
+            self._require_segment()
 
     def _require_whole_text_encoder(self) -> None:
         try:
@@ -108,6 +111,21 @@ class Workload:
                 f'{self.name}: a {type(self.model).__name__} runs its text encoder in parts, which cannot be left out '
                 f'({error}); measure it with its text encoder'
             ) from error
+
+    def _require_segment(self) -> None:
+        """That a training step calls what is compiled; a step is run no further than to there."""
+        self.model.segment = _reached
+        try:
+            with torch.no_grad():
+                self.model(**self.batch, mode='loss')
+        except _Reached:
+            return
+        finally:
+            del self.model.segment
+        raise ValueError(
+            f'{self.name}: training a {type(self.model).__name__} does not call its segment, which is what --compile '
+            'compiles: measure it without --compile, or with --mode test'
+        )
 
     def start(self) -> None:
         """Move everything to the device, and build the optimiser; what is compiled, is so by the first step."""
@@ -158,6 +176,14 @@ class Workload:
 
     def _autocast(self) -> AbstractContextManager:
         return torch.autocast(self.device.type, DTYPES[self.setting.amp]) if self.setting.amp else nullcontext()
+
+
+class _Reached(Exception):
+    """A step came to ``segment``."""
+
+
+def _reached(*_: Tensor) -> Tensor:
+    raise _Reached
 
 
 class WordTable(nn.Module):

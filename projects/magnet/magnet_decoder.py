@@ -16,10 +16,9 @@ class MaskDecoder(nn.Module):
     Args:
         channels: D, of the query and the maps.
         mask_channels: E, of the map in which masks are found.
-        layers: of attention to a map, attention among queries, feed-forward.
+        layers: of attention to a map, attention among queries (of one query, a linear layer), feed-forward.
         heads: of the attentions.
         hidden: channels of the feed-forward part.
-        queries: P. With one, attention among queries is a linear layer.
         levels: number of maps.
     """
 
@@ -30,11 +29,10 @@ class MaskDecoder(nn.Module):
         layers: int = 9,
         heads: int = 8,
         hidden: int = 2048,
-        queries: int = 1,
         levels: int = 3,
     ):
         super().__init__()
-        self.query_feat, self.query_embed = (nn.Parameter(torch.randn(queries, channels)) for _ in range(2))
+        self.query_feat, self.query_embed = (nn.Parameter(torch.randn(1, channels)) for _ in range(2))
         self.level_embed = nn.Parameter(torch.randn(levels, channels))
         self.cross_attention = nn.ModuleList(QueryAttention(channels, heads) for _ in range(layers))
         self.self_attention = nn.ModuleList(QueryAttention(channels, heads) for _ in range(layers))
@@ -56,7 +54,7 @@ class MaskDecoder(nn.Module):
             mask_features: (B, E, H, W).
 
         Returns:
-            logits, 1 + layers of (B, P, H, W).
+            logits, 1 + layers of (B, 1, H, W).
         """
         sizes = [(x.shape[2], x.shape[3]) for x in maps]
         levels = [to_tokens(x) + level for x, level in zip(maps, self.level_embed, strict=True)]

@@ -44,13 +44,16 @@ class MaskGrounding(nn.Module):
     to a routine of which the authors point in an issue.
 
     Args:
-        channels: D, of a word.
+        channels: D, of a word, a multiple of ``heads``.
         feature_channels: of the map whose mean over the target is read.
         vocabulary: number of token ids.
         mask_id: token that stands for a hidden word; 103 in BERT's vocabulary.
         share: of the words, to be hidden.
         layers, heads: of the transformer that predicts.
         weight: of the loss.
+
+    Raises:
+        ValueError: a share or a ``mask_id`` out of range; ``channels`` that are no multiple of ``heads``.
     """
 
     def __init__(
@@ -69,6 +72,8 @@ class MaskGrounding(nn.Module):
             raise ValueError(f'share must be between 0 and 1; got {share}')
         if not 0 <= mask_id < vocabulary:
             raise ValueError(f'mask_id must be one of {vocabulary} ids; got {mask_id}')
+        if channels % heads:
+            raise ValueError(f'words of {channels} channels: expected a multiple of grounding.heads ({heads})')
         self.vocabulary, self.mask_id, self.share, self.weight = vocabulary, mask_id, share, weight
         self.region, self.box = nn.Linear(feature_channels, channels), nn.Linear(4, channels)
         self.layers = nn.ModuleList(

@@ -38,6 +38,9 @@ class RegionHead(nn.Module):
         channels: D, of the regions, a multiple of 4 and of ``heads``.
         grid: sides of the minimap, which has grid^2 regions.
         layers, heads, hidden: of the layers.
+
+    Raises:
+        ValueError: ``channels`` that are no such multiple.
     """
 
     def __init__(
@@ -52,6 +55,8 @@ class RegionHead(nn.Module):
         hidden: int = 2048,
     ):
         super().__init__()
+        if channels % 4:
+            raise ValueError(f'head.channels ({channels}) must be a multiple of 4, for the positions of pixels')
         self.channels, self.grid = channels, grid
         self.regions = nn.Embedding(grid**2, channels)
         self.places = nn.Embedding(grid**2, channels)

@@ -135,8 +135,19 @@ def test_maps_keep_their_sizes_and_hear_of_each_other():
     for out in (coarse, fine):
         for gradient in torch.autograd.grad((out * torch.randn_like(out)).sum(), feats, retain_graph=True):
             assert gradient.flatten(1).any(1).all()
-    with pytest.raises(ValueError, match='must be a multiple of heads'):
-        DeformableAttention(30, heads=4)
+
+
+@pytest.mark.parametrize(
+    'build, message',
+    [
+        (lambda: DeformableAttention(30, heads=4), r'channels \(30\) must be a multiple of heads \(4\)'),
+        (lambda: DeformableEncoder((8,), channels=32, heads=3), r'channels \(32\) must be a multiple of heads \(3\)'),
+        (lambda: DeformableEncoder((8,), channels=48), r'channels \(48\) must be a multiple of 32'),
+    ],
+)
+def test_channels_that_cannot_be_shared_out_are_refused(build, message):
+    with pytest.raises(ValueError, match=message):
+        build()
 
 
 def test_an_exported_graph_gives_the_same_for_any_batch():

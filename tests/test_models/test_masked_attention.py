@@ -1,5 +1,6 @@
 """Queries that read inside of their own masks."""
 
+import pytest
 import torch
 import torch.nn.functional as F
 
@@ -37,6 +38,11 @@ def test_attention_is_its_formula():
     expected = layer.norm(x + heard)
     torch.testing.assert_close(layer(x, places, memory, memory_places, blocked), expected, rtol=0, atol=1e-12)
     assert (layer(x, places, memory, memory_places) - expected).abs().max() > 1e-3
+
+
+def test_heads_share_the_channels():
+    with pytest.raises(ValueError, match=r'channels \(8\) must be a multiple of heads \(3\)'):
+        QueryAttention(8, heads=3)
 
 
 def test_feed_forward_is_its_formula():

@@ -110,6 +110,25 @@ def test_a_model_of_another_shape_is_told_by_its_modules(clock, monkeypatch, one
     assert parts == told | {'backward': 0, 'optimiser': 0, REST: 0}
 
 
+@pytest.mark.parametrize('name', ['cgformer', 'magnet', 'rela'])
+def test_a_training_that_would_not_be_compiled_is_refused(name, monkeypatch, one_thread):
+    """Its losses are of what lies inside of the model, which it does not get from ``segment``."""
+    project = Path(__file__).parents[2] / 'projects' / name
+    monkeypatch.syspath_prepend(project)
+    model = build_model(load_config(project / f'{name}_tiny_refshapes.py'))
+    with pytest.raises(ValueError, match=r'does not call its segment.*measure it without --compile') as refused:
+        Workload(model, Setting(mode='train', compile=True, size=(64, 64)))
+    assert '\n' not in str(refused.value)
+    Workload(model, Setting(compile=True, size=(64, 64)))
+    Workload(model, Setting(mode='train', size=(64, 64)))
+
+
+def test_a_training_that_is_compiled_begins_anew(workload):
+    """What finds out that it calls ``segment`` leaves nothing behind."""
+    w = workload(mode='train', compile=True)
+    assert 'segment' not in vars(w.model) and torch.is_tensor(w.model(**w.batch))
+
+
 def test_rates_by_hand():
     r = speed.rates([0.5, 0.25, 1.0], gflop=3.0, product_rates=[60.0, 48.0, 10.0], photos=2, sentences=5)
     assert r['ms_per_step'] == {'median': 500, 'min': 250, 'max': 1000}

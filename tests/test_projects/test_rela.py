@@ -421,6 +421,10 @@ def test_sentences_about_one_photo(tiny):
         ({'data_preprocessor.tokenizer.trim': True}, 'reads padding'),
         ({'neck.channels': (16, 32, 64, 64)}, 'expected the same'),
         ({'neck.text_channels': 64}, 'the words of HFTextEncoder have 128 channels'),
+        ({'head.channels': 62, 'head.heads': 2}, r'head\.channels \(62\) must be a multiple of 4'),
+        ({'head.heads': 3}, r'channels \(64\) must be a multiple of heads \(3\)'),
+        ({'pixel_decoder.channels': 48}, r'channels \(48\) must be a multiple of 32'),
+        ({'pixel_decoder.heads': 3}, r'channels \(64\) must be a multiple of heads \(3\)'),
     ],
 )
 def test_parts_that_do_not_fit_are_refused(project, wrong, message):
