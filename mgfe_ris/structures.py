@@ -40,6 +40,8 @@ key                value                                     written by         
                    (x, y) of the photo lies in the input,    ``FitAndPad``
                    (a x + b y + c, d x + e y + f); without
                    it, the photo was stretched
+``parts``          int, polygons that make the object's      ``LoadReferring-     metric, protocols with
+                   mask                                      Mask``               ``crowds``
 ``fitted``         (height, width) of the photo within the   ``FitAndPad``        model
                    input, of which the rest is padding
 ``pred_sem_seg``   PixelData, (1, H, W) int64: 1 = target,   model                metric, pictures

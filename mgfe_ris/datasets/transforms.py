@@ -83,7 +83,7 @@ class OncePerPhoto(BaseTransform):
 
 @TRANSFORMS.register_module()
 class LoadReferringMask(BaseTransform):
-    """``segmentation`` -> ``gt_seg_map`` (height, width) uint8, 1 on the object.
+    """``segmentation`` -> ``gt_seg_map`` (height, width) uint8, 1 on the object; and ``parts``, of how many it is made.
 
     At the size of ``img`` at this place of the pipeline: ahead of ``Resize`` the photo's own, behind it the input's
     (nearest pixels); with ``score_at='photo'``, which the data set sets, always the photo's own. A sample without
@@ -115,6 +115,7 @@ class LoadReferringMask(BaseTransform):
             self.key, self.mask = key, mask
         # a copy: what follows may change it, and the photo's next sentence wants it as it was
         results['gt_seg_map'] = self.mask.copy()
+        results['parts'] = len(results['segmentation'])
         results['seg_fields'] = [] if for_scoring else ['gt_seg_map']  # what a Resize behind takes along
         return results
 

@@ -32,6 +32,9 @@ class ScoringProtocol:
     grown: bool = False
     """The mask is made at the size of the model's input; stretched (bilinear) to the photo's, every pixel that has any
     part of it counts, as EFN's authors score: masks grow by a fraction of a pixel of the input. Without ``size``."""
+    crowds: bool = False
+    """An object in several parts is scored as a crowd in COCO: IoU = I / (area of the prediction), as SeqTR's authors
+    score, which is never less than I / U."""
 
     def __post_init__(self) -> None:
         if self.size is not None:
@@ -50,6 +53,7 @@ class ScoringProtocol:
         mask = "the model's own threshold" if self.threshold is None else f'score above {self.threshold:g}'
         mask += " at the input's size, then whatever it touches" if self.grown else ''
         iou = f'I / (U + {self.added:g})' if self.added else 'I / U'
+        iou += ', I / prediction for objects in several parts' if self.crowds else ''
         return f'masks compared at {place}; {mask}; IoU = {iou}; P@X: IoU {"above" if self.strict else "at least"} X'
 
     def masks(self, sample: Mapping[str, Any], tested: Tensor) -> tuple[Tensor, Tensor]:
@@ -68,6 +72,10 @@ class ScoringProtocol:
                 f"protocols need each sample's seg_logits, and a truth of the photo's own size, {photo}; got one of "
                 f"{tuple(truth.shape[-2:])}. Set score_at='photo' in the data set"
             )
+        pred, truth = self._compared(sample, tested, truth, photo)
+        return pred, (truth * (pred == 1) if self.crowds and self._in_parts(sample) else truth)
+
+    def _compared(self, sample: Mapping, tested: Tensor, truth: Tensor, photo: tuple) -> tuple[Tensor, Tensor]:
         if self.grown:
             return touched_mask(logits_of(sample), photo, sample, self.threshold)[None], truth
         if self.size is None and self.threshold is None:
@@ -75,6 +83,13 @@ class ScoringProtocol:
         size = self.size or photo
         pred = mask_of(logits_of(sample), size, sample, self.threshold, stretched_from=photo)
         return pred[None], stretched(truth, size)
+
+    def _in_parts(self, sample: Mapping) -> bool:
+        if 'parts' not in sample:
+            raise ValueError(
+                "protocols with crowds=True need to know of parts: add 'parts' to the pipeline's meta_keys"
+            )
+        return sample['parts'] > 1
 
 
 def read_protocols(protocols: Mapping[str, Mapping[str, Any]] | None) -> dict[str, ScoringProtocol]:

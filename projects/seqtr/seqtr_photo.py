@@ -12,8 +12,8 @@ from mgfe_ris.models import ReferringDataPreProcessor
 class PaddedPreProcessor(ReferringDataPreProcessor):
     """Photos get a fourth channel: 1 on the photo, 0 on padding.
 
-    Its samples say ``fitted``, see :class:`mgfe_ris.datasets.FitAndPad`; without it, there is no padding. Arguments as of
-    :class:`mgfe_ris.models.ReferringDataPreProcessor`.
+    Its samples say ``fitted``, see :class:`mgfe_ris.datasets.FitAndPad`; without it, there is no padding. Arguments as
+    of :class:`mgfe_ris.models.ReferringDataPreProcessor`.
     """
 
     def forward(self, data: dict, training: bool = False) -> dict[str, Any]:

@@ -191,3 +191,20 @@ def test_in_words():
         "masks compared at the photo's own size; the model's own threshold at the input's size, then whatever it "
         'touches; IoU = I / U; P@X: IoU at least X'
     )
+
+
+def test_crowds_are_scored_by_their_prediction():
+    """Of an object in two parts, one of which is found: IoU 1/2, and 1 as a crowd; in one part nothing changes."""
+    truth = torch.zeros(1, 4, 8, dtype=torch.long)
+    truth[:, 1:3, 1:3] = truth[:, 1:3, 5:7] = 1
+    pred = torch.zeros_like(truth)
+    pred[:, 1:3, 1:3] = 1
+    sample = dict(gt_sem_seg=dict(data=truth), seg_logits=dict(data=pred.float()), ori_shape=(4, 8))
+    protocol = ScoringProtocol(crowds=True)
+    for parts, union in ((1, 8), (2, 4)):
+        found, of_truth = protocol.masks({**sample, 'parts': parts}, pred)
+        assert torch.equal(found, pred) and ((found == 1) | (of_truth == 1)).sum() == union
+        assert ((found == 1) & (of_truth == 1)).sum() == 4
+    assert 'I / prediction for objects in several parts' in str(protocol)
+    with pytest.raises(ValueError, match="add 'parts'"):
+        protocol.masks(sample, pred)
