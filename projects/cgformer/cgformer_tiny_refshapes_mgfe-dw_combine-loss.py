@@ -1,11 +1,4 @@
 # The paper's MGFE, DW and CombineLoss inside of CGFormer
-_base_ = './cgformer_tiny_refshapes.py'
+_base_ = ['./cgformer_tiny_refshapes.py', './_base_/mgfe-dw_combine-loss.py']
 
-model = dict(
-    neck=dict(
-        refine=dict(type='MGFE', pool_size=(8, 4, 2, 1)),
-        weigh=dict(_delete_=True, type='DynamicWeight'),
-        decoder_reads='V+F',
-    ),
-    loss=dict(_delete_=True, type='CombineLoss', dice_weight=1, focal_weight=3),
-)
+model = dict(neck=_base_.mgfe_dw, loss=_base_.combine_loss)

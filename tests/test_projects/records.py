@@ -1,5 +1,6 @@
 """What every test of a rival begins with: its project on the path, and the numbers recorded from its official code."""
 
+import runpy
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -32,3 +33,11 @@ def project_of(system: str, autouse: bool = False) -> Callable:
         yield ROOT / 'projects' / system
 
     return project
+
+
+def official_again(monkeypatch, folder: Path) -> dict:
+    """A folder of ours -> what ``mgfe2official.py`` makes of it, run in this process as its README has it."""
+    out = folder.with_name(f'{folder.name}_again.pth')
+    monkeypatch.setattr('sys.argv', ['mgfe2official.py', str(folder), str(out)])
+    runpy.run_path(str(ROOT / 'tools/model_converters/mgfe2official.py'), run_name='__main__')
+    return torch.load(out, weights_only=True)

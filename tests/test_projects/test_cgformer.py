@@ -11,7 +11,7 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from recorded_sizes import bert_of, swin_of
-from records import ROOT, project_of, record_of
+from records import ROOT, official_again, project_of, record_of
 from slow import slow
 from torch import Tensor
 
@@ -19,6 +19,8 @@ from mgfe_ris.apis import RISInferencer, build_model, export_onnx, input_size, l
 from mgfe_ris.checkpoint_files import convert_checkpoint
 from mgfe_ris.engine.schedulers import PolynomialLR
 from mgfe_ris.models.checkpoints import differences
+from mgfe_ris.models.fusion import MGFE, DynamicWeight
+from mgfe_ris.models.losses import CombineLoss
 from mgfe_ris.models.shapes_only import shapes_only
 from mgfe_ris.structures import SegDataSample
 
@@ -337,6 +339,23 @@ def test_configs_build_and_train(project, config):
     assert tested[0].mask_rule.resize == 'bicubic'
 
 
+@pytest.mark.parametrize('config', [name for name in CONFIGS if 'mgfe-dw_combine-loss' in name])
+def test_the_papers_parts_are_in_their_configs(project, config):
+    """MGFE and DW after each stage, V + F for the decoder, CombineLoss on the mask; the rest is CGFormer's."""
+    cfg = load_config(project / config, options_of(config), from_scratch=True)
+    model = build_model(cfg)
+    plain = build_model(
+        load_config(project / config.replace('_mgfe-dw_combine-loss', ''), options_of(config), from_scratch=True)
+    )
+    assert [type(part) for part in model.neck.refine] == [MGFE] * 4
+    assert [type(part) for part in model.neck.weigh] == [DynamicWeight] * 4
+    assert [part.pool_size for part in model.neck.refine] == [8, 4, 2, 1]
+    assert model.neck.decoder_reads == 'V+F' and type(model.loss_function) is CombineLoss
+    assert (model.loss_function.dice_weight, model.loss_function.focal_weight) == (1, 3)
+    ours, theirs = ({name for name, _ in m.named_parameters()} for m in (model, plain))
+    assert all(name.startswith(('neck.refine.', 'neck.weigh.')) for name in ours ^ theirs)
+
+
 def _batch(size: tuple[int, int]) -> tuple[dict, list[SegDataSample]]:
     samples = [SegDataSample(metainfo=dict(sentence=text, img_shape=size)) for text in ('red ring', 'blue ball')]
     for sample in samples:
@@ -457,10 +476,11 @@ def small_swin(project):
     return build_model(load_config(project / 'cgformer_swin-base_refcoco.py', options, from_scratch=True)).eval()
 
 
-def test_an_official_file_becomes_a_folder(project, tmp_path):
-    """Which the inferencer opens, with the model's own rule of masks."""
+def test_an_official_file_becomes_a_folder(project, tmp_path, monkeypatch):
+    """Which the inferencer opens, with the model's own rule of masks; and the way back is bit by bit."""
     model, file = small_swin(project), tmp_path / 'best_model.pth'
-    torch.save({'epoch': 3, **model.to_official(model.state_dict())}, file)
+    official = model.to_official({name: value.clone() for name, value in model.state_dict().items()})
+    torch.save({'epoch': 3, **official}, file)
     ours = {name: value.clone() for name, value in model.state_dict().items()}
     for parameter in model.parameters():
         parameter.data.zero_()
@@ -471,6 +491,11 @@ def test_an_official_file_becomes_a_folder(project, tmp_path):
     result = inferencer(np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8), 'the red ring')
     assert inferencer.model.mask_rule == model.mask_rule
     assert result.mask.shape == (40, 60) and np.array_equal(result.mask, result.score > 0.5)
+    back, official = (
+        part['model_state_dict'] for part in (official_again(monkeypatch, tmp_path / 'cgformer'), official)
+    )
+    assert back.keys() == official.keys()
+    assert all(torch.equal(value, official[name]) for name, value in back.items())
 
 
 @slow('half a minute for each')

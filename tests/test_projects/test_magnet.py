@@ -14,7 +14,7 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from recorded_sizes import bert_of, swin_of
-from records import project_of, record_of
+from records import official_again, project_of, record_of
 from slow import slow
 from torch import Tensor
 
@@ -499,7 +499,7 @@ def _official_extra(model) -> dict[str, float]:
     return dict(image=windows / 1e9, text=norms / 1e9)
 
 
-def test_an_official_file_becomes_a_folder(project, tmp_path):
+def test_an_official_file_becomes_a_folder(project, tmp_path, monkeypatch):
     """Which the inferencer opens, at any size of photo; and the way back is bit by bit."""
     import magnet_checkpoints
 
@@ -514,6 +514,9 @@ def test_an_official_file_becomes_a_folder(project, tmp_path):
     photo = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
     result = inferencer(photo, 'the red ring')
     assert result.mask.shape == (40, 60) and np.array_equal(result.mask, result.score > 0.5)
+    back = official_again(monkeypatch, folder)['model']
+    assert back.keys() == official['model'].keys()
+    assert all(torch.equal(value, official['model'][name]) for name, value in back.items())
 
 
 @slow('a minute for each')

@@ -1,5 +1,6 @@
 """Models exported as a user does it: on the command line, and run without our code."""
 
+import json
 import os
 import re
 import runpy
@@ -7,18 +8,25 @@ import shutil
 import sys
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from mgfe_ris.apis import RISInferencer, load_model, save_folder
 from mgfe_ris.apis.export.traced import Segment
+from mgfe_ris.models.encoders.text import HFTokenizer
+from mgfe_ris.structures import MaskRule, SegDataSample, mask_of
 
 REPO = Path(__file__).parents[2]
 TOOLS = REPO / 'tools'
 README = (TOOLS / 'deployment/README.md').read_text(encoding='utf-8')
+
+
+SNIPPET = next(block for block in re.findall(r'(?s)```python\n(.*?)```', README) if 'onnxruntime' in block)
 
 
 @pytest.fixture
@@ -79,9 +87,8 @@ def test_from_a_model_to_masks_without_our_code(run, gentle_folder, refshapes, t
     (mask,) = Path('masks/masks').glob('*.png')
     drawn = cv2.imread(str(mask), cv2.IMREAD_GRAYSCALE) > 0
 
-    code = next(block for block in re.findall(r'(?s)```python\n(.*?)```', README) if 'onnxruntime' in block)
     found: dict = {}
-    exec(code, found)
+    exec(SNIPPET, found)
     expected = RISInferencer(gentle_folder, device='cpu')('photo.jpg', found['sentences'])
     assert len(found['masks']) == len(expected) == 2
     for ours, result in zip(found['masks'], expected, strict=True):
@@ -90,14 +97,66 @@ def test_from_a_model_to_masks_without_our_code(run, gentle_folder, refshapes, t
         np.testing.assert_array_equal(ours[sure], result.mask[sure])
     sure = np.abs(expected[0].score - 0.5) > 5e-5
     np.testing.assert_array_equal(drawn[sure], expected[0].mask[sure])
-    imported = set(re.findall(r'(?m)^(?:import|from) (\w+)', code))
-    assert imported == {'json', 'cv2', 'numpy', 'onnxruntime', 'PIL', 'tokenizers'}
+    imported = set(re.findall(r'(?m)^(?:import|from) (\w+)', SNIPPET))
+    assert imported == {'json', 'numpy', 'onnxruntime', 'PIL', 'tokenizers'}
 
     status, out, err = run('deployment/export_onnx.py', 'exported', '--out', 'again')
     assert (status, out) == (2, []) and err[-1].startswith('error: expected a model with its weights')
     status, out, err = run('infer.py', 'photo.jpg', '--text', 'x', '--model', 'exported', '--precision', 'bf16')
     assert status == 2 and err[-1] == "error: an exported model computes in fp32; got precision 'bf16'"
     assert sorted(os.listdir()) == ['exported', 'masks', 'photo.jpg']
+
+
+@pytest.mark.parametrize('says_no_target', [False, True])
+@pytest.mark.parametrize('channels', [1, 2])
+@pytest.mark.parametrize(
+    'rule',
+    [
+        None,
+        dict(threshold=0.5, of='scores', resize='bicubic', align_corners=True),  # CGFormer's
+        dict(align_corners=True),  # MagNet's
+        dict(threshold=0.35, resize='bicubic'),
+        dict(threshold=0.35, of='scores'),
+    ],
+)
+def test_masks_without_our_code_are_made_by_the_models_rule(tmp_path, monkeypatch, rule, channels, says_no_target):
+    """Of logits of one channel or two, at a size of their own; empty where nothing is meant; padded as in training."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 256, (50, 70, 3), np.uint8)).save('photo.jpg')
+    tokenizer = HFTokenizer(max_tokens=20)
+    tokenizer.tokenizer.save_pretrained('exported/tokenizer')
+    preprocessor = dict(mean=[120.0] * 3, std=[60.0] * 3, tokenizer=dict(max_tokens=20))
+    Path('exported/config.json').write_text(json.dumps(dict(model=dict(data_preprocessor=preprocessor, mask=rule))))
+    logits = rng.normal(size=(2, channels, 16, 24)).astype(np.float32)
+    no_target = np.array([-1.0, 1.0], np.float32)
+    given = {}
+
+    class Session:
+        def __init__(self, path: str):
+            assert path == 'exported/model.onnx'
+
+        def get_inputs(self) -> list[SimpleNamespace]:
+            return [SimpleNamespace(shape=['batch', 3, 32, 48])]
+
+        def run(self, names: None, inputs: dict) -> list[np.ndarray]:
+            given.update(inputs)
+            return [logits, no_target] if says_no_target else [logits]
+
+    monkeypatch.setitem(sys.modules, 'onnxruntime', SimpleNamespace(InferenceSession=Session))
+    found: dict = {}
+    exec(SNIPPET, found)
+    ids, words = tokenizer(found['sentences'])
+    np.testing.assert_array_equal(given['token_ids'], ids)
+    np.testing.assert_array_equal(given['word_mask'], words)
+    assert given['image'].shape == (2, 3, 32, 48) and given['image'].dtype == np.float32
+    for i, mask in enumerate(found['masks']):
+        sample = SegDataSample(metainfo=dict(mask_rule=MaskRule(**(rule or {}))))
+        if says_no_target:
+            sample.no_target_logit = torch.tensor(no_target[i])
+        expected = mask_of(torch.tensor(logits[i]), (50, 70), sample).numpy()
+        assert mask.shape == (50, 70) and mask.dtype == bool and mask.any() == (i == 0 or not says_no_target)
+        np.testing.assert_array_equal(mask, expected)
 
 
 @pytest.mark.parametrize('tool', ['export_onnx.py', 'export_torch.py'])
