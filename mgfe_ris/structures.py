@@ -176,7 +176,7 @@ def mask_of(
     return _meant(_above(*_placed(logits, size, sample, stretched_from), threshold), sample)
 
 
-def touched_mask(logits: Tensor, size: Sequence[int], sample: Any, threshold: float | None = None) -> Tensor:
+def touched_mask(logits: Tensor | None, size: Sequence[int], sample: Any, threshold: float | None = None) -> Tensor:
     """The mask at the size of the model's input, ``img_shape``, and what it touches when it is stretched to ``size``;
     arguments as of :func:`scores_and_mask`.
 
