@@ -64,6 +64,7 @@ def test_a_folder_splits_in_the_same_way(file, tmp_path):
     [
         ('the\nred\n<unk>\n', 'expected a list of words, one a line, the first one <pad>, and <unk> among them'),
         ('<pad>\nthe\nred\n', 'expected a list of words'),
+        ('PAD\n<unk>\nred\n', 'the first one <pad>, and <unk> among them, or PAD, and UNK among them'),
         ('', 'expected a list of words'),
         (b'<pad>\n<unk>\n\xff\n', 'not a list of words in UTF-8'),
     ],
@@ -92,3 +93,41 @@ def test_a_list_out_of_sentences(tmp_path):
     assert ids[mask].tolist() == [words.index(word) if word in words else 1 for word in ('the', 'ball', ' - ', 'red')]
     with pytest.raises(ValueError, match='no word is said 4 times'):
         make_word_list(sentences, at_least=4)
+
+
+SEQTR_SENTENCES = [
+    *(
+        'The red ring.',
+        "left-most man's T/V",
+        'a (blue) ball; no: "red"!',
+        '  #2,  *  UNK pad ',
+        'naïve Äpfel?',
+        '2nd,3rd',
+    ),
+]
+
+
+@pytest.mark.parametrize('sentence', SEQTR_SENTENCES)
+def test_sentences_without_punctuation(tmp_path, sentence):
+    """As SeqTR's authors clean them, in other words; capital letters name the marks alone."""
+    path = tmp_path / 'words.txt'
+    words = ['PAD', 'UNK', 'CLS', 'the', 'red', 'ring', 'left', 'mans', 't', 'v', 'pad', '2', '2nd3rd']
+    path.write_text('\n'.join(words), encoding='utf-8')
+    ids, mask = HFTokenizer(str(path), max_tokens=15)([sentence])
+    text = ''.join(letter for letter in sentence.lower() if letter not in '.,\'!?"()*#:;')
+    said = text.replace('-', ' ').replace('/', ' ').split()
+    assert ids[mask].tolist() == [words.index(word) if word in words else 1 for word in said]
+    assert ids.shape == (1, 15) and not ids[~mask].any()
+
+
+def test_a_list_in_the_order_of_the_sentences(tmp_path):
+    sentences = ['The red ring.', 'a red ball, red', 'Ring-shaped']
+    words = make_word_list(sentences, kind='seqtr')
+    assert words == ['PAD', 'UNK', 'CLS', 'the', 'red', 'ring', 'a', 'ball', 'shaped']
+    path = tmp_path / 'words.txt'
+    path.write_text('\n'.join(words), encoding='utf-8')
+    ids, mask = HFTokenizer(str(path))(sentences)
+    assert ids[mask].tolist() == [3, 4, 5, 6, 4, 7, 4, 5, 8]
+    assert not HFTokenizer(str(path)).knows('unk')
+    with pytest.raises(ValueError, match=r"a list of words is one of .*'seqtr'.*; got 'bert'"):
+        make_word_list(sentences, kind='bert')

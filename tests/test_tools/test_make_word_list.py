@@ -23,6 +23,9 @@ def test_words_of_the_training_split(run_here, refshapes, tmp_path):
     assert HFTokenizer(str(path)).knows('red')
     run_here(TOOL, CONFIG, '--out', path, '--at-least', 20, '--cfg-options', f'data_root={refshapes}')
     assert 2 < len(path.read_text().splitlines()) < len(words)
+    run_here(TOOL, CONFIG, '--out', path, '--kind', 'seqtr', '--cfg-options', f'data_root={refshapes}')
+    in_turn = path.read_text().splitlines()
+    assert in_turn[:3] == ['PAD', 'UNK', 'CLS'] and set(in_turn[3:]) == set(words[2:])
 
 
 @pytest.mark.parametrize(

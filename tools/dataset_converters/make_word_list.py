@@ -21,6 +21,13 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('config', help='config file, or the name of one of ours')
     parser.add_argument('--out', type=Path, required=True, help='file to write, .txt')
     parser.add_argument('--at-least', type=int, default=1, help='leave out words that are said less often; default: 1')
+    parser.add_argument(
+        '--kind',
+        choices=('phrasecut', 'seqtr'),
+        default='phrasecut',
+        help='phrasecut, EFN among others: marks are words, those said most come first; seqtr: marks are left out, '
+        'words come in the order in which they are first said; default: phrasecut',
+    )
     parser.add_argument('--cfg-options', nargs='+', action='extend', help='changes, e.g. data_root=data/x')
     args = parser.parse_args(arguments)
     if args.out.suffix != '.txt':
@@ -51,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from mgfe_ris.output_files import whole_file
 
     with report_errors():
-        words = make_word_list(sentences_of(load_config(args.config, args.cfg_options)), args.at_least)
+        words = make_word_list(sentences_of(load_config(args.config, args.cfg_options)), args.at_least, args.kind)
         with whole_file(args.out) as part:
             part.write_text('\n'.join(words) + '\n', encoding='utf-8')
     print(f'wrote {args.out}: {len(words)} words, padding and the unknown word included')

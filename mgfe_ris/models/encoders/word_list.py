@@ -1,8 +1,9 @@
 """A tokenizer of whole words out of a list of them, and such a list out of sentences."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import transformers
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
@@ -11,17 +12,30 @@ LIST_SUFFIX = '.txt'
 PAD, UNKNOWN = '<pad>', '<unk>'
 
 
+class ListKind(NamedTuple):
+    """Which words a list begins with, and how its sentences are split."""
+
+    pad: str
+    unknown: str
+    others: tuple[str, ...]
+    """Marks behind the unknown word, where a new list is made; nothing writes them."""
+    by_count: bool
+    """Of a new list: words that are said most come first; False: in the order in which they are first said."""
+    splitter: Callable[[], Tokenizer]
+    """It splits sentences; it knows no word yet."""
+
+
 def read_word_list(path: str | Path) -> transformers.PreTrainedTokenizerBase:
     """The tokenizer of a file with a word in each line, whose id is the line's number, from 0; without marks of start
     and end.
 
-    Sentences are split as TF-phrasecut (Liu et al., ICCV 2017) and those after it split them: in lower case, into words
-    and what is between them; blanks are dropped, and so is a full stop at the end. A comma with a blank behind it is
-    another word than one without, and a word that the list lacks is ``<unk>``.
+    The first word says which kind of list it is, see :data:`KINDS`, and so how sentences are split. A word that the
+    list lacks is the unknown one.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: it is no such list: the first word must be ``<pad>``, and one of them ``<unk>``.
+        ValueError: it is no such list: the first word must be ``<pad>`` or ``PAD``, and one of them ``<unk>`` or
+            ``UNK``.
     """
     path = Path(path)
     if not path.is_file():
@@ -33,25 +47,30 @@ def read_word_list(path: str | Path) -> transformers.PreTrainedTokenizerBase:
         words = [line.strip() for line in path.read_text(encoding='utf-8').splitlines()]
     except UnicodeDecodeError as error:
         raise ValueError(f'{path}: not a list of words in UTF-8 ({error})') from error
-    if words[:1] != [PAD] or UNKNOWN not in words:
-        raise ValueError(f'{path}: expected a list of words, one a line, the first one {PAD}, and {UNKNOWN} among them')
-    tokenizer = _splitter()
-    tokenizer.model = models.WordLevel({word: i for i, word in enumerate(words)}, unk_token=UNKNOWN)
-    return transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token=UNKNOWN, pad_token=PAD)
+    kind = next((kind for kind in KINDS.values() if words[:1] == [kind.pad] and kind.unknown in words), None)
+    if kind is None:
+        marks = ', or '.join(f'{kind.pad}, and {kind.unknown} among them' for kind in KINDS.values())
+        raise ValueError(f'{path}: expected a list of words, one a line, the first one {marks}')
+    tokenizer = kind.splitter()
+    tokenizer.model = models.WordLevel({word: i for i, word in enumerate(words)}, unk_token=kind.unknown)
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token=kind.unknown, pad_token=kind.pad)
 
 
-def make_word_list(sentences: Iterable[str], at_least: int = 1) -> list[str]:
-    """The lines of a file for :func:`read_word_list`: padding, the unknown word, and the words of the sentences, those
-    first that are said most.
+def make_word_list(sentences: Iterable[str], at_least: int = 1, kind: str = 'phrasecut') -> list[str]:
+    """The lines of a file for :func:`read_word_list`: padding, the unknown word, and the words of the sentences.
 
     Args:
         sentences: of the training split.
         at_least: words that are said less often are left out.
+        kind: of :data:`KINDS`.
 
     Raises:
-        ValueError: there is no word.
+        ValueError: there is no word, or no such kind.
     """
-    splitter, counts = _splitter(), Counter[str]()
+    if kind not in KINDS:
+        raise ValueError(f'a list of words is one of {list(KINDS)}; got {kind!r}')
+    begin = KINDS[kind]
+    splitter, counts = begin.splitter(), Counter[str]()
     for sentence in sentences:
         text = splitter.normalizer.normalize_str(sentence)
         counts.update(word for word, _ in splitter.pre_tokenizer.pre_tokenize_str(text))
@@ -59,11 +78,14 @@ def make_word_list(sentences: Iterable[str], at_least: int = 1) -> list[str]:
     kept = [word for word, count in counts.items() if count >= at_least and word == word.strip()]
     if not kept:
         raise ValueError(f'no word is said {at_least} times or more')
-    return [PAD, UNKNOWN, *sorted(kept, key=lambda word: (-counts[word], word))]
+    if begin.by_count:
+        kept.sort(key=lambda word: (-counts[word], word))
+    return [begin.pad, begin.unknown, *begin.others, *kept]
 
 
-def _splitter() -> Tokenizer:
-    """It splits sentences; it knows no word yet."""
+def _at_no_word() -> Tokenizer:
+    """In lower case, into words and what is between them; blanks are dropped, and so is a full stop at the end. A comma
+    with a blank behind it is another word than one without."""
     tokenizer = Tokenizer(models.WordLevel({UNKNOWN: 0}, unk_token=UNKNOWN))
     tokenizer.normalizer = normalizers.Sequence(
         [normalizers.Strip(), normalizers.Replace(Regex(r'(?<=\w)\.\z'), ''), normalizers.Lowercase()]
@@ -75,3 +97,25 @@ def _splitter() -> Tokenizer:
         ]
     )
     return tokenizer
+
+
+def _at_blanks() -> Tokenizer:
+    """In lower case, without most marks of punctuation; a hyphen and a slash are blanks."""
+    tokenizer = Tokenizer(models.WordLevel({'UNK': 0}, unk_token='UNK'))
+    tokenizer.normalizer = normalizers.Sequence(
+        [
+            normalizers.Lowercase(),
+            normalizers.Replace(Regex(r"""[.,'!?"()*#:;]"""), ''),
+            normalizers.Replace(Regex(r'[-/]'), ' '),
+        ]
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return tokenizer
+
+
+KINDS = {
+    'phrasecut': ListKind(PAD, UNKNOWN, (), by_count=True, splitter=_at_no_word),
+    'seqtr': ListKind('PAD', 'UNK', ('CLS',), by_count=False, splitter=_at_blanks),
+}
+"""As TF-phrasecut (Liu et al., ICCV 2017) and those after it have their lists, EFN among them; and as SeqTR (Zhu et
+al., ECCV 2022) has its."""
