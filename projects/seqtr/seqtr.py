@@ -19,7 +19,8 @@ class SeqTR(PolygonModel):
 
     Args:
         text_encoder: config of ``(ids, mask) -> text`` with a vector of the sentence.
-        encoder: config of ``image -> maps`` of strides 8, 16, 32, the last as wide as the sentence's vector.
+        encoder: config of ``image -> maps``, of which those of strides 8, 16, 32 are read; the last is as wide as the
+            sentence's vector.
         points: N, of the outline.
         bins: of each axis.
         transformer: arguments of :class:`seqtr_transformer.SequenceTransformer`, sizes of map and sequence aside.
@@ -61,7 +62,7 @@ class SeqTR(PolygonModel):
             check_text(tokenizer, self.text_encoder, {})
             if tokenizer.trim:
                 raise ValueError('SeqTR reads padding, so that every batch needs the same: set tokenizer.trim=False')
-        widths, sentence = self.encoder.out_channels, self.text_encoder.sentence_channels
+        widths, sentence = self.encoder.out_channels[-3:], self.text_encoder.sentence_channels
         if widths[-1] != sentence:
             raise ValueError(f'the last map has {widths[-1]} channels, the sentence {sentence}: expected the same')
         self.fusion = Fusion(widths)
@@ -80,7 +81,7 @@ class SeqTR(PolygonModel):
         """Arguments of :meth:`segment` -> the joined map (B, C, h, w), and its padding (B, h, w), True = not of the
         photo."""
         sentence = self.text_encoder(token_ids, word_mask).sentence
-        x = self.fusion(self.encoder(image[:, :3]), sentence)
+        x = self.fusion(self.encoder(image[:, :3])[-3:], sentence)
         inside = image[:, 3:] if image.shape[1] > 3 else torch.ones_like(image[:, :1])
         padding = F.interpolate(1 - inside, x.shape[-2:])[:, 0].bool()
         return x, padding.expand(len(x), -1, -1)

@@ -4,7 +4,7 @@ meta_keys = (*_base_.meta_keys, 'to_input', 'fitted', 'parts')
 train_pipeline = [
     dict(type='LoadPhoto'),
     dict(type='LoadReferringMask'),
-    dict(type='FitAndPad', scale=(640, 640)),
+    dict(type='LargeScaleJitter', scale=(640, 640), ratios=(0.3, 1.4)),
     dict(type='PickSentence'),
     dict(type='PackSegInputs', meta_keys=meta_keys),
 ]

@@ -7,6 +7,7 @@ from mmseg.registry import MODELS
 from .clip_resnet import CLIPResNetEncoder
 from .clip_text import CLIPTextTower
 from .clip_vit import CLIPViTEncoder
+from .darknet import DarkNetEncoder
 from .resnet import ResNetEncoder
 from .swin import SwinEncoder
 from .text import HFTextEncoder, HFTokenizer
@@ -20,6 +21,7 @@ __all__ = [
     'CLIPTextTower',
     'CLIPViTEncoder',
     'ConvNeXtEncoder',
+    'DarkNetEncoder',
     'HFTextEncoder',
     'HFTokenizer',
     'ResNetEncoder',

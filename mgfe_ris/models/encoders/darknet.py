@@ -1,4 +1,4 @@
-"""DarkNet-53 (YOLOv3, Redmon and Farhadi, 2018), as far as SeqTR reads it."""
+"""DarkNet-53, the encoder of YOLOv3 (Redmon and Farhadi, 2018), as SeqTR reads it."""
 
 from collections.abc import Sequence
 
@@ -8,6 +8,10 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from ..frozen import freeze
+from ..fusion.neck import Fuse
+from ..renaming import state_dict_of
+from .darknet_weights import DARKNET_SUFFIX, read_darknet
+from .pretrained import load_pretrained
 
 DEPTHS = (1, 2, 8, 8, 4)
 """Pairs of convolutions with a shortcut, of strides 2, 4, 8, 16, 32."""
@@ -15,7 +19,7 @@ DEPTHS = (1, 2, 8, 8, 4)
 
 @MODELS.register_module()
 class DarkNetEncoder(BaseModule):
-    """Photo -> maps of strides 8, 16, 32.
+    """Photo -> maps of strides 4, 8, 16, 32. Darknet's own weights expect photos in RGB, from 0 to 1.
 
     Its layers are numbered as in SeqTR: a convolution; a convolution of stride 2 and pairs with a shortcut, five times;
     and of YOLOv3's head two more pairs, without a shortcut, and a third one.
@@ -25,7 +29,10 @@ class DarkNetEncoder(BaseModule):
         depths: pairs of each stride.
         frozen: layers from the first on that are not trained. Their batch norms go on to norm by the batch in training,
             and move their statistics, as in SeqTR.
-        init_cfg: of mmengine.
+        init_cfg: ``dict(type='Pretrained', checkpoint=...)`` with a file of Darknet, ``.weights``, or of our names.
+
+    Raises:
+        ValueError: not as many widths as belong to the depths.
     """
 
     def __init__(
@@ -44,18 +51,31 @@ class DarkNetEncoder(BaseModule):
         *_, narrow, last = widths
         layers += [Pairs(last, 2, shortcut=False), ConvNorm(last, narrow, 1), ConvNorm(narrow, last, 3)]
         self.layers = nn.ModuleList(layers)
-        self.out_channels = tuple(widths[-3:])
-        self.read = (2 * len(depths) - 4, 2 * len(depths) - 2, len(layers) - 1)
+        self.out_channels = tuple(widths[-4:])
+        ends = range(2, 2 * len(depths) + 1, 2)  # of the strides
+        self.read = [*ends[-4:-1], len(layers) - 1]
         for layer in layers[:frozen]:
             freeze(layer)
 
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """x (B, 3, H, W), H and W multiples of 32 -> maps (B, C_i, H / 8, W / 8), / 16, / 32."""
-        outs = []
+    def init_weights(self) -> None:
+        source = self.init_cfg['checkpoint'] if isinstance(self.init_cfg, dict) else ''
+        if str(source).endswith(DARKNET_SUFFIX):
+            read_darknet(self, source)
+        else:
+            load_pretrained(self, state_dict_of, may_lack='$')
+
+    def forward(self, x: Tensor, fuse: Fuse | None = None) -> list[Tensor]:
+        """x (B, 3, H, W), H and W multiples of 32 -> four maps (B, C_i, H_i, W_i), strides 4, 8, 16, 32; ``fuse`` as in
+        Swin's."""
+        outs: list[Tensor] = []
         for i, layer in enumerate(self.layers):
             x = layer(x)
             if i in self.read:
-                outs.append(x)
+                out = x
+                if fuse is not None:
+                    out, feedback = fuse(len(outs), x)
+                    x = x + feedback
+                outs.append(out)
         return outs
 
 
