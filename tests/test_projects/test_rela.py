@@ -1,5 +1,6 @@
 """ReLA against numbers recorded from its official code."""
 
+import re
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -296,6 +297,21 @@ def test_a_full_model_has_the_official_operations(full):
     group_norms = 4 * 256 * (15**2 + 30**2 + 60**2 + 2 * 120**2)
     counted = count_complexity(full).image_modules + (asked_in_vain - group_norms) / 1e9
     assert counted == pytest.approx(117.83, abs=0.005)
+
+
+def test_swin_tiny_by_the_options_of_the_page(project):
+    """Depths, heads, windows and widths of Swin-T (Liu et al., 2021, section 3.3), in the place of Swin-B's."""
+    readme = (project / 'README.md').read_text(encoding='utf-8')
+    options = re.search(r'(?s)--cfg-options (.*?)```', readme)[1].replace('\\\n', ' ').split()
+    assert 'swin_tiny' in options[-1], 'not the weights of Swin-B'
+    with shapes_only():
+        model = build_model(load_config(project / 'rela_swin-base_grefcoco.py', options, from_scratch=True))
+    stages = model.encoder.stages
+    assert [len(stage.blocks) for stage in stages] == [2, 2, 6, 2]
+    tables = [stage.blocks[0].attn.w_msa.relative_position_bias_table.shape for stage in stages]
+    assert tables == [((2 * 7 - 1) ** 2, heads) for heads in (3, 6, 12, 24)]
+    assert list(model.encoder.out_channels) == [96, 192, 384, 768]
+    assert _count(model.encoder) == pytest.approx(27.5e6, rel=0.01)  # 28.3 with the classifier, without its norms
 
 
 def _count(module: torch.nn.Module) -> int:
