@@ -1,6 +1,7 @@
 # DarkNet-53, of which the last two layers are trained; outlines of 18 points
 _base_ = './model.py'
 
+custom_imports = dict(imports=[*_base_.custom_imports.imports, 'seqtr_jitter'])
 model = dict(
     text_encoder=dict(vocabulary_size=9000, table_channels=300, channels=512, frozen_table=True),
     encoder=dict(widths=(32, 64, 128, 256, 512, 1024), depths=(1, 2, 8, 8, 4), frozen=12),

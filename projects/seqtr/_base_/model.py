@@ -1,6 +1,6 @@
 # What all sizes of SeqTR share
 _base_ = 'mgfe_ris::_base_/default_runtime.py'
-custom_imports = dict(imports=['mgfe_ris', 'seqtr', 'seqtr_text', 'seqtr_photo', 'seqtr_jitter', 'seqtr_average'])
+custom_imports = dict(imports=['mgfe_ris', 'seqtr', 'seqtr_text', 'seqtr_photo', 'seqtr_average'])
 
 model = dict(
     type='SeqTR',
