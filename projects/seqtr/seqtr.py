@@ -18,9 +18,9 @@ class SeqTR(PolygonModel):
     """Photo and sentence are joined by a product; a transformer says the points of an outline, number by number.
 
     Args:
-        text_encoder: config of ``(ids, mask) -> text`` with a vector of the sentence.
-        encoder: config of ``image -> maps``, of which those of strides 8, 16, 32 are read; the last is as wide as the
-            sentence's vector.
+        text_encoder: config of ``(ids, mask) -> text`` with a vector of the sentence, which a linear layer of ours
+            makes as wide as the last map, where it is not.
+        encoder: config of ``image -> maps``, of which those of strides 8, 16, 32 are read.
         points: N, of the outline.
         bins: of each axis.
         transformer: arguments of :class:`seqtr_transformer.SequenceTransformer`, sizes of map and sequence aside.
@@ -63,12 +63,14 @@ class SeqTR(PolygonModel):
             if tokenizer.trim:
                 raise ValueError('SeqTR reads padding, so that every batch needs the same: set tokenizer.trim=False')
         widths, sentence = self.encoder.out_channels[-3:], self.text_encoder.sentence_channels
-        if widths[-1] != sentence:
-            raise ValueError(f'the last map has {widths[-1]} channels, the sentence {sentence}: expected the same')
+        if sentence is None:
+            raise ValueError("SeqTR reads the sentence as a whole: set text_encoder.sentence='mean'")
+        # the official recurrent network is as wide as the last map; BERT, say, is not
+        self.sentence = nn.Identity() if sentence == widths[-1] else nn.Linear(sentence, widths[-1])
         self.fusion = Fusion(widths)
         self.points, self.bins = points, bins
         self.centred, self.shuffled, self.smoothing, self.end_weight = centred, shuffled, smoothing, end_weight
-        self.transformer = SequenceTransformer(sentence, 2 * points + 1, bins + 1, **(transformer or {}))
+        self.transformer = SequenceTransformer(widths[-1], 2 * points + 1, bins + 1, **(transformer or {}))
         self.lay_out(channels_last)
 
     def segment(self, image: Tensor, token_ids: Tensor, word_mask: Tensor) -> Tensor:
@@ -80,7 +82,7 @@ class SeqTR(PolygonModel):
     def read(self, image: Tensor, token_ids: Tensor, word_mask: Tensor) -> tuple[Tensor, Tensor]:
         """Arguments of :meth:`segment` -> the joined map (B, C, h, w), and its padding (B, h, w), True = not of the
         photo."""
-        sentence = self.text_encoder(token_ids, word_mask).sentence
+        sentence = self.sentence(self.text_encoder(token_ids, word_mask).sentence)
         x = self.fusion(self.encoder(image[:, :3])[-3:], sentence)
         inside = image[:, 3:] if image.shape[1] > 3 else torch.ones_like(image[:, :1])
         padding = F.interpolate(1 - inside, x.shape[-2:])[:, 0].bool()

@@ -315,6 +315,28 @@ def test_padding_is_told_to_the_model():
     assert (image[0, :3] == 7).all()
 
 
+def test_bert_may_read_the_words():
+    """Whose vectors are of another width than the map."""
+    config = dict(
+        model_type='bert',
+        vocab_size=420,
+        hidden_size=12,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=8,
+        max_position_embeddings=20,
+    )
+    cfg = load_config(PROJECT / 'seqtr_tiny_refshapes.py', SMALL, from_scratch=True)
+    cfg.model.text_encoder = dict(type='HFTextEncoder', sentence='mean', config=config)
+    model = build_model(cfg).eval()
+    ids = torch.randint(5, 100, (2, 20))
+    with torch.no_grad():
+        assert model.segment(torch.rand(1, 3, 64, 64), ids, torch.ones_like(ids).bool()).shape == (2, 1, 12, 2)
+    cfg.model.text_encoder.sentence = None
+    with pytest.raises(ValueError, match=r"set text_encoder\.sentence='mean'"):
+        build_model(cfg)
+
+
 def test_its_padding_must_not_be_trimmed():
     options = {**SMALL, 'model.data_preprocessor.tokenizer.trim': True}
     with pytest.raises(ValueError, match='reads padding'):
