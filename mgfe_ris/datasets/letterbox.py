@@ -69,7 +69,7 @@ class FitAndPad(BaseTransform):
     def transform(self, results: dict) -> dict:
         height, width = results['img'].shape[:2]
         share = min(self.scale[0] / width, self.scale[1] / height)
-        fitted = int(height * share + 0.5), int(width * share + 0.5)
+        fitted = max(1, int(height * share + 0.5)), max(1, int(width * share + 0.5))
         results['img'] = self._padded(mmcv.imresize(results['img'], fitted[::-1]))
         if 'gt_seg_map' in results.get('seg_fields', ()):
             mask = mmcv.imresize(results['gt_seg_map'], fitted[::-1], interpolation='nearest')

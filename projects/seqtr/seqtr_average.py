@@ -13,13 +13,11 @@ class WarmingAverage(BaseAveragedModel):
     Args:
         model: whose weights the mean begins with.
         decay: the largest d.
-        interval, device: of mmengine's :class:`BaseAveragedModel`.
+        device: where the mean is kept; None: where the weights are.
     """
 
-    def __init__(
-        self, model: nn.Module, decay: float = 0.999, interval: int = 1, device: torch.device | None = None, **kwargs
-    ):
-        super().__init__(model, interval, device, update_buffers=True)
+    def __init__(self, model: nn.Module, decay: float = 0.999, device: torch.device | None = None):
+        super().__init__(model, device=device, update_buffers=True)
         self.decay = decay
 
     def update_parameters(self, model: nn.Module) -> None:

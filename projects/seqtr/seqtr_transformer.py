@@ -100,7 +100,7 @@ class SequenceTransformer(nn.Module):
         kept: list[Memory | None] = [None] * len(self.decoder)
         said = pixels.new_zeros(len(pixels), 1, pixels.shape[2])
         sequence = []
-        for place in self.places.weight.split(1):
+        for place in self.places.weight.detach().split(1):  # no gradient ever: profilers need to know
             for i, layer in enumerate(self.decoder):
                 kept[i] = joined(kept[i], layer.among.memory(said, place))
                 said = layer(said, place, kept[i], None, memories[i], seen)

@@ -156,11 +156,41 @@ def test_recorded_points_of_masks(record):
 
 def test_recorded_iou(record):
     """Of an object in several parts, the official IoU has the prediction alone below its line."""
-    for i, (pred, truth) in enumerate(zip(record['masks'], record['gt_masks'], strict=True)):
-        pred, truth = pred.bool(), truth.bool()
-        shared = (pred & truth).sum().item()
-        assert shared / (pred | truth).sum().item() == pytest.approx(record['iou']['is_crowd_0'][i], abs=1e-12)
-        assert shared / pred.sum().item() == pytest.approx(record['iou']['is_crowd_1'][i], abs=1e-12)
+    from mgfe_ris.evaluation import ScoringProtocol
+    from mgfe_ris.evaluation.iou import intersection_and_union, iou_of
+
+    for name, parts in (('is_crowd_0', 1), ('is_crowd_1', 2)):
+        for pred, truth, expected in zip(record['masks'], record['gt_masks'], record['iou'][name], strict=True):
+            pred, truth = pred[None].long(), truth[None].long()
+            sample = dict(gt_sem_seg=dict(data=truth), ori_shape=_size(record), polygons=True, parts=parts)
+            masks = ScoringProtocol(crowds=True).masks(sample, pred)
+            shared, union = (count.item() for count in intersection_and_union(*masks, 255))
+            assert float(iou_of(shared, union)) == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_parts_of_an_object_are_counted():
+    """By the step that loads its mask; the published config asks for them."""
+    load = TRANSFORMS.build(dict(type='LoadReferringMask'))
+    square, other = [1, 1, 3, 1, 3, 3, 1, 3], [5, 5, 7, 5, 7, 7, 5, 7]
+    for segmentation in ([square], [square, other]):
+        results = dict(img_path='a.jpg', segmentation=segmentation, height=8, width=8, score_at='photo')
+        assert load.transform(results)['parts'] == len(segmentation)
+    cfg = load_config(PROJECT / 'seqtr_darknet53_refcoco.py', from_scratch=True)
+    assert 'parts' in cfg.meta_keys and cfg.test_evaluator.protocols.own.crowds
+
+
+def test_a_very_flat_photo_is_a_line():
+    fit = TRANSFORMS.build(dict(type='FitAndPad', scale=(64, 64), divisor=32))
+    results = fit.transform(dict(img=np.ones((1, 2000, 3), np.uint8)))
+    assert results['fitted'] == (1, 64) and results['img'].shape == (32, 64, 3)
+
+
+def test_its_operations_can_be_counted():
+    from mgfe_ris.profiling import count_complexity
+
+    with shapes_only():
+        model = _small('seqtr_tiny_refshapes.py')
+    assert count_complexity(model, words=20)
 
 
 def test_recorded_training(record, model, config):

@@ -3,6 +3,7 @@ _base_ = './model.py'
 
 custom_imports = dict(imports=[*_base_.custom_imports.imports, 'seqtr_jitter'])
 model = dict(
+    data_preprocessor=dict(tokenizer=dict(pretrained='data/words.txt')),  # see README.md
     text_encoder=dict(vocabulary_size=9000, table_channels=300, channels=512, frozen_table=True),
     encoder=dict(widths=(32, 64, 128, 256, 512, 1024), depths=(1, 2, 8, 8, 4), frozen=12),
     points=18,
