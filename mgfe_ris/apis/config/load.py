@@ -54,7 +54,7 @@ def load_config(
         cfg = _read(path) if base is None else _read_on_base(path, find_config(base))
     except ImportError as error:
         raise ValueError(
-            f'{path}: {str(error).split(",")[0]}; put the folder of what it imports on PYTHONPATH'
+            f'{path}: {error.__cause__ or error}; put the folder of what it imports on PYTHONPATH'
         ) from error
     if data_root is not None:
         options['data_root'] = data_root

@@ -321,8 +321,8 @@ def test_a_broken_json_config_is_named(tmp_path, text):
 
 def test_a_config_that_imports_what_is_not_there_is_named(tmp_path):
     config = tmp_path / 'own.py'
-    config.write_text("custom_imports = dict(imports=['no_such_module'])\n")
-    with pytest.raises(ValueError, match=r'own\.py: Failed to import custom modules .*no_such_module.* on PYTHONPATH'):
+    config.write_text("custom_imports = dict(imports=['mgfe_ris', 'no_such_module'])\n")
+    with pytest.raises(ValueError, match=r'own\.py: Failed to import no_such_module; put the folder .* on PYTHONPATH'):
         load_config(config)
 
 
