@@ -11,7 +11,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
-from records import ROOT, project_of, record_of
+from records import ROOT, norm_of, project_of, record_of
 from slow import slow
 from torch import nn
 from torch.optim.lr_scheduler import MultiStepLR
@@ -224,12 +224,12 @@ def test_recorded_training(record, model, tables):
         assert logged['loss'].item() == pytest.approx(total, abs=1e-9)
         optimizer.zero_grad()
         loss.backward()
-        norm = torch.stack([p.grad.norm() for p in trained]).norm().item()
+        norm = norm_of(p.grad for p in trained)
         assert norm == pytest.approx(told['grad_norms'][step], rel=1e-8)
         (rate,) = set(told['lrs'][step])
         optimizer.param_groups[0]['lr'] = rate
         optimizer.step()
-    norm = torch.stack([p.detach().norm() for p in trained]).norm().item()
+    norm = norm_of(p.detach() for p in trained)
     assert norm == pytest.approx(told['param_norm_after'], rel=1e-8)
     theirs = model.to_official(model.state_dict())['state_dict']
     for name, known in told['batch_stats'].items():

@@ -11,7 +11,7 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from recorded_sizes import bert_of, swin_of
-from records import ROOT, official_again, project_of, record_of
+from records import ROOT, batch_of, keep, norm_of, official_again, official_parameters, project_of, record_of
 from slow import slow
 from torch import Tensor
 
@@ -99,24 +99,20 @@ def noise(monkeypatch, project) -> Callable[[list[Tensor]], None]:
     return draw
 
 
-def _keep(module, seen: dict, name: str, layout: Callable) -> None:
-    module.register_forward_hook(lambda module, inputs, out: seen.__setitem__(name, layout(out)))
-
-
 def test_recorded_features(record, model, noise):
     """Whatever was recorded of text, stages, fusions, tokens, maps of groups, and projector."""
     inputs, seen, groups = record['inputs'], {}, []
-    _keep(model.text_encoder, seen, 'text', lambda out: out.words)
+    keep(model.text_encoder, seen, 'text', lambda out: out.words)
     for i in range(4):
-        _keep(model.encoder.get_submodule(f'norm{i}'), seen, f'stage{i + 1}_out', lambda out: out)
+        keep(model.encoder.get_submodule(f'norm{i}'), seen, f'stage{i + 1}_out')
     for i, fuse in enumerate(model.decoder.fuse, start=1):
-        _keep(fuse, seen, f'fused{i}', lambda out: out)
+        keep(fuse, seen, f'fused{i}')
     for i, read in enumerate(model.decoder.read, start=2):
-        _keep(read, seen, f'tokens_read{i}', lambda out: out)
+        keep(read, seen, f'tokens_read{i}')
     for group in model.decoder.group:
         group.register_forward_hook(lambda module, inputs, out: groups.append((inputs[0], *out)))
-    _keep(model.projector.vis, seen, 'pixels', lambda out: model.projector.out(out)[..., ::8, ::8])
-    _keep(model.projector, seen, 'projector', lambda out: out)
+    keep(model.projector.vis, seen, 'pixels', lambda out: model.projector.out(out)[..., ::8, ::8])
+    keep(model.projector, seen, 'projector')
     noise(inputs['gumbel'])
     with torch.no_grad():
         model.segment(inputs['image'], inputs['ids'], inputs['mask'].bool())
@@ -160,35 +156,23 @@ def test_recorded_training(record, model, noise):
         optimizer.zero_grad()
         loss.backward()
         gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
-        norm = torch.stack([gradient.norm() for gradient in gradients.values()]).norm().item()
+        norm = norm_of(gradients.values())
         assert norm == pytest.approx(told['grad_norms'][step], rel=1e-8)
         assert [group['lr'] for group in optimizer.param_groups] == pytest.approx(told['lrs'][step], rel=1e-12)
         optimizer.step()
         schedule.step()
     torch.testing.assert_close(model.decoder.fuse[0].norm1.running_mean, told['running_mean_after'], rtol=0, atol=1e-9)
-    without = {name for name, parameter in _official_names(model).items() if parameter.grad is None}
+    without = {name for name, parameter in _official_parameters(model).items() if parameter.grad is None}
     assert without == {name for name in told['without_gradient'] if not re.match(UNREAD, name)}
 
 
-def _official_names(model) -> dict[str, torch.nn.Parameter]:
-    """What a parameter is called there."""
-    import cgformer
-
-    state = dict(model.state_dict())
-    marked = {name: torch.full_like(value, i, dtype=torch.float64) for i, (name, value) in enumerate(state.items())}
-    official = cgformer.to_cgformer(marked)['model_state_dict']
-    names, parameters = list(state), dict(model.named_parameters())
-    index = {
-        theirs: names[int(value.flatten()[0])]
-        for theirs, value in official.items()
-        if not re.match(UNREAD, theirs) and not theirs.endswith('relative_position_index')
-    }
-    return {theirs: parameters[ours] for theirs, ours in index.items() if ours in parameters}
+def _official_parameters(model) -> dict[str, torch.nn.Parameter]:
+    return official_parameters(model, 'model_state_dict', rf'^({UNREAD})|relative_position_index$')
 
 
 def _groups(model, official: list[list[str]]) -> list[list[torch.nn.Parameter]]:
     """The groups of the record, of our parameters: each is in one."""
-    parameters = _official_names(model)
+    parameters = _official_parameters(model)
     assert {name for group in official for name in group if not re.match(UNREAD, name)} == parameters.keys()
     return [[parameters[name] for name in group if name in parameters] for group in official]
 
@@ -317,7 +301,7 @@ def test_configs_build_and_train(project, config):
     cfg = load_config(project / config, options_of(config), from_scratch=True)
     model = build_model(cfg).train()
     wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
-    batch, samples = _batch(input_size(cfg))
+    batch = batch_of(input_size(cfg))
     before = {name: p.clone() for name, p in model.named_parameters()}
     for _ in range(2):  # the first one moves what the zeros at the start of residual blocks hide from the loss
         losses = model(**model.data_preprocessor(batch, training=True), mode='loss')
@@ -332,7 +316,7 @@ def test_configs_build_and_train(project, config):
             assert name not in gradients, name
         else:
             assert not torch.equal(parameter, before[name]), name
-    for sample in samples:
+    for sample in batch['data_samples']:
         sample.gt_sem_seg = PixelData(data=torch.zeros(1, 40, 60, dtype=torch.int64))
     tested = model.eval().test_step(batch)
     assert all(sample.pred_sem_seg.data.shape == (1, 40, 60) for sample in tested)
@@ -354,13 +338,6 @@ def test_the_papers_parts_are_in_their_configs(project, config):
     assert (model.loss_function.dice_weight, model.loss_function.focal_weight) == (1, 3)
     ours, theirs = ({name for name, _ in m.named_parameters()} for m in (model, plain))
     assert all(name.startswith(('neck.refine.', 'neck.weigh.')) for name in ours ^ theirs)
-
-
-def _batch(size: tuple[int, int]) -> tuple[dict, list[SegDataSample]]:
-    samples = [SegDataSample(metainfo=dict(sentence=text, img_shape=size)) for text in ('red ring', 'blue ball')]
-    for sample in samples:
-        sample.gt_sem_seg = PixelData(data=torch.randint(0, 2, (1, *size)))
-    return dict(inputs=torch.randint(0, 256, (2, 3, *size), dtype=torch.uint8), data_samples=samples), samples
 
 
 @pytest.fixture

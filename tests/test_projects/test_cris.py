@@ -17,7 +17,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.registry import METRICS, MODELS, PARAM_SCHEDULERS
-from records import ROOT, project_of, record_of
+from records import ROOT, norm_of, project_of, record_of
 from slow import slow
 
 from mgfe_ris.apis import (
@@ -176,7 +176,7 @@ def test_recorded_training(record, model, tables, training):
         assert loss.item() == pytest.approx(expected, abs=1e-9)
         wrapper.zero_grad()
         loss.backward()
-        norm = torch.stack([p.grad.norm() for p in names.values() if p.grad is not None]).norm().item()
+        norm = norm_of(p.grad for p in names.values())
         assert norm == pytest.approx(told['grad_norms'][step], rel=1e-8)
         for group in wrapper.optimizer.param_groups:
             assert group['lr'] == pytest.approx(told['lrs'][step][not _is_tower(_name_of(names, group))], rel=1e-12)

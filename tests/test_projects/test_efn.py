@@ -9,7 +9,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
-from records import ROOT, project_of, record_of
+from records import ROOT, batch_of, norm_of, project_of, record_of
 from scipy.ndimage import distance_transform_edt
 from slow import slow
 from torch import Tensor, nn
@@ -151,11 +151,11 @@ def test_recorded_training(record, model, project):
         wrapper.zero_grad()
         loss.backward()
         gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
-        norm = torch.stack([gradient.norm() for gradient in gradients.values()]).norm().item()
+        norm = norm_of(gradients.values())
         assert norm == pytest.approx(told['grad_norms'][step], rel=1e-8)
         assert {group['lr'] for group in wrapper.param_groups} == set(told['lrs'][step])
         wrapper.step()
-    norms = torch.stack([parameter.norm() for parameter in model.parameters()]).norm().item()
+    norms = norm_of(model.parameters())
     assert norms == pytest.approx(told['param_norm_after'], rel=1e-9)
     assert len(list(model.parameters())) - len(gradients) == len(told['without_gradient'])
 
@@ -317,7 +317,7 @@ def test_configs_build_and_train(project, config):
     cfg = load_config(project / config, options, from_scratch=True)
     model = build_model(cfg).train()
     wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
-    batch, samples = _batch(input_size(cfg))
+    batch = batch_of(input_size(cfg))
     before = {name: p.clone() for name, p in model.named_parameters()}
     for _ in range(2):  # at the start, there is no edge, so that what draws edges has no gradient
         losses = model(**model.data_preprocessor(batch, training=True), mode='loss')
@@ -329,19 +329,10 @@ def test_configs_build_and_train(project, config):
     still = {name for name, p in model.named_parameters() if not p.grad.any()}
     assert still == {'text_encoder.backwards.weight_hh'}
     assert not [name for name, p in model.named_parameters() if torch.equal(p, before[name]) and name not in still]
-    for sample in samples:
+    for sample in batch['data_samples']:
         sample.gt_sem_seg = PixelData(data=torch.zeros(1, 40, 60, dtype=torch.int64))
     tested = model.eval().test_step(batch)
     assert all(sample.pred_sem_seg.data.shape == (1, 40, 60) for sample in tested)
-
-
-def _batch(size: tuple[int, int]) -> tuple[dict, list[SegDataSample]]:
-    samples = [
-        SegDataSample(metainfo=dict(sentence=text, img_shape=size)) for text in ('red ring', 'a small blue ball')
-    ]
-    for sample in samples:
-        sample.gt_sem_seg = PixelData(data=torch.randint(0, 2, (1, *size)))
-    return dict(inputs=torch.randint(0, 256, (2, 3, *size), dtype=torch.uint8), data_samples=samples), samples
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from PIL import Image
-from records import ROOT, project_of, record_of
+from records import ROOT, keep, project_of, record_of
 from slow import slow
 from torch import Tensor
 
@@ -112,7 +112,7 @@ def test_recorded_features(record, model, tables):
     places = {name: _place_of(name, record['config']['kind']) for name in record['features']}
     for name, (path, layout) in places.items():
         if path is not None:
-            _keep(model.get_submodule(path), seen, name, layout)
+            keep(model.get_submodule(path), seen, name, layout)
     with torch.no_grad():
         (v3, v4, v5), words = model.run_towers(inputs['image'], inputs['ids'])
         sentence = model.text_encoder.sentence(words, ~inputs['pad_mask'])
@@ -122,10 +122,6 @@ def test_recorded_features(record, model, tables):
             seen['stem'] = model.encoder.stem(inputs['image'])
     for name, expected in record['features'].items():
         torch.testing.assert_close(seen[name], expected, rtol=0, atol=1e-10, msg=lambda m, name=name: f'{name}: {m}')
-
-
-def _keep(module, seen: dict, name: str, layout: Callable[[Tensor], Tensor]) -> None:
-    module.register_forward_hook(lambda module, inputs, out: seen.__setitem__(name, layout(out)))
 
 
 def _first(x: Tensor) -> Tensor:

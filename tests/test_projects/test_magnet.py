@@ -1,7 +1,6 @@
 """MagNet against numbers recorded from its released code."""
 
 import re
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from recorded_sizes import bert_of, swin_of
-from records import official_again, project_of, record_of
+from records import keep, norm_of, official_again, project_of, record_of
 from slow import slow
 from torch import Tensor
 
@@ -75,24 +74,24 @@ def test_recorded_features(record, model):
     """Whatever was recorded of the towers, fusions and decoders, in the order in which it is computed."""
     seen: dict[str, Tensor] = {}
     pixels, words, masks = [], [], []
-    keep = {'text_embeddings': (model.text_encoder.model.embeddings, _same)}
+    kept = {'text_embeddings': (model.text_encoder.model.embeddings, _same)}
     for i, (image, text) in enumerate(zip(model.image_fusion, model.text_fusion, strict=True), 1):
         image.register_forward_pre_hook(lambda _, inputs: pixels.append(to_tokens(inputs[0])))
         text.register_forward_pre_hook(lambda _, inputs: words.append(inputs[0]))
         parts = zip((1, 2, 3, 6), image.pyramid_attention, strict=True)
-        keep |= {f'image_pyramid{i}_{side}': (attention, to_tokens) for side, attention in parts}
-        keep[f'image_words{i}'] = image.attention, to_tokens
-        keep[f'image_out{i}'] = image, lambda out: out[0]
-        keep[f'text_after{i}'] = text, _same
-        keep[f'text_attention{i}'] = text.output, lambda out: F.layer_norm(out.mT, out.shape[1:2]).mT
+        kept |= {f'image_pyramid{i}_{side}': (attention, to_tokens) for side, attention in parts}
+        kept[f'image_words{i}'] = image.attention, to_tokens
+        kept[f'image_out{i}'] = image, lambda out: out[0]
+        kept[f'text_after{i}'] = text, _same
+        kept[f'text_attention{i}'] = text.output, lambda out: F.layer_norm(out.mT, out.shape[1:2]).mT
         # the norm that nothing reads
-        keep[f'text_residual{i}'] = text.project, lambda out, norm=text.norm: norm(F.gelu(out))
-    keep |= {f'decoder_level{k}': (model.pixel_decoder, lambda maps, k=k: maps[k]) for k in range(3)}
-    keep['mask_features'] = model.mask_features, _same
+        kept[f'text_residual{i}'] = text.project, lambda out, norm=text.norm: norm(F.gelu(out))
+    kept |= {f'decoder_level{k}': (model.pixel_decoder, lambda maps, k=k: maps[k]) for k in range(3)}
+    kept['mask_features'] = model.mask_features, _same
     model.mask_decoder.register_forward_hook(lambda module, inputs, out: masks.extend(out))
-    keep['class_logits'] = model.mask_decoder.norm, model.mask_decoder.class_embed
-    for name, (module, layout) in keep.items():
-        _keep(module, seen, name, layout)
+    kept['class_logits'] = model.mask_decoder.norm, model.mask_decoder.class_embed
+    for name, (module, layout) in kept.items():
+        keep(module, seen, name, layout)
     with torch.no_grad():
         logits = model.segment(*_inputs(record))
     seen |= {f'image_stage{i}': x for i, x in enumerate(pixels, 1)}
@@ -103,10 +102,6 @@ def test_recorded_features(record, model):
     assert seen.keys() == record['features'].keys()
     for name, expected in record['features'].items():
         torch.testing.assert_close(seen[name], expected, rtol=0, atol=1e-10, msg=lambda m, name=name: f'{name}: {m}')
-
-
-def _keep(module, seen: dict, name: str, layout: Callable) -> None:
-    module.register_forward_hook(lambda module, inputs, out: seen.__setitem__(name, layout(out)))
 
 
 def _same(x: Tensor) -> Tensor:
@@ -162,7 +157,7 @@ def test_recorded_gradients(record, model):
         optimizer.zero_grad()
         loss.backward()
         gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
-        norm = torch.stack([gradient.norm() for gradient in gradients.values()]).norm().item()
+        norm = norm_of(gradients.values())
         assert norm == pytest.approx(told['grad_norms'][step], rel=1e-8)
         if step == 0:
             without = {name: p for name, p in model.named_parameters() if name not in gradients}

@@ -1,7 +1,6 @@
 """ReLA against numbers recorded from its official code."""
 
 import re
-from collections.abc import Callable, Iterable
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.registry import METRICS, MODELS
 from recorded_sizes import bert_of, swin_of
-from records import project_of, record_of
+from records import keep, norm_of, project_of, record_of
 from slow import slow
 from torch import Tensor
 
@@ -86,16 +85,12 @@ def _close(found: Tensor, expected: Tensor, bound: float, name: str = '') -> Non
     torch.testing.assert_close(found, expected, rtol=0, atol=atol, msg=lambda text: f'{name}: {text}')
 
 
-def _keep(module, seen: dict, name: str, layout: Callable) -> None:
-    module.register_forward_hook(lambda module, inputs, out: seen.__setitem__(name, layout(out)))
-
-
 def test_recorded_features(record, model):
     """Whatever was recorded of text, stages, pixel decoder and head."""
     seen: dict = {}
-    _keep(model.text_encoder, seen, 'text', lambda out: out.words)
+    keep(model.text_encoder, seen, 'text', lambda out: out.words)
     for stage in range(4):
-        _keep(getattr(model.encoder, f'norm{stage}'), seen, f'res{stage + 2}', lambda out: out)
+        keep(getattr(model.encoder, f'norm{stage}'), seen, f'res{stage + 2}')
     told = run_from(record, model, seen, *inputs_of(record))
     for stage in range(4):
         expected = record['features'][f'res{stage + 2}']
@@ -108,11 +103,11 @@ def test_recorded_features(record, model):
 def run_from(record: dict, model, seen: dict, *inputs: Tensor) -> dict[str, Tensor]:
     """Run the model on photos and words, or its rear on the stages' maps and words; collect its features. -> what was
     recorded of them."""
-    _keep(model.head.read_words.read, seen, 'region_language', lambda out: out.transpose(0, 1))
+    keep(model.head.read_words.read, seen, 'region_language', lambda out: out.transpose(0, 1))
     for i, layer in enumerate(model.head.layers):
         for kind in ('image', 'region', 'ffn'):
-            _keep(getattr(layer, kind), seen, f'region_{kind}{i}', lambda out: out.transpose(0, 1))
-    _keep(model.pixel_decoder, seen, 'pixels', lambda out: out)
+            keep(getattr(layer, kind), seen, f'region_{kind}{i}', lambda out: out.transpose(0, 1))
+    keep(model.pixel_decoder, seen, 'pixels')
     size = record['inputs']['image'].shape[-2:]
     with torch.no_grad():
         found = (
@@ -185,8 +180,8 @@ def test_recorded_training(record, model):
         assert terms == pytest.approx(told['terms'][step], abs=1e-9)
         optimizer.zero_grad()
         loss.backward()
-        assert norm_of(names.values()) == pytest.approx(told['grad_norms'][step], rel=1e-8)
-        assert norm_of(grouped) == pytest.approx(told['grouped_norms'][step], rel=1e-8)
+        assert norm_of(p.grad for p in names.values()) == pytest.approx(told['grad_norms'][step], rel=1e-8)
+        assert norm_of(p.grad for p in grouped) == pytest.approx(told['grouped_norms'][step], rel=1e-8)
         assert optimizer.param_groups[0]['lr'] == pytest.approx(told['lrs'][step])
         torch.nn.utils.clip_grad_norm_(grouped, 0.01)
         optimizer.step()
@@ -194,10 +189,6 @@ def test_recorded_training(record, model):
 
 
 LOSSES = ('loss_mask', 'loss_minimap', 'loss_no_target')
-
-
-def norm_of(parameters: Iterable[torch.nn.Parameter]) -> float:
-    return torch.stack([p.grad.norm() for p in parameters]).norm().item()
 
 
 def official_name(name: str) -> str:

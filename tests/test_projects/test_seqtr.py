@@ -9,7 +9,7 @@ import torch
 from mmengine.optim import build_optim_wrapper
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS, PARAM_SCHEDULERS, TRANSFORMS
-from records import ROOT, project_of, record_of
+from records import ROOT, keep, norm_of, official_parameters, project_of, record_of
 from torch import Tensor, nn
 
 from mgfe_ris.apis import RISInferencer, build_model, load_config, save_converted
@@ -76,10 +76,6 @@ def _size(record: dict) -> tuple[int, int]:
     return tuple(record['inputs']['image'].shape[-2:])
 
 
-def _keep(module: nn.Module, seen: dict, name: str, layout=lambda out: out) -> None:
-    module.register_forward_hook(lambda module, inputs, out: seen.__setitem__(name, layout(out)))
-
-
 def _close(ours: Tensor, theirs: Tensor, name: str = '') -> None:
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-10, msg=lambda text: f'{name}: {text}')
 
@@ -87,15 +83,15 @@ def _close(ours: Tensor, theirs: Tensor, name: str = '') -> None:
 def test_recorded_features(record, model):
     """Whatever was recorded of text, maps, fusion and transformer."""
     seen: dict[str, Tensor] = {}
-    _keep(model.text_encoder, seen, 'lan_enc', lambda out: out.sentence[:, None])
+    keep(model.text_encoder, seen, 'lan_enc', lambda out: out.sentence[:, None])
     for i in range(len(model.encoder.layers)):
-        _keep(model.encoder.layers[i], seen, f'vis_enc.darknet.{i}')
-    _keep(model.fusion.project, seen, 'fusion.top_project')
-    _keep(model.fusion, seen, 'fusion')
-    _keep(model.transformer.input_proj, seen, 'head.transformer.input_proj')
+        keep(model.encoder.layers[i], seen, f'vis_enc.darknet.{i}')
+    keep(model.fusion.project, seen, 'fusion.top_project')
+    keep(model.fusion, seen, 'fusion')
+    keep(model.transformer.input_proj, seen, 'head.transformer.input_proj')
     for i, layer in enumerate(model.transformer.encoder):
-        _keep(layer, seen, f'head.transformer.encoder.layers.{i}')
-    _keep(model.transformer.norm, seen, 'decoder_teacher_forced')
+        keep(layer, seen, f'head.transformer.encoder.layers.{i}')
+    keep(model.transformer.norm, seen, 'decoder_teacher_forced')
     features = record['features']
     with torch.no_grad():
         x, padding = model.read(*_inputs(record, record['inputs']))
@@ -213,9 +209,9 @@ def test_recorded_training(record, model, config):
         assert optimizer.param_groups[0]['lr'] == pytest.approx(told['lrs'][step][0], rel=1e-12)
         optimizer.step()
         mean.update_parameters(model)
-    assert _norm(trained) == pytest.approx(told['param_norm_after'], rel=1e-9)
+    assert norm_of(trained) == pytest.approx(told['param_norm_after'], rel=1e-9)
     averaged = dict(mean.module.named_parameters())
-    assert _norm(averaged[name] for name, p in model.named_parameters() if p.requires_grad) == pytest.approx(
+    assert norm_of(averaged[name] for name, p in model.named_parameters() if p.requires_grad) == pytest.approx(
         told['ema_norm_after'], rel=1e-9
     )
     state = model.to_official(model.state_dict())['state_dict']
@@ -229,22 +225,10 @@ def test_recorded_training(record, model, config):
     assert rates == pytest.approx(told['lr_per_epoch'], rel=1e-9)
 
 
-def _norm(tensors) -> float:
-    return torch.stack([tensor.norm() for tensor in tensors]).norm().item()
-
-
 def test_recorded_groups_are_those_of_the_config(record, model, config):
     """What is trained, at which rate, by which settings; the rest is frozen."""
     wrapper = build_optim_wrapper(model, config.optim_wrapper)
-    state = model.state_dict()
-    marked = {name: torch.full_like(value, i, dtype=torch.float64) for i, (name, value) in enumerate(state.items())}
-    names = list(state)
-    parameters = dict(model.named_parameters())
-    ours = {
-        theirs: parameters[names[int(value.flatten()[0])]]
-        for theirs, value in model.to_official(marked)['state_dict'].items()
-        if names[int(value.flatten()[0])] in parameters
-    }
+    ours = official_parameters(model, 'state_dict')
     (told,) = record['training']['groups']
     assert {name for name, p in ours.items() if p.requires_grad} == set(told['names'])
     for group in wrapper.param_groups:

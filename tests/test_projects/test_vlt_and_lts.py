@@ -11,7 +11,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS, PARAM_SCHEDULERS
 from recorded_sizes import bert_of, swin_of
-from records import ROOT, record_of
+from records import ROOT, keep, norm_of, official_parameters, record_of
 from slow import slow
 from torch import Tensor, nn
 
@@ -141,19 +141,15 @@ def inputs_of(told: dict) -> tuple[Tensor, Tensor, Tensor]:
     return inputs['image'], inputs['text'], inputs['attention_mask'].bool()
 
 
-def _keep(module: nn.Module, seen: dict, name: str, layout: Callable = lambda out: out) -> None:
-    module.register_forward_hook(lambda module, inputs, out: seen.__setitem__(name, layout(out)))
-
-
 def test_recorded_features(record, model):
     """Whatever was recorded of text, maps and heads."""
     seen: dict[str, Tensor] = {}
-    _keep(model.text_encoder.model.encoder.layer[0].output, seen, 'text_encoder.encoder.layer.0')
-    _keep(model.text_encoder, seen, 'text_encoder.encoder', lambda out: out.words)
+    keep(model.text_encoder.model.encoder.layer[0].output, seen, 'text_encoder.encoder.layer.0')
+    keep(model.text_encoder, seen, 'text_encoder.encoder', lambda out: out.words)
     for i in (1, 2, 3):
-        _keep(model.encoder.get_submodule(f'norm{i}'), seen, f'backbone.norm{i}')
+        keep(model.encoder.get_submodule(f'norm{i}'), seen, f'backbone.norm{i}')
     for theirs, ours in NAMES[record['system']].items():
-        _keep(model.head.get_submodule(ours), seen, f'classifier.{theirs}', LAYOUTS.get(ours, lambda out: out))
+        keep(model.head.get_submodule(ours), seen, f'classifier.{theirs}', LAYOUTS.get(ours, lambda out: out))
     with torch.no_grad():
         model.segment(*inputs_of(record))
     assert record['features'].keys() <= seen.keys()
@@ -184,43 +180,27 @@ def test_recorded_training(record, model, config):
         assert loss.item() == pytest.approx(expected, abs=1e-9)
         optimizer.zero_grad()
         loss.backward()
-        assert _norm(p.grad for p in model.parameters()) == pytest.approx(
+        assert norm_of(p.grad for p in model.parameters()) == pytest.approx(
             told['grad_norms_all_parameters'][step], rel=1e-8
         )
         for parameter in frozen:
             parameter.grad = None
-        assert _norm(p.grad for p in model.parameters()) == pytest.approx(told['grad_norms'][step], rel=1e-8)
+        assert norm_of(p.grad for p in model.parameters()) == pytest.approx(told['grad_norms'][step], rel=1e-8)
         (rate,) = set(told['lrs'][step])  # of all groups
         assert all(group['lr'] == pytest.approx(rate, rel=1e-12) for group in optimizer.param_groups)
         optimizer.step()
         schedule.step()
     for parameter in frozen:
         parameter.requires_grad_(False)
-    assert _norm(p for p in model.parameters() if p.requires_grad) == pytest.approx(told['param_norm_after'], rel=1e-9)
-
-
-def _norm(tensors) -> float:
-    return torch.stack([tensor.norm() for tensor in tensors if tensor is not None]).norm().item()
-
-
-def _official_names(model) -> dict[str, nn.Parameter]:
-    """What a parameter is called there."""
-    state = model.state_dict()
-    marked = {name: torch.full_like(value, i, dtype=torch.float64) for i, (name, value) in enumerate(state.items())}
-    names, parameters = list(state), dict(model.named_parameters())
-    return {
-        theirs: parameters[ours]
-        for theirs, value in model.to_official(marked)['model'].items()
-        if not theirs.endswith(('relative_position_index', 'pos_encoder.pe'))
-        and (ours := names[int(value.flatten()[0])]) in parameters
-    }
+    trained = norm_of(p for p in model.parameters() if p.requires_grad)
+    assert trained == pytest.approx(told['param_norm_after'], rel=1e-9)
 
 
 def test_recorded_groups_are_those_of_the_config(record, model, config):
     """Each parameter in one of them, at its rate and decay, or not trained."""
     wrapper = build_optim_wrapper(model, config.optim_wrapper)
     ours = {id(p): group for group in wrapper.param_groups for p in group['params']}
-    left = _official_names(model)
+    left = official_parameters(model, 'model', r'(relative_position_index|pos_encoder\.pe)$')
     assert len(left) == len(list(model.parameters()))
     for group in record['training']['groups']:
         for name in group['names']:
