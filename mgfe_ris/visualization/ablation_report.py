@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .curves import read_scalars
+from .markdown import markdown_table
 
 STEPS = 500
 """Of training, that the curve of the first steps shows."""
@@ -42,7 +43,7 @@ def ablation_table(table: Sequence[Mapping[str, Any]]) -> str:
     header += ['seed by seed'] * (len(seeds) > 1) + list(extra.values())
     if published:
         header += [f'paper, {table[0]["published_on"]}: {name}' for name in names]
-    lines = [header, ['---'] * len(header)]
+    lines = []
     for row in table:
         cells = [row['row'], *(_with_std(row['metrics'][name], row['std'][name]) for name in names)]
         cells += _difference(row['mIoU_difference'], len(seeds) > 1)
@@ -50,7 +51,7 @@ def ablation_table(table: Sequence[Mapping[str, Any]]) -> str:
         if published:
             cells += [_number((row.get('published') or {}).get(name), 2) for name in names]
         lines.append(cells)
-    return '\n'.join(f'| {" | ".join(cells)} |' for cells in lines) + '\n'
+    return markdown_table(header, lines) + '\n'
 
 
 def _write_summary(table: Sequence[Mapping[str, Any]], path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pycocotools.mask as coco_mask
 
 from .draw import PREDICTION, caption, grid, outlined, overlay, read_photo, resized
+from .markdown import markdown_table
 from .statistics import COLOURS, MARKS
 
 Record = Mapping[str, Any]
@@ -271,11 +272,11 @@ def category_table(results: Mapping[str, Sequence[Record]], most: int = 20) -> s
     if rest := order[most:]:
         rows.append((f'{len(rest)} others', [i for _, members in rest for i in members]))
     head = ['category', 'sentences', *(f'{name} {metric}' for name in results for metric in ('oIoU', 'mIoU'))]
-    lines = [head, ['---'] * len(head)]
+    lines = []
     for name, members in rows:
         numbers = [n for records in results.values() for n in _overall_and_mean([records[i] for i in members])]
-        lines.append([name.replace('|', '\\|'), str(len(members)), *(f'{number:.1f}' for number in numbers)])
-    return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+        lines.append([name, len(members), *(f'{number:.1f}' for number in numbers)])
+    return markdown_table(head, lines)
 
 
 def _overall_and_mean(records: Sequence[Record]) -> tuple[float, float]:

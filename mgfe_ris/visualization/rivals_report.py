@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..output_files import whole_file
+from .markdown import markdown_table
 from .marked_page import write_between_marks
 
 _COLUMNS = {
@@ -46,9 +47,9 @@ def write_rivals(rows: Sequence[Mapping[str, Any]], about: Sequence[str], page: 
 
 def rivals_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Markdown."""
-    lines = [['system', *(title for title, _ in _COLUMNS.values())], ['---'] * (1 + len(_COLUMNS))]
-    lines += [[row['system'], *(_cell(row.get(key), digits) for key, (_, digits) in _COLUMNS.items())] for row in rows]
-    return '\n'.join(f'| {" | ".join(cells)} |' for cells in lines) + '\n'
+    header = ['system', *(title for title, _ in _COLUMNS.values())]
+    cells = [[row['system'], *(_cell(row.get(key), digits) for key, (_, digits) in _COLUMNS.items())] for row in rows]
+    return markdown_table(header, cells) + '\n'
 
 
 def _cell(value: Any, digits: int) -> str:

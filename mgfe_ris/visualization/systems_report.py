@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from .markdown import markdown_table
+
 _COLUMNS = {
     'refcoco': ('RefCOCO', ('val', 'testA', 'testB')),
     'refcoco+': ('RefCOCO+', ('val', 'testA', 'testB')),
@@ -117,6 +119,6 @@ def _others(systems: Sequence[Mapping[str, Any]]) -> str:
     return _table(lines)
 
 
-def _table(lines: Sequence[Sequence[str]]) -> str:
-    header, *rows = ([' '.join(str(cell).split()).replace('|', r'\|') for cell in line] for line in lines)
-    return '\n'.join(f'| {" | ".join(cells)} |' for cells in (header, ['---'] * len(header), *rows)) + '\n'
+def _table(lines: Sequence[Sequence[object]]) -> str:
+    header, *rows = lines
+    return markdown_table(header, rows) + '\n'

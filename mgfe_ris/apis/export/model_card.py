@@ -13,6 +13,7 @@ from mmengine.config import Config
 
 from ...data_parts import config_parts, split_names
 from ...models.encoders import HFTextEncoder
+from ...visualization.markdown import markdown_table
 from ..config import CONFIG, input_size
 
 DATASETS = {
@@ -460,12 +461,7 @@ def _apart_from(dataset: Mapping[str, Any]) -> str:
 def _table(head: Sequence[str], rows: Iterable[Sequence[str | None]]) -> str:
     """Rows of two cells without the second are left out; in longer ones a missing cell is empty."""
     known = (row for row in rows if len(row) > 2 or row[-1] is not None)
-    lines = [head, ['---'] * len(head), *known]
-    return '\n'.join(f'| {" | ".join(_cell(cell) for cell in line)} |' for line in lines)
-
-
-def _cell(text: str | None) -> str:
-    return ' '.join((text or '').replace('|', '\\|').split())
+    return markdown_table(head, ([cell or '' for cell in row] for row in known))
 
 
 def _list(lines: Iterable[str]) -> str:
