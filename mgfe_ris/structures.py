@@ -71,6 +71,7 @@ __all__ = [
     'MaskRule',
     'SegDataSample',
     'Text',
+    'gives_scores',
     'logits_of',
     'mask_of',
     'scores_and_mask',
@@ -140,6 +141,13 @@ def scores_and_mask(
 
 
 NO_SCORES = 'the model draws polygons: a pixel has no score of its own'
+SOURCES = frozenset({'seg_logits', 'polygons'})
+"""Keys of a sample of which a mask of any size can be made: a model writes one of them."""
+
+
+def gives_scores(model: Any) -> bool:
+    """Whether a model's pixels have scores; False: it draws polygons, see ``PolygonModel``."""
+    return getattr(model, 'gives_scores', True)
 
 
 def logits_of(sample: Any) -> Tensor | None:

@@ -94,10 +94,10 @@ def require_scores(runner: Runner) -> None:
     """Raises a ValueError where logits are to be saved of a model that has none."""
     from mgfe_ris.engine import unwrap
     from mgfe_ris.evaluation import LogitsHook
-    from mgfe_ris.structures import NO_SCORES
+    from mgfe_ris.structures import NO_SCORES, gives_scores
 
     hooks = any(isinstance(hook, LogitsHook) for hook in runner.hooks)
-    if hooks and not getattr(unwrap(runner.model), 'gives_scores', True):
+    if hooks and not gives_scores(unwrap(runner.model)):
         raise ValueError(f'--save-logits: {NO_SCORES}; leave it away')
 
 
@@ -139,6 +139,7 @@ def describe(runner: Runner) -> dict:
     from mgfe_ris.apis import input_pipeline
     from mgfe_ris.data_parts import config_parts
     from mgfe_ris.engine import unwrap
+    from mgfe_ris.structures import gives_scores
 
     cfg, loops = runner.cfg, loops_of(runner)
     input_pipeline(cfg)  # one for all, or an error
@@ -153,7 +154,7 @@ def describe(runner: Runner) -> dict:
     )
     if (rule := getattr(unwrap(runner.model), 'mask_rule', None)) is not None:
         report['mask_rule'] = asdict(rule)
-    if not getattr(unwrap(runner.model), 'gives_scores', True):
+    if not gives_scores(unwrap(runner.model)):
         report['masks'] = 'filled polygons, whose pixels have no scores'
     if protocols := _protocols(runner):
         report['protocols'] = protocols

@@ -23,6 +23,7 @@ from ..evaluation.protocols import require_no_threshold
 from ..models.renaming import state_dict_of
 from ..models.size_limit import building
 from ..output_files import NO_RIGHT, NO_ROOM, whole_file
+from ..structures import gives_scores
 from . import loops
 from .changed_settings import Change, changes_of, settings_as_json
 from .checkpoint_hook import CheckpointHook as WholeCheckpointHook
@@ -91,7 +92,7 @@ class RISRunner(DealtBatches):
             ValueError: a protocol with a threshold, of a model without scores; before anything is computed.
         """
         built = super().build_evaluator(evaluator)
-        if not getattr(unwrap(self.model), 'gives_scores', True):
+        if not gives_scores(unwrap(self.model)):
             for metric in built.metrics:
                 require_no_threshold(getattr(metric, 'protocols', {}))
         return built

@@ -16,7 +16,7 @@ from mmseg.registry import METRICS
 from torch import Tensor
 
 from ..output_files import whole_file
-from ..structures import logits_of, mask_of, scores_and_mask
+from ..structures import SOURCES, logits_of, mask_of, scores_and_mask
 from .iou import intersection_and_union, iou_of, summarize
 from .protocols import ScoringProtocol, read_protocols
 
@@ -161,7 +161,7 @@ class RefSegMetric(BaseMetric):
         pred, truth = sample['pred_sem_seg']['data'], sample['gt_sem_seg']['data']
         if pred.shape == truth.shape:
             return pred, truth
-        if not _SOURCES & sample.keys():
+        if not SOURCES & sample.keys():
             raise ValueError(
                 f'prediction {tuple(pred.shape)} and truth {tuple(truth.shape)} differ in size, and there are no '
                 'seg_logits to resize'
@@ -171,7 +171,7 @@ class RefSegMetric(BaseMetric):
     def _in_photo(self, sample: dict) -> tuple[Tensor, Tensor]:
         """The mask (1, height, width) at the photo's own size, and the mean probability of its pixels; NaN where they
         have none."""
-        if not _SOURCES & sample.keys() or 'ori_shape' not in sample:
+        if not SOURCES & sample.keys() or 'ori_shape' not in sample:
             raise ValueError(
                 "coco_json=True needs each sample's seg_logits, and ori_shape among the pipeline's meta_keys"
             )
@@ -256,8 +256,6 @@ class RefSegMetric(BaseMetric):
 
 REVIEWED = 'reviewed'
 """Stands before the names of metrics without the samples that a review found wrong."""
-_SOURCES = {'seg_logits', 'polygons'}
-"""Of which a mask of any size can be made."""
 _KNOWN = ('part', 'others', 'same_category', 'category', 'category_id', 'reviewed_out')
 
 

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..structures import NO_SCORES, logits_of, mask_of, touched_mask
+from ..structures import NO_SCORES, SOURCES, logits_of, mask_of, touched_mask
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class ScoringProtocol:
         """
         truth = sample['gt_sem_seg']['data']
         photo = tuple(sample.get('ori_shape', ())[:2])
-        if not {'seg_logits', 'polygons'} & sample.keys() or tuple(truth.shape[-2:]) != photo:
+        if not SOURCES & sample.keys() or tuple(truth.shape[-2:]) != photo:
             raise ValueError(
                 f"protocols need each sample's seg_logits, and a truth of the photo's own size, {photo}; got one of "
                 f"{tuple(truth.shape[-2:])}. Set score_at='photo' in the data set"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mgfe_ris.apis import budget_of, find_systems, measure_speed, system_config
+from mgfe_ris.apis import budget_of, find_systems, measure_systems, system_config
 from mgfe_ris.visualization.marked_page import BEGIN, END
 
 TOOL = Path(__file__).parents[2] / 'tools/analysis_tools/compare_rivals.py'
@@ -46,7 +46,7 @@ def compare(tmp_path, monkeypatch, refshapes):
     (tmp_path / 'tools/test.py').write_text(TEST)
     monkeypatch.setattr(f'{budget_of.__module__.rpartition(".")[0]}.ablation.TOOLS', tmp_path / 'tools')
     monkeypatch.setattr(
-        'mgfe_ris.apis.measure_speed', lambda cfgs: {x: dict(photo_ms=12.34, step_ms=567.8) for x in cfgs}
+        'mgfe_ris.apis.measure_systems', lambda cfgs: {x: dict(photo_ms=12.34, step_ms=567.8) for x in cfgs}
     )
     monkeypatch.setattr(sys, 'path', [*sys.path])
     monkeypatch.setenv('PYTHONPATH', '')
@@ -125,8 +125,8 @@ def test_wrong_input_is_named_and_nothing_is_written(compare, tmp_path, capfd, a
 
 
 def test_speed_is_measured_of_each(refshapes, small_model, one_thread, monkeypatch):
-    monkeypatch.setattr(f'{measure_speed.__globals__["repeat_of"].__module__}.MIN_SECONDS', 0)
+    monkeypatch.setattr(f'{measure_systems.__globals__["repeat_of"].__module__}.MIN_SECONDS', 0)
     files = find_systems(TOOL.parents[2] / 'projects')
     options = {**small_model, 'data_root': str(refshapes)}
-    found = measure_speed({'lavt': system_config(files['lavt'], options=options)}, repeats=2)
+    found = measure_systems({'lavt': system_config(files['lavt'], options=options)}, repeats=2)
     assert list(found) == ['lavt'] and 0 < found['lavt']['photo_ms'] < found['lavt']['step_ms'] < 1e5

@@ -84,7 +84,7 @@ def can_import(projects: set[Path]) -> None:
 
 def write(args: argparse.Namespace, runs: list[AblationRun], known: dict[str, dict]) -> None:
     """What is done; a system without a finished run has a row that says so."""
-    from mgfe_ris.apis import MARGIN, measure_speed, read_scores
+    from mgfe_ris.apis import MARGIN, measure_systems, read_scores
     from mgfe_ris.visualization import rivals_table, write_rivals
 
     done = {name: [run for run in runs if run.row == name and run.done] for name in known}
@@ -92,7 +92,7 @@ def write(args: argparse.Namespace, runs: list[AblationRun], known: dict[str, di
     if not done:
         print('no table yet: no run is done')
         return
-    speed = measure_speed({name: of_one[0].cfg for name, of_one in done.items()})
+    speed = measure_systems({name: of_one[0].cfg for name, of_one in done.items()})
     rows = []
     for name in known:
         row = dict(system=name, **known[name])

@@ -4,7 +4,7 @@ systems of a comparison."""
 from .ablation import AblationRun, check_inputs, describe, find_rows, row_config
 from .flip_tta import FlipTTA
 from .precision import use_mixed_precision
-from .rivals import MARGIN, budget_of, find_systems, measure_speed, read_scores, system_config
+from .rivals import MARGIN, budget_of, find_systems, measure_systems, read_scores, system_config
 from .train_all import alone_in, resumable, train_all, work
 
 __all__ = [
@@ -17,7 +17,7 @@ __all__ = [
     'describe',
     'find_rows',
     'find_systems',
-    'measure_speed',
+    'measure_systems',
     'read_scores',
     'resumable',
     'row_config',

@@ -10,7 +10,7 @@ from mmseg.structures import SegDataSample
 
 from ...datasets.augmentations import swap_left_right
 from ...engine.weights import unwrap
-from ...structures import NO_SCORES
+from ...structures import NO_SCORES, gives_scores
 
 
 @MODELS.register_module()
@@ -30,7 +30,7 @@ class FlipTTA(BaseTTAModel):
 
     def __init__(self, module: Any, **kwargs: Any):
         super().__init__(module, **kwargs)
-        if not getattr(unwrap(self.module), 'gives_scores', True):
+        if not gives_scores(unwrap(self.module)):
             raise ValueError(f'test-time augmentation is the mean of two readings; {NO_SCORES}: test it without')
 
     def test_step(self, data: dict) -> Sequence[SegDataSample]:

@@ -103,7 +103,7 @@ def _scores_of_one(run: AblationRun) -> dict[str, float]:
     )
 
 
-def measure_speed(cfgs: Mapping[str, Config], repeats: int = 5) -> dict[str, dict[str, float]]:
+def measure_systems(cfgs: Mapping[str, Config], repeats: int = 5) -> dict[str, dict[str, float]]:
     """Of each system, medians in milliseconds, with random weights, on one thread of this CPU.
 
     The systems are measured in turn, so that a machine that grows slower treats all alike.

@@ -13,6 +13,7 @@ from mmengine.config import Config
 
 from ...data_parts import config_parts, split_names
 from ...models.encoders import HFTextEncoder
+from ...structures import gives_scores
 from ...visualization.markdown import markdown_table
 from ..config import CONFIG, input_size
 
@@ -117,7 +118,7 @@ def model_card(model: Any, report: Mapping[str, Any], exported: bool = False) ->
         f'---\n{_front_matter(cfg, name, report, exported)}\n---',
         f'# {name}',
         'Referring image segmentation: a photo and a sentence in, the mask of the one object meant out.',
-        *_use(cfg, exported, getattr(model, 'gives_scores', True)),
+        *_use(cfg, exported, gives_scores(model)),
         *_parts(model),
         *_training(cfg),
         *_results(cfg, report),

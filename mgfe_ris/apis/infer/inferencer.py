@@ -16,7 +16,7 @@ from torch import nn
 
 from ...datasets.records import is_blank
 from ...models.checkpoints import fingerprint
-from ...structures import NO_SCORES, SegDataSample, logits_of, mask_of, scores_and_mask
+from ...structures import NO_SCORES, SegDataSample, gives_scores, logits_of, mask_of, scores_and_mask
 from ..config import input_pipeline
 from ..model import load_trained
 from ..onnx_segmentor import OnnxSegmentor
@@ -158,7 +158,7 @@ class RISInferencer:
     @property
     def gives_scores(self) -> bool:
         """Whether pixels have scores; False: the model draws polygons, and its results have masks alone."""
-        return getattr(self.model, 'gives_scores', True)
+        return gives_scores(self.model)
 
     @property
     def threshold(self) -> float | None:
