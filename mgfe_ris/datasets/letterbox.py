@@ -68,8 +68,7 @@ class FitAndPad(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         height, width = results['img'].shape[:2]
-        share = min(self.scale[0] / width, self.scale[1] / height)
-        fitted = max(1, int(height * share + 0.5)), max(1, int(width * share + 0.5))
+        fitted = fitted_size((height, width), self.scale)
         results['img'] = self._padded(mmcv.imresize(results['img'], fitted[::-1]))
         if 'gt_seg_map' in results.get('seg_fields', ()):
             mask = mmcv.imresize(results['gt_seg_map'], fitted[::-1], interpolation='nearest')
@@ -80,12 +79,25 @@ class FitAndPad(BaseTransform):
         return results
 
     def _padded(self, image: np.ndarray) -> np.ndarray:
-        height, width = image.shape[:2]
         if self.divisor is None:
-            below, right = self.scale[1] - height, self.scale[0] - width
-        else:
-            below, right = -height % self.divisor, -width % self.divisor
-        return cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_CONSTANT, value=(0, 0, 0))
+            return padded(image, self.scale)
+        height, width = (-(-side // self.divisor) * self.divisor for side in image.shape[:2])
+        return padded(image, (width, height))
+
+
+def fitted_size(size: tuple[int, int], scale: Sequence[int], ratio: float = 1.0) -> tuple[int, int]:
+    """(height, width) of a photo of that size, as large as it can be within ``scale``, (width, height), times a ratio;
+    at least a pixel."""
+    height, width = size
+    ratio *= min(scale[0] / width, scale[1] / height)
+    return max(1, int(height * ratio + 0.5)), max(1, int(width * ratio + 0.5))
+
+
+def padded(image: np.ndarray, scale: Sequence[int]) -> np.ndarray:
+    """Zeros on the right and below, up to ``scale``, (width, height)."""
+    height, width = image.shape[:2]
+    below, right = scale[1] - height, scale[0] - width
+    return cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_CONSTANT, value=(0, 0, 0))
 
 
 @TRANSFORMS.register_module()

@@ -8,6 +8,8 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
 
+from mgfe_ris.datasets.letterbox import fitted_size, padded
+
 SHARES = (0.9, 0.8, 0.7, 0.6, 0.5)
 """Of the target's pixels that a window should have; one after the other."""
 TRIES = 100
@@ -45,8 +47,8 @@ class LargeScaleJitter(BaseTransform):
                 "put LoadReferringMask ahead of LargeScaleJitter, and leave out score_at='photo': it trains"
             )
         photo, mask = results['img'], results['gt_seg_map']
-        whole = self._size(photo, 1.0)
-        size = self._size(photo, np.random.uniform(*self.ratios))
+        whole = fitted_size(photo.shape[:2], self.scale)
+        size = fitted_size(photo.shape[:2], self.scale, np.random.uniform(*self.ratios))
         window = min(size[0], whole[0]), min(size[1], whole[1])
         larger = mmcv.imresize(mask, size[::-1], interpolation='nearest')
         corner = draw_window(larger == 1, window)
@@ -54,21 +56,10 @@ class LargeScaleJitter(BaseTransform):
             size = window = whole
             corner, larger = (0, 0), mmcv.imresize(mask, size[::-1], interpolation='nearest')
         rows, columns = (slice(start, start + length) for start, length in zip(corner, window, strict=True))
-        results['img'] = self._pad(mmcv.imresize(photo, size[::-1])[rows, columns])
-        results['gt_seg_map'] = self._pad(larger[rows, columns])
+        results['img'] = padded(mmcv.imresize(photo, size[::-1])[rows, columns], self.scale)
+        results['gt_seg_map'] = padded(larger[rows, columns], self.scale)
         results['fitted'], results['img_shape'] = window, results['img'].shape[:2]
         return results
-
-    def _size(self, photo: np.ndarray, ratio: float) -> tuple[int, int]:
-        """(height, width) of a part of the size at which it fits."""
-        height, width = photo.shape[:2]
-        ratio *= min(self.scale[0] / width, self.scale[1] / height)
-        return max(1, int(height * ratio + 0.5)), max(1, int(width * ratio + 0.5))
-
-    def _pad(self, image: np.ndarray) -> np.ndarray:
-        height, width = image.shape[:2]
-        border = self.scale[1] - height, self.scale[0] - width
-        return cv2.copyMakeBorder(image, 0, border[0], 0, border[1], cv2.BORDER_CONSTANT, value=(0, 0, 0))
 
 
 def draw_window(target: np.ndarray, window: tuple[int, int]) -> tuple[int, int] | None:

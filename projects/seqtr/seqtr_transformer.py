@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mgfe_ris.models.pixel_decoder import sine
+
 Memory = tuple[Tensor, Tensor]
 """Keys and values, (B, heads, M, D / heads)."""
 
@@ -185,8 +187,6 @@ def sine_places(padding: Tensor, channels: int) -> Tensor:
     def axis(dim: int) -> Tensor:
         count = inside.cumsum(dim)
         count = count / (count.narrow(dim, count.shape[dim] - 1, 1) + 1e-6) * (2 * math.pi)
-        steps = torch.arange(channels // 2, device=padding.device, dtype=torch.double)
-        angles = count[..., None] / 10000 ** (2 * (steps // 2) / (channels // 2))
-        return torch.stack([angles[..., 0::2].sin(), angles[..., 1::2].cos()], dim=4).flatten(3)
+        return sine(count.flatten(), channels // 2).unflatten(0, count.shape)
 
     return torch.cat([axis(1), axis(2)], dim=3).flatten(1, 2)

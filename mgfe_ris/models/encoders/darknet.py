@@ -13,9 +13,6 @@ from ..renaming import state_dict_of
 from .darknet_weights import DARKNET_SUFFIX, read_darknet
 from .pretrained import load_pretrained
 
-DEPTHS = (1, 2, 8, 8, 4)
-"""Pairs of convolutions with a shortcut, of strides 2, 4, 8, 16, 32."""
-
 
 @MODELS.register_module()
 class DarkNetEncoder(BaseModule):
@@ -26,7 +23,7 @@ class DarkNetEncoder(BaseModule):
 
     Args:
         widths: of the first convolution and of the five strides.
-        depths: pairs of each stride.
+        depths: pairs of convolutions with a shortcut, of strides 2, 4, 8, 16, 32.
         frozen: layers from the first on that are not trained. Their batch norms go on to norm by the batch in training,
             and move their statistics, as in SeqTR.
         init_cfg: ``dict(type='Pretrained', checkpoint=...)`` with a file of Darknet, ``.weights``, or of our names.
@@ -38,7 +35,7 @@ class DarkNetEncoder(BaseModule):
     def __init__(
         self,
         widths: Sequence[int] = (32, 64, 128, 256, 512, 1024),
-        depths: Sequence[int] = DEPTHS,
+        depths: Sequence[int] = (1, 2, 8, 8, 4),
         frozen: int = 0,
         init_cfg: dict | None = None,
     ):

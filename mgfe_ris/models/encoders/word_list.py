@@ -1,7 +1,7 @@
 """A tokenizer of whole words out of a list of them, and such a list out of sentences."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,7 +9,6 @@ import transformers
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
 LIST_SUFFIX = '.txt'
-PAD, UNKNOWN = '<pad>', '<unk>'
 
 
 class ListKind(NamedTuple):
@@ -21,8 +20,10 @@ class ListKind(NamedTuple):
     """Marks behind the unknown word, where a new list is made; nothing writes them."""
     by_count: bool
     """Of a new list: words that are said most come first; False: in the order in which they are first said."""
-    splitter: Callable[[], Tokenizer]
-    """It splits sentences; it knows no word yet."""
+    normalizer: normalizers.Normalizer
+    """Of a sentence, ahead of its being split."""
+    pre_tokenizer: pre_tokenizers.PreTokenizer
+    """It splits sentences."""
 
 
 def read_word_list(path: str | Path) -> transformers.PreTrainedTokenizerBase:
@@ -51,8 +52,8 @@ def read_word_list(path: str | Path) -> transformers.PreTrainedTokenizerBase:
     if kind is None:
         marks = ', or '.join(f'{kind.pad}, and {kind.unknown} among them' for kind in KINDS.values())
         raise ValueError(f'{path}: expected a list of words, one a line, the first one {marks}')
-    tokenizer = kind.splitter()
-    tokenizer.model = models.WordLevel({word: i for i, word in enumerate(words)}, unk_token=kind.unknown)
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token=kind.unknown))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = kind.normalizer, kind.pre_tokenizer
     return transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token=kind.unknown, pad_token=kind.pad)
 
 
@@ -70,10 +71,10 @@ def make_word_list(sentences: Iterable[str], at_least: int = 1, kind: str = 'phr
     if kind not in KINDS:
         raise ValueError(f'a list of words is one of {list(KINDS)}; got {kind!r}')
     begin = KINDS[kind]
-    splitter, counts = begin.splitter(), Counter[str]()
+    counts = Counter[str]()
     for sentence in sentences:
-        text = splitter.normalizer.normalize_str(sentence)
-        counts.update(word for word, _ in splitter.pre_tokenizer.pre_tokenize_str(text))
+        text = begin.normalizer.normalize_str(sentence)
+        counts.update(word for word, _ in begin.pre_tokenizer.pre_tokenize_str(text))
     # a file's lines are stripped: what has a blank at its ends could never be found again
     kept = [word for word, count in counts.items() if count >= at_least and word == word.strip()]
     if not kept:
@@ -83,39 +84,36 @@ def make_word_list(sentences: Iterable[str], at_least: int = 1, kind: str = 'phr
     return [begin.pad, begin.unknown, *begin.others, *kept]
 
 
-def _at_no_word() -> Tokenizer:
-    """In lower case, into words and what is between them; blanks are dropped, and so is a full stop at the end. A comma
-    with a blank behind it is another word than one without."""
-    tokenizer = Tokenizer(models.WordLevel({UNKNOWN: 0}, unk_token=UNKNOWN))
-    tokenizer.normalizer = normalizers.Sequence(
-        [normalizers.Strip(), normalizers.Replace(Regex(r'(?<=\w)\.\z'), ''), normalizers.Lowercase()]
-    )
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(r'\W+'), 'isolated'),
-            pre_tokenizers.Split(Regex(r'\A\s+\z'), 'removed'),
-        ]
-    )
-    return tokenizer
-
-
-def _at_blanks() -> Tokenizer:
-    """In lower case, without most marks of punctuation; a hyphen and a slash are blanks."""
-    tokenizer = Tokenizer(models.WordLevel({'UNK': 0}, unk_token='UNK'))
-    tokenizer.normalizer = normalizers.Sequence(
-        [
-            normalizers.Lowercase(),
-            normalizers.Replace(Regex(r"""[.,'!?"()*#:;]"""), ''),
-            normalizers.Replace(Regex(r'[-/]'), ' '),
-        ]
-    )
-    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    return tokenizer
-
-
 KINDS = {
-    'phrasecut': ListKind(PAD, UNKNOWN, (), by_count=True, splitter=_at_no_word),
-    'seqtr': ListKind('PAD', 'UNK', ('CLS',), by_count=False, splitter=_at_blanks),
+    'phrasecut': ListKind(
+        pad='<pad>',
+        unknown='<unk>',
+        others=(),
+        by_count=True,
+        # in lower case, without blanks at the ends and without a full stop there
+        normalizer=normalizers.Sequence(
+            [normalizers.Strip(), normalizers.Replace(Regex(r'(?<=\w)\.\z'), ''), normalizers.Lowercase()]
+        ),
+        # into words and what is between them; a comma with a blank behind it is another word than one without
+        pre_tokenizer=pre_tokenizers.Sequence(
+            [pre_tokenizers.Split(Regex(r'\W+'), 'isolated'), pre_tokenizers.Split(Regex(r'\A\s+\z'), 'removed')]
+        ),
+    ),
+    'seqtr': ListKind(
+        pad='PAD',
+        unknown='UNK',
+        others=('CLS',),
+        by_count=False,
+        # in lower case, without most marks of punctuation; a hyphen and a slash are blanks
+        normalizer=normalizers.Sequence(
+            [
+                normalizers.Lowercase(),
+                normalizers.Replace(Regex(r"""[.,'!?"()*#:;]"""), ''),
+                normalizers.Replace(Regex(r'[-/]'), ' '),
+            ]
+        ),
+        pre_tokenizer=pre_tokenizers.WhitespaceSplit(),
+    ),
 }
 """As TF-phrasecut (Liu et al., ICCV 2017) and those after it have their lists, EFN among them; and as SeqTR (Zhu et
 al., ECCV 2022) has its."""
