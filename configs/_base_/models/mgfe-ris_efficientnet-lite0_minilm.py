@@ -14,7 +14,6 @@ model = dict(
         std=(128, 128, 128),
         tokenizer=dict(pretrained=minilm, max_tokens=20, trim=True),
     ),
-    # MiniLM stays as it is: few sentences of training would make it forget the words that are not among them
     text_encoder=dict(
         type='HFTextEncoder',
         pretrained=minilm,
@@ -25,7 +24,6 @@ model = dict(
             num_attention_heads=12,
             intermediate_size=1536,
         ),
-        trainable_layers=0,
     ),
     encoder=dict(
         type='EfficientNetLiteEncoder',

@@ -250,9 +250,11 @@ def without_pretrained(cfg: Config) -> Config:
     """
     set_everywhere(cfg._cfg_dict, 'pretrained', None)
     _drop_pretrained_init(cfg._cfg_dict)
-    words = cfg.get('model', {}).get('text_encoder', {}).get('config')
-    if words:
-        words.pad_token_id = 0  # the built-in vocabulary's; RoBERTa's own has 1
+    text = cfg.get('model', {}).get('text_encoder', {})
+    if text.get('config'):
+        text.config.pad_token_id = 0  # the built-in vocabulary's; RoBERTa's own has 1
+    if text.get('trainable_layers') == 0:
+        text.trainable_layers = None  # to keep random words would teach nothing
     return cfg
 
 

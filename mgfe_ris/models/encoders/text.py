@@ -40,10 +40,10 @@ class HFTokenizer:
     those in a script that is not in the vocabulary: ``num_unknown``.
 
     Args:
-        pretrained: hub name, local folder or ``package:<name>``; or CLIP's own vocabulary, ``bpe_simple_vocab_16e6.txt.gz``, with which
-            sentences are cleaned as its authors do; or a list of words, ``.txt``, see
-            :func:`mgfe_ris.models.encoders.word_list.read_word_list`; None: the built-in vocabulary, which needs no
-            network.
+        pretrained: hub name, local folder or ``package:<name>``, see :mod:`mgfe_ris.weight_packages`; or CLIP's own
+            vocabulary, ``bpe_simple_vocab_16e6.txt.gz``, with which sentences are cleaned as its authors do; or a list
+            of words, ``.txt``, see :func:`mgfe_ris.models.encoders.word_list.read_word_list`; None: the built-in
+            vocabulary, which needs no network.
         max_tokens: T, with the start and end marks. 20 in every published model of LAVT's family.
         trim: pad only to the longest sentence of the batch: less to compute, but tensors of changing size.
         keep_end: cut a longer sentence so that it ends with the end mark, as CLIP's authors do: its place is where
@@ -161,7 +161,8 @@ class HFTextEncoder(BaseModule):
     BERT, RoBERTa and CLIP's text tower; of a whole CLIP, the text tower is taken.
 
     Args:
-        pretrained: hub name, local folder or ``package:<name>`` of the weights, loaded by ``init_weights``; None: random weights.
+        pretrained: hub name, local folder or ``package:<name>`` of the weights, loaded by ``init_weights``; None:
+            random weights.
         config: the architecture, as ``AutoConfig.for_model`` takes it, e.g. ``dict(model_type='bert')`` for
             BERT-base; None: the one of ``pretrained``. Given, building the model needs no network.
         trainable_layers: train only the first n encoder layers and freeze embeddings and later layers (10 in
