@@ -8,8 +8,8 @@ _base_ = [
 
 map_sizes = (48, 24, 12, 6)  # at 192 px
 
-# What pretraining taught is better kept than learned anew from a few hundred photos: edges, batch statistics, and all of
-# MiniLM, which would forget the words that are not among the sentences
+# What pretraining taught is better kept than learned anew from a few hundred photos: edges, batch statistics, and
+# all of MiniLM, which would forget the words that are not among the sentences
 model = dict(
     text_encoder=dict(trainable_layers=0),
     encoder=dict(frozen_stages=1, norm_eval=True),
