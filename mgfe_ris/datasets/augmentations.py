@@ -57,7 +57,7 @@ def turns_with_photo(sentence: str) -> bool:
     """
     if _UNCLEAR.search(sentence):
         return False
-    glued = (word for word in _words(sentence) if re.search('left|right', word) and not _SIDE.fullmatch(word))
+    glued = (word for word in _words(sentence) if re.search('left|right', _SIDE.sub('', word)))
     return all(word.startswith(_NO_SIDES) for word in glued)
 
 

@@ -76,6 +76,7 @@ def test_left_and_right_are_exchanged(sentence, swapped):
     [
         ('second bed frm left', True),
         ('2nd from right', True),
+        ('the leftmost one, right-handed, topleft, far right side', True),
         ("FAR RIGHT, the left's hand", True),
         ('white stuff left next to hand', True),
         ('bright leftovers, an upright copyrighted clock on the left', True),
