@@ -37,7 +37,7 @@ def main() -> None:
         if args.percentiles:
             numbers = at_percentiles(records, args.percentiles)
             places = ', '.join(f'{percentile:g}' for percentile in args.percentiles)
-            rule = f'The samples at percentile {places} of IoU, the lowest first, of {len(records)}.'
+            rule = f'Of {len(records)} samples, by IoU, the lowest first: those at percentile {places}.'
         else:
             numbers = random.Random(args.seed).sample(range(len(records)), min(args.samples, len(records)))
             rule = f'{len(numbers)} of {len(records)} samples at random, seed {args.seed}.'
