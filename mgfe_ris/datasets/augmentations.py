@@ -18,6 +18,19 @@ _SIDE = re.compile(
     rf'(?=(most|hand|handed|side|wards?|y)?(?!{_LETTER}))',
     re.IGNORECASE,
 )
+# sides that an exchange of words does not turn: hours, short and misspelt forms, "right" for "directly"; a word of one
+# letter may also be a letter in the photo, which a mirror spoils
+_UNCLEAR = re.compile(
+    rf"""(?<!{_LETTER})(?:
+        o\W{{0,2}}clock | (?<=\d)\s?[ap]\.?m
+        | (?: [lr] | lt | rt | lef | lft | leff?tt | lefft | lfet | letf | elft
+            | rgt | rght | righ | rigt | rigth | rihgt | rightt ) (?:most|hand|side)?
+        | right\s+(?: next | behind | beside | above | below | under | underneath | there | here
+            | in\s+front | in\s+the\s+(?:middle|center|centre|back) )
+    )(?!{_LETTER})""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_NO_SIDES = ('bright', 'cleft', 'copyright', 'fright', 'leftover', 'outright', 'righteous', 'rights', 'upright')
 # a crop can make a sentence with one of these untrue, and without them it may fit several objects
 POSITION_WORDS = (
     *('left', 'leftmost', 'lefthand', 'leftside', 'right', 'rightmost', 'righthand', 'rightside'),
@@ -30,10 +43,22 @@ POSITION_WORDS = (
 def swap_left_right(sentence: str) -> str:
     """Left and right exchanged, their capitals kept; applied twice, it gives the sentence back.
 
-    Only the direction is understood: "the right answer" and "the last one left" change too. Abbreviations ("rt"),
-    hours ("at 3 o'clock") and text to be read in the photo stay as they are.
+    Only the direction is understood: "the right answer" and "the last one left" change too. What is not written out
+    stays as it is; ask :func:`turns_with_photo` first.
     """
     return _SIDE.sub(lambda match: (match[1] or '') + _other_side(match[2]), sentence)
+
+
+def turns_with_photo(sentence: str) -> bool:
+    """Whether :func:`swap_left_right` makes it true of the mirrored photo, as far as can be told.
+
+    Not where a side is an hour ("banana 3 o clock"), short or misspelt ("rt", "lft", "rigth"), glued to its neighbour
+    ("leftguy"), or perhaps no side ("right next to the hand"). Text to be read in the photo is not seen.
+    """
+    if _UNCLEAR.search(sentence):
+        return False
+    glued = (word for word in _words(sentence) if re.search('left|right', _SIDE.sub('', word)))
+    return all(word.startswith(_NO_SIDES) for word in glued)
 
 
 def _other_side(word: str) -> str:
@@ -47,7 +72,8 @@ class FlipWithWords(BaseTransform):
     """Mirror ``img`` and ``gt_seg_map``, and exchange left and right in ``sentence`` and ``sentences``.
 
     Args:
-        prob: how often, in [0, 1].
+        prob: how often, in [0, 1], if the ``sentence`` turns with the photo, see :func:`turns_with_photo`; before
+            ``PickSentence``, if all ``sentences`` do.
 
     Raises:
         ValueError: a prob beyond [0, 1], or a mask that is yet to be loaded or of another size than the photo.
@@ -58,7 +84,7 @@ class FlipWithWords(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         _require_mask(results)
-        if np.random.random() >= self.prob:
+        if np.random.random() >= self.prob or not all(map(turns_with_photo, _read_sentences(results))):
             return results
         for key in ('img', 'gt_seg_map'):
             if key in results:

@@ -1,6 +1,7 @@
 """What a model gets right: oIoU, mIoU, P@X, and the tables of ablations."""
 
 from .ablation import Run, tabulate
+from .ceiling import ceilings
 from .generalized import GeneralizedRefSegMetric, summarize_generalized
 from .iou import intersection_and_union, summarize
 from .logits import LogitsHook, bytes_of_logits, read_logits
@@ -20,6 +21,7 @@ __all__ = [
     'ScoringProtocol',
     'SplitsTestLoop',
     'bytes_of_logits',
+    'ceilings',
     'check_metric_names',
     'find_metafiles',
     'intersection_and_union',

@@ -4,9 +4,11 @@ from .curves import plot_curves, read_scalars
 from .draw import PALETTE, caption, grid, overlay, read_photo
 from .feature_maps import STAGES_LEGEND, Response, draw_stages
 from .hook import PictureHook, ValidationPictureHook
+from .markdown import markdown_table
 from .marked_page import check_page, write_between_marks
 from .results_report import (
     Record,
+    at_percentiles,
     category_table,
     decode_mask,
     factors,
@@ -30,6 +32,7 @@ __all__ = [
     'SplitStatistics',
     'ValidationPictureHook',
     'ablation_table',
+    'at_percentiles',
     'caption',
     'category_table',
     'check_page',
@@ -39,6 +42,7 @@ __all__ = [
     'draw_stages',
     'factors',
     'grid',
+    'markdown_table',
     'milliseconds_per_step',
     'overlay',
     'plot_curves',

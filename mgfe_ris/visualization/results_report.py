@@ -113,6 +113,23 @@ def worst(results: Mapping[str, Sequence[Record]], count: int) -> np.ndarray:
     return side_by_side(results, order, title)
 
 
+def at_percentiles(records: Sequence[Record], percentiles: Sequence[float]) -> list[int]:
+    """Numbers of the samples that stand there in the order of their IoU, the lowest first; each once.
+
+    So nobody chose them, and they show a model as good as it is. Of the same IoU, the earlier line comes first.
+
+    Args:
+        percentiles: each in [0, 100]: 0, the sample of the lowest IoU; 100, of the highest.
+
+    Raises:
+        ValueError: a percentile beyond that.
+    """
+    if beyond := [percentile for percentile in percentiles if not 0 <= percentile <= 100]:
+        raise ValueError(f'a percentile lies in [0, 100]; got {beyond[0]:g}')
+    order = sorted(range(len(records)), key=lambda i: records[i]['iou'])
+    return list(dict.fromkeys(order[round(percentile / 100 * (len(order) - 1))] for percentile in percentiles))
+
+
 def titled(picture: np.ndarray, text: str) -> np.ndarray:
     """The picture under lines of text."""
     return np.concatenate([caption(picture[:0], text, 14), picture])

@@ -8,7 +8,7 @@ from mmseg.registry import DATASETS, TRANSFORMS
 
 from mgfe_ris.apis import load_config
 from mgfe_ris.datasets import ColourJitter, CropWithTarget, FlipWithWords, WordDropout
-from mgfe_ris.datasets.augmentations import swap_left_right
+from mgfe_ris.datasets.augmentations import swap_left_right, turns_with_photo
 
 HEIGHT, WIDTH = 24, 37
 
@@ -69,6 +69,44 @@ def test_all_are_registered():
 def test_left_and_right_are_exchanged(sentence, swapped):
     assert swap_left_right(sentence) == (sentence if swapped is None else swapped)
     assert swap_left_right(swap_left_right(sentence)) == sentence
+
+
+@pytest.mark.parametrize(
+    ('sentence', 'turns'),
+    [
+        ('second bed frm left', True),
+        ('2nd from right', True),
+        ('the leftmost one, right-handed, topleft, far right side', True),
+        ("FAR RIGHT, the left's hand", True),
+        ('white stuff left next to hand', True),
+        ('bright leftovers, an upright copyrighted clock on the left', True),
+        ('the sheep lies lower, right of a brown glass', True),
+        ('banana 3 o clock', False),
+        ("guy at 3 O'Clock", False),
+        ('guy at 3pm', False),
+        ('girl rt of man', False),
+        ('the l shaped couch', False),
+        ('Lft guy', False),
+        ('rigth one', False),
+        ('rtmost', False),
+        ('leftguy', False),
+        ('the manright', False),
+        ('white frosting right next to the hand', False),
+        ('the one right  in front', False),
+    ],
+)
+def test_what_turns_with_the_photo(sentence, turns):
+    """Sentences by people, and forms that they use."""
+    assert turns_with_photo(sentence) is turns
+
+
+def test_no_flip_where_the_sentence_would_be_wrong(sample):
+    flip = FlipWithWords(prob=1)
+    unclear = dict(sample, sentences=['lft dog', 'left dog'])
+    assert flip.transform(dict(unclear, sentence='lft dog'))['img'] is sample['img']
+    assert flip.transform(without(unclear, 'sentence'))['sentences'] == unclear['sentences']
+    flipped = flip.transform(dict(unclear, sentence='left dog'))
+    np.testing.assert_array_equal(flipped['img'], sample['img'][:, ::-1])
 
 
 def test_a_flip_mirrors_photo_mask_and_words(sample):

@@ -373,6 +373,10 @@ def test_wrong_coco(root, refused, annotations, others, message):
     assert message in said and said.count('\n') == 1, said
 
 
+def test_coco_is_a_file(root, refused):
+    assert refused('coco', root) == f'error: {root}: a folder; name the JSON file\n'
+
+
 # What is written
 
 

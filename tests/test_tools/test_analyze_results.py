@@ -163,3 +163,20 @@ def test_a_grid_in_a_new_folder(results, run_here, tmp_path, capfd):
             run_here('analysis_tools/results_grid.py', tmp_path / 'none.jsonl', '--out', tmp_path / 'other' / name)
         assert stop.value.code == 2 and not (tmp_path / 'other').exists()
         assert f'a picture is called .png or .jpg: {tmp_path / "other/grid.png"}' in capfd.readouterr().err
+
+
+def test_the_grid_is_chosen_by_iou(results, run_here, tmp_path, capfd):
+    tool, out = 'analysis_tools/results_grid.py', ('--out', tmp_path / 'x.png', '--columns', 1)
+
+    def draw(*options):
+        run_here(tool, results, *out, *options)
+        with Image.open(tmp_path / 'x.png') as picture:
+            return np.asarray(picture)
+
+    lowest, both = draw('--percentiles', 0), draw('--percentiles', 0, 100)
+    assert len(lowest) < len(both) and lowest.shape[1] == both.shape[1]
+    shared = len(lowest) - 40  # below the title, which names the percentiles
+    assert np.array_equal(lowest[40:], both[40:][:shared])
+    with pytest.raises(SystemExit) as stop:
+        draw('--percentiles', 200)
+    assert stop.value.code == 2 and 'a percentile lies in [0, 100]; got 200' in capfd.readouterr().err

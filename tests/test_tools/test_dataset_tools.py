@@ -183,7 +183,7 @@ def check_report(report: dict, expected: dict) -> None:
 
 
 def test_counts_are_those_of_the_files(run, refshapes, tmp_path):
-    args = ('--out', 'new/stats.png', '--json', 'new/stats.json')
+    args = ('--out', 'new/stats.png', '--json', 'new/stats.json', '--maps', 16, 64)
     printed = run('dataset_stats.py', SHAPES, *args, *at(refshapes))
     reports = json.loads((tmp_path / 'new/stats.json').read_text())
     assert list(reports) == ['train', 'val', 'testA', 'testB'], "by default the config's own"
@@ -196,6 +196,8 @@ def test_counts_are_those_of_the_files(run, refshapes, tmp_path):
     (row,) = [line for line in printed.splitlines() if line.startswith('objects')]
     assert row.split()[1:] == [f'{report["objects"]:,}' for report in reports.values()]
     assert pixels(tmp_path / 'new/stats.png').shape == (1000, 1500, 3)
+    for split in reports:  # photos of 64 x 64
+        assert f'| {split} | 64 | 100.0 | 100.0 | 100.0 |' in printed and f'| {split} | 16 | 100' not in printed
 
 
 def test_a_split_is_read_from_the_data_that_the_config_names_for_it(refshapes, coco_ref):

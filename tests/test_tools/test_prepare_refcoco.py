@@ -554,6 +554,14 @@ def test_the_tool_reports_and_says_by_its_status_what_it_found(drawn, facts, tmp
     assert snapshot(out) == before and not json.loads((tmp_path / 'r.json').read_text())['ok']
 
 
+def test_a_part_of_a_set_is_told_of_the_option(drawn, tmp_path, capsys):
+    """Of drawn photos under RefCOCO's name, of which there are fewer than published."""
+    assert run(drawn, '--out', tmp_path, '--jobs', 1) == 1 and 'add --subset' in capsys.readouterr().out
+    assert run('--check', '--subset', '--fast', '--out', tmp_path) == 0 and '--subset' not in capsys.readouterr().out
+    (tmp_path / 'refcoco/instances.json').unlink()
+    assert run('--check', '--out', tmp_path) == 1 and '--subset' not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     'arguments', [[], ['x', '--check'], ['nowhere', '--out', 'out'], ['--check', '--out', 'nowhere'], ['a.tar']]
 )

@@ -1,8 +1,14 @@
 """RefCOCO's files and real photos through training and test, with nothing changed but where they lie."""
 
+from pathlib import Path
+
+import pytest
 from mmengine.runner import Runner
 
 from mgfe_ris.apis import load_config
+from mgfe_ris.datasets import ReferringDataset
+from mgfe_ris.datasets.augmentations import swap_left_right, turns_with_photo
+from mgfe_ris.models.encoders.text import HFTokenizer
 
 
 def test_two_epochs_and_all_splits(coco_ref, small_model, tmp_path, one_thread):
@@ -19,3 +25,35 @@ def test_two_epochs_and_all_splits(coco_ref, small_model, tmp_path, one_thread):
     ]
     assert all(0 <= value <= 100 for value in metrics.values())
     assert len(list(tmp_path.glob('best_oIoU_*.pth'))) == 1
+
+
+@pytest.fixture(scope='session')
+def people(shared: Path) -> list[str]:
+    """Sentences by people, of the three published sets, in all their splits."""
+    root = shared / 'data/refcoco_mini'
+    if not root.is_dir():
+        pytest.skip(f'{root}: photos and sentences that are not ours to publish')
+    sets = (('refcoco', 'unc', ['val', 'testA', 'testB']), ('refcoco+', 'unc', ['val', 'testA', 'testB']),
+            ('refcocog', 'umd', ['val', 'test']))  # fmt: skip
+    found = [ReferringDataset(str(root), name, by, split=splits) for name, by, splits in sets]
+    return [sentence for part in found for i in range(len(part)) for sentence in part.get_data_info(i)['sentences']]
+
+
+def test_sentences_by_people_are_read_whole(people):
+    """By the built-in vocabulary, which spells many of their words."""
+    cut = {}
+    for tokens in (20, load_config('mgfe-ris_tiny_refcoco').model.data_preprocessor.tokenizer.max_tokens):
+        tokenizer = HFTokenizer(max_tokens=tokens)
+        tokenizer(people)
+        cut[tokens] = tokenizer.num_truncated
+        assert tokenizer.num_unknown == 0
+    assert len(people) == 203 and cut == {20: 16, 64: 0}
+
+
+def test_sides_that_people_say(people):
+    assert sum(swap_left_right(sentence) != sentence for sentence in people) == 45
+    assert sorted(sentence for sentence in people if not turns_with_photo(sentence)) == [
+        'banana 3 o clock',
+        'guy at 3pm',
+        'white frosting right next to the hand',
+    ]

@@ -10,6 +10,7 @@ from PIL import Image
 
 from mgfe_ris.visualization import (
     Response,
+    at_percentiles,
     category_table,
     draw_stages,
     factors,
@@ -116,6 +117,16 @@ def test_the_worst_objects_come_first_and_once(records, monkeypatch):
     assert drawn[-1][1].endswith('3 objects have a sentence with an IoU of 0: shown are the largest of them. ')
     worst({'ours': none}, 9)
     assert len(drawn[-1][0]) == 3 and 'IoU of 0' not in drawn[-1][1], 'all are shown'
+
+
+def test_percentiles_go_by_iou():
+    of = [dict(iou=iou) for iou in (0.5, 0.0, 0.9, 0.0, 0.7)]
+    assert at_percentiles(of, [0, 25, 50, 75, 100]) == [1, 3, 0, 4, 2], 'of the same IoU the earlier line first'
+    assert at_percentiles(of, [90, 60, 50, 40]) == [2, 0], 'each sample once, in the order that is asked for'
+    assert at_percentiles(of[:1], [0, 100]) == [0]
+    for beyond in (-1, 100.5, float('nan')):
+        with pytest.raises(ValueError, match=rf'a percentile lies in \[0, 100\]; got {beyond:g}'):
+            at_percentiles(of, [50, beyond])
 
 
 # Lines

@@ -23,6 +23,15 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--splits', nargs='+', help='default: those that the config trains and tests on')
     parser.add_argument('--out', type=Path, default=Path('stats.png'), help='picture, .png; default: stats.png')
     parser.add_argument('--json', type=Path, help='file for the numbers')
+    parser.add_argument(
+        '--maps',
+        type=int,
+        nargs='+',
+        default=[],
+        metavar='SIDE',
+        help='print what a mask can score if drawn on maps of so many cells along a side: for most models here a '
+        "quarter of the input's, 120 of 480 px",
+    )
     parser.add_argument('--cfg-options', nargs='+', action='extend', help='changes, e.g. data_root=data/x')
     args = parser.parse_args()
     if args.out.suffix != '.png':
@@ -58,6 +67,21 @@ def samples_of(dataset: BaseDataset) -> Iterator[dict]:
     return (part[i] for part in parts_of(dataset) for i in range(len(part)))
 
 
+def print_ceilings(datasets: dict[str, BaseDataset], sides: list[int]) -> None:
+    """The mask is decoded again for each object: that takes milliseconds, and all masks together gigabytes."""
+    from mgfe_ris.evaluation import ceilings
+    from mgfe_ris.visualization import markdown_table
+
+    rows = []
+    for name, dataset in datasets.items():
+        masks = (sample['gt_seg_map'] for sample in samples_of(dataset) if sample['gt_seg_map'].any())
+        rows += [
+            [name, side, *(f'{metrics[key]:.1f}' for key in ('oIoU', 'mIoU', 'P@0.9'))]
+            for side, metrics in ceilings(masks, sides).items()
+        ]
+    print(markdown_table(['split', 'map', 'oIoU', 'mIoU', 'P@0.9'], rows))
+
+
 def main() -> None:
     args = parse_args()
     from mgfe_ris.apis import load_config, report_errors
@@ -67,6 +91,8 @@ def main() -> None:
         datasets = build_datasets(load_config(args.config, args.cfg_options), args.splits)
         counted = {split: count_samples(samples_of(dataset)) for split, dataset in datasets.items()}
         print(statistics_table(counted))
+        if args.maps:
+            print_ceilings(datasets, args.maps)
         plot_statistics(counted, args.out, title=f'{Path(args.config).stem}: the data set by split')
         print(f'wrote {args.out}')
         if args.json:

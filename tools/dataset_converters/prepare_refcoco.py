@@ -44,6 +44,8 @@ def show(report: dict) -> None:
         print(f'{kind}: {found["total"]}')
         for what in found['first'][:5]:
             print(f'  {what}')
+    if list(report['problems']) == ['counts']:
+        print('nothing but counts: if it is meant to be a part of the set, or data of your own, add --subset')
     print('all right' if report['ok'] else 'something is wrong')
 
 

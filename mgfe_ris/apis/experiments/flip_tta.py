@@ -8,7 +8,7 @@ from mmengine.model import BaseTTAModel
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
-from ...datasets.augmentations import swap_left_right
+from ...datasets.augmentations import swap_left_right, turns_with_photo
 from ...engine.weights import unwrap
 from ...structures import NO_SCORES, gives_scores
 
@@ -16,6 +16,8 @@ from ...structures import NO_SCORES, gives_scores
 @MODELS.register_module()
 class FlipTTA(BaseTTAModel):
     """The mean of two predictions: of the photo, and of its mirror image with left and right exchanged in the words.
+
+    Where that would not make the sentence true again, see :func:`turns_with_photo`, it is the first alone.
 
     Logits are averaged, so that all that reads ``seg_logits`` goes on as without. The batch is mirrored here, behind
     any pipeline and sampler: mmengine's ``TestTimeAug`` would have to stand in the pipeline of every config. A sentence
@@ -42,16 +44,20 @@ class FlipTTA(BaseTTAModel):
         """(as it is, mirrored) of each sample -> the samples as they are, with the mean of both logits, and of both
         that say whether the sentence means nothing."""
         logits = [
-            (one.seg_logits.data.float() + other.seg_logits.data.float().flip(-1)) / 2
+            _read_together(one, one.seg_logits.data.float(), other.seg_logits.data.float().flip(-1))
             for one, other in data_samples_list
         ]
         model: Any = unwrap(self.module)
         no_target = None
         if all('no_target_logit' in sample for sample, _ in data_samples_list):
             no_target = torch.stack(
-                [(one.no_target_logit + other.no_target_logit) / 2 for one, other in data_samples_list]
+                [_read_together(one, one.no_target_logit, other.no_target_logit) for one, other in data_samples_list]
             )
         return model.predict(logits, [sample for sample, _ in data_samples_list], no_target)
+
+
+def _read_together(sample: SegDataSample, plain: torch.Tensor, mirrored: torch.Tensor) -> torch.Tensor:
+    return (plain + mirrored) / 2 if turns_with_photo(sample.sentence) else plain
 
 
 def mirror(data: dict) -> dict[str, Any]:

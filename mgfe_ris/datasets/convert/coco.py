@@ -32,7 +32,7 @@ def read_coco(
     """
     path = Path(source)
     if not path.is_file():
-        raise FileNotFoundError(f'{source}: no such file')
+        raise FileNotFoundError(f'{source}: ' + ('a folder; name the JSON file' if path.is_dir() else 'no such file'))
     content = _content(path)
     images, names = _by_id(path, content, 'images'), _by_id(path, content, 'categories')
     annotations: dict[Any, list[tuple[dict, str]]] = defaultdict(list)

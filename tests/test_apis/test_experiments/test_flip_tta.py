@@ -84,6 +84,16 @@ def test_logits_are_averaged_in_the_photos_frame():
     assert torch.equal(sample.pred_sem_seg.data[0] == 1, expected > 0)
 
 
+def test_a_sentence_that_does_not_turn_is_read_once():
+    def brightness(photo, sentence):
+        return photo[:2] + torch.linspace(0, 9, photo.shape[-1])
+
+    asked = ('guy at 3 o clock', 'left guy')
+    plain, averaged = (model.test_step(batch(*asked)) for model in (Reading(brightness), FlipTTA(Reading(brightness))))
+    same = [torch.equal(one.seg_logits.data, other.seg_logits.data) for one, other in zip(plain, averaged, strict=True)]
+    assert same == [True, False]
+
+
 @pytest.mark.parametrize('photos', ['one', 'several', 'stacked'])
 def test_around_a_real_model(model_folder, photos):
     """By hand: two forwards, of a batch about one photo, which the model computes once, and of several."""
