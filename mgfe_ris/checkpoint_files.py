@@ -18,6 +18,7 @@ from tqdm import tqdm
 from .download import download, is_address
 from .output_files import whole_file
 from .torchscript_files import ScriptError, is_torchscript, read_torchscript
+from .weight_packages import in_package
 
 _MAX_BYTES, _SECONDS, _SILENCE = 20 * 10**9, 6 * 3600, 60
 """Of a download; see :mod:`mgfe_ris.download`."""
@@ -30,7 +31,8 @@ def read_checkpoint(source: str | Path, mapped: bool = False) -> Any:
     """What ``torch.save``, safetensors or ``torch.jit.save`` wrote. Only tensors and plain records are unpickled.
 
     Args:
-        source: a local file, or an http(s) URL, which is downloaded once into torch's cache.
+        source: a local file, an http(s) URL, which is downloaded once into torch's cache, or ``package:<name>``, see
+            :mod:`mgfe_ris.weight_packages`.
         mapped: read the numbers of a tensor when they are used, from the file, which must stay; the rest at once.
 
     Raises:
@@ -38,7 +40,7 @@ def read_checkpoint(source: str | Path, mapped: bool = False) -> Any:
         ValueError: the file is not a checkpoint, or holds other objects.
     """
     remote = is_address(str(source))
-    path = _download(str(source)) if remote else Path(source)
+    path = _download(str(source)) if remote else Path(in_package(source))
     if not path.is_file():
         raise FileNotFoundError(f'{source}: no such checkpoint; expected a local file or an http(s) URL')
     try:

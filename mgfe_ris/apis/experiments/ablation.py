@@ -32,6 +32,7 @@ BASES = {
     'refshapes': 'mgfe-ris_tiny_refshapes',
     'refshapes+': 'mgfe-ris_tiny_refshapes+',
     'refshapesg': 'mgfe-ris_tiny_refshapesg',
+    'photos': 'mgfe-ris_efficientnet-lite0_minilm_photos',
 }
 """What a row inherits from, by data set."""
 MIRRORED = {'refshapes': 'refcoco', 'refshapes+': 'refcoco+', 'refshapesg': 'gref-umd'}

@@ -8,6 +8,7 @@ from .clip_resnet import CLIPResNetEncoder
 from .clip_text import CLIPTextTower
 from .clip_vit import CLIPViTEncoder
 from .darknet import DarkNetEncoder
+from .efficientnet_lite import EfficientNetLiteEncoder
 from .resnet import ResNetEncoder
 from .swin import SwinEncoder
 from .text import HFTextEncoder, HFTokenizer
@@ -22,6 +23,7 @@ __all__ = [
     'CLIPViTEncoder',
     'ConvNeXtEncoder',
     'DarkNetEncoder',
+    'EfficientNetLiteEncoder',
     'HFTextEncoder',
     'HFTokenizer',
     'ResNetEncoder',

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from ...structures import Text
 from ...training_words import words_of
+from ...weight_packages import in_package
 from ..checkpoints import from_text
 from ..renaming import State, state_dict_of
 from ..sentence import STATES, check_state
@@ -40,7 +41,7 @@ class HFTokenizer:
     those in a script that is not in the vocabulary: ``num_unknown``.
 
     Args:
-        pretrained: hub name or local folder; or CLIP's own vocabulary, ``bpe_simple_vocab_16e6.txt.gz``, with which
+        pretrained: hub name, local folder or ``package:<name>``; or CLIP's own vocabulary, ``bpe_simple_vocab_16e6.txt.gz``, with which
             sentences are cleaned as its authors do; or a list of words, ``.txt``, see
             :func:`mgfe_ris.models.encoders.word_list.read_word_list`; None: the built-in vocabulary, which needs no
             network.
@@ -176,7 +177,7 @@ class HFTextEncoder(BaseModule):
     BERT, RoBERTa and CLIP's text tower; of a whole CLIP, the text tower is taken.
 
     Args:
-        pretrained: hub name or local folder of the weights, loaded by ``init_weights``; None: random weights.
+        pretrained: hub name, local folder or ``package:<name>`` of the weights, loaded by ``init_weights``; None: random weights.
         config: the architecture, as ``AutoConfig.for_model`` takes it, e.g. ``dict(model_type='bert')`` for
             BERT-base; None: the one of ``pretrained``. Given, building the model needs no network.
         trainable_layers: train only the first n encoder layers and freeze embeddings and later layers (10 in
@@ -332,7 +333,9 @@ def _config_of(pretrained: str) -> transformers.PretrainedConfig:
 def _tokenizer_of(pretrained: str) -> Any:
     """What lies beside the weights on this machine, or None."""
     try:
-        return transformers.AutoTokenizer.from_pretrained(pretrained, trust_remote_code=False, local_files_only=True)
+        return transformers.AutoTokenizer.from_pretrained(
+            in_package(pretrained), trust_remote_code=False, local_files_only=True
+        )
     except Exception:  # of a dozen kinds: there is none, or none that can be read, and nothing to compare
         return None
 
@@ -347,6 +350,7 @@ def _without_pooler(config: transformers.PretrainedConfig) -> dict:
 
 
 def _from_hub(auto_class: Any, name: str, option: str, **kwargs):
+    name = str(in_package(name))
     try:
         return auto_class.from_pretrained(name, trust_remote_code=False, **kwargs)  # else it asks, and runs files
     except Exception as error:
