@@ -65,19 +65,18 @@ def main() -> None:
             args.batch_size,
             private_addresses=args.private_addresses,
         )
-        asked = dict.fromkeys(sentence for job in jobs for sentence in job.sentences)
-        unknown = [sentence for sentence in asked if not inferencer.understands(sentence)]
-        if unknown:
+        sentences = dict.fromkeys(sentence for job in jobs for sentence in job.sentences)
+        asked = {sentence: inferencer.understands(sentence) for sentence in sentences}
+        if unknown := [sentence for sentence, understood in asked.items() if not understood]:
             print(
                 f'warning: {len(unknown)} of {len(asked)} sentences have no word that the model knows, the first is '
                 f'{unknown[0]!r}; their masks mean nothing ("understood": false in results.jsonl)',
                 file=sys.stderr,
             )
-        if unmet := {sentence: words for sentence in asked if (words := inferencer.unmet(sentence))}:
-            sentence, words = next(iter(unmet.items()))
+        if unmet := [sentence for sentence, understood in asked.items() if understood and inferencer.unmet(sentence)]:
             print(
                 f'warning: {len(unmet)} of {len(asked)} sentences have words that the training of this model never '
-                f'said, the first is {words[0]!r} in {sentence!r} ("unmet" in results.jsonl)',
+                f'said, the first is {unmet[0]!r}; they are named in results.jsonl, "unmet"',
                 file=sys.stderr,
             )
         found = segment_jobs(inferencer, jobs, args.out, args.threshold)

@@ -21,7 +21,8 @@ def begin(all_words, folder, *parts, resumed=None) -> None:
 
 def test_all_words_of_all_parts_are_written(data, refshapes, tmp_path):
     few = ReferringDataset(str(refshapes), 'refshapes', 'unc', 'val', indices=1)
-    said = {word for part in (data, few) for i in range(len(part)) for s in part[i]['sentences'] for word in words_of(s)}
+    sentences = [sentence for part in (data, few) for i in range(len(part)) for sentence in part[i]['sentences']]
+    said = {word for sentence in sentences for word in words_of(sentence)}
     begin(True, tmp_path, data, few)
     assert read_words(tmp_path) == said and 'red' in said
 
