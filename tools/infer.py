@@ -10,9 +10,9 @@ between tabs; list.jsonl has lines {"photo": "dog.jpg", "text": "the dog"}.
 
 OUT gets masks/NAME.png (0 and 255), overlays/NAME.png and results.jsonl, a line for each photo and sentence with its
 name, photo, sentence, box (left, top, right, bottom), area, confidence (null: the model draws polygons, and pixels have
-no scores), understood (false: the model knows no word of the sentence), rle, the mask as COCO's tools read it, and, of
-models that say it, no_target, how likely it is that the sentence means nothing in the photo: above 0.5 the mask is
-empty.
+no scores), understood (false: the model knows no word of the sentence), rle, the mask as COCO's tools read it; of
+models that learned all their words in their training, unmet, words that it never said; and, of models that say it,
+no_target, how likely it is that the sentence means nothing in the photo: above 0.5 the mask is empty.
 """
 
 import argparse
@@ -23,7 +23,11 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('source', nargs='+', help='photo, its http address, folder of photos, .csv, .tsv or .jsonl')
     parser.add_argument('--text', nargs='+', action='extend', default=[], help='which object is meant; one or several')
-    parser.add_argument('--model', help='folder, checkpoint, config or its name; default: work_dirs/quickstart')
+    parser.add_argument(
+        '--model',
+        help='folder, also by its name in work_dirs; checkpoint; config, or its name; default: '
+        'work_dirs/quickstart-photos where it is trained, else work_dirs/quickstart',
+    )
     parser.add_argument('--checkpoint', help='weights, where --model is a config')
     parser.add_argument('--out', default='results', help='folder for the results; default: results')
     parser.add_argument('--threshold', type=float, help="of the score, between 0 and 1; default: the model's own")
@@ -49,25 +53,30 @@ def main() -> None:
     # behind the arguments: --help and wrong options need not wait for what takes seconds to import
     from tqdm import tqdm
 
-    from mgfe_ris.apis import RISInferencer, read_jobs, report_errors, segment_jobs
+    from mgfe_ris.apis import RISInferencer, default_model, read_jobs, report_errors, segment_jobs
 
     with report_errors():
         jobs = read_jobs(args.source, args.text, args.private_addresses)
-        model = args.model or 'work_dirs/quickstart'
         inferencer = RISInferencer(
-            model,
+            args.model or default_model(),
             args.checkpoint,
             args.device,
             args.precision,
             args.batch_size,
             private_addresses=args.private_addresses,
         )
-        asked = dict.fromkeys(sentence for job in jobs for sentence in job.sentences)
-        unknown = [sentence for sentence in asked if not inferencer.understands(sentence)]
-        if unknown:
+        sentences = dict.fromkeys(sentence for job in jobs for sentence in job.sentences)
+        asked = {sentence: inferencer.understands(sentence) for sentence in sentences}
+        if unknown := [sentence for sentence, understood in asked.items() if not understood]:
             print(
                 f'warning: {len(unknown)} of {len(asked)} sentences have no word that the model knows, the first is '
                 f'{unknown[0]!r}; their masks mean nothing ("understood": false in results.jsonl)',
+                file=sys.stderr,
+            )
+        if unmet := [sentence for sentence, understood in asked.items() if understood and inferencer.unmet(sentence)]:
+            print(
+                f'warning: {len(unmet)} of {len(asked)} sentences have words that the training of this model never '
+                f'said, the first is {unmet[0]!r}; they are named in results.jsonl, "unmet"',
                 file=sys.stderr,
             )
         found = segment_jobs(inferencer, jobs, args.out, args.threshold)

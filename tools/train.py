@@ -68,12 +68,14 @@ def build_config(args: argparse.Namespace) -> Config:
 def prepare(args: argparse.Namespace) -> RISRunner:
     """Read and check everything, so that what is wrong with the input shows before the training starts."""
     from mgfe_ris.apis import check_checkpoint
-    from mgfe_ris.engine import NonFiniteHook, StartFromHook, StartRecordHook, build_runner, unwrap
+    from mgfe_ris.apis.config import learns_all_words
+    from mgfe_ris.engine import NonFiniteHook, StartFromHook, StartRecordHook, TrainingWordsHook, build_runner, unwrap
     from mgfe_ris.evaluation import check_metric_names
     from mgfe_ris.output_files import require_folder
 
     cfg = build_config(args)
     require_folder('--work-dir', cfg.work_dir)
+    all_words = learns_all_words(cfg)
     start = None if cfg.resume else cfg.get('load_from')
     if start:
         cfg.load_from = None  # loaded below: mmengine would pass over what does not fit, and run what the file holds
@@ -82,6 +84,7 @@ def prepare(args: argparse.Namespace) -> RISRunner:
     if not any(isinstance(hook, NonFiniteHook) for hook in runner.hooks):  # a config that inherits nothing of ours
         runner.register_hook(NonFiniteHook())
     runner.register_hook(StartRecordHook())
+    runner.register_hook(TrainingWordsHook(all_words))
     if start:
         state = check_checkpoint(runner.model, start, whole=False)
         common = state.keys() & unwrap(runner.model).state_dict().keys()

@@ -30,7 +30,7 @@ from .experiments import (
 )
 from .export import export_onnx, export_torch, save_converted, save_folder
 from .infer import Job, RISInferencer, RISResult, open_photo, read_jobs, segment_jobs, stage_features
-from .model import build_model, check_checkpoint, load_model, load_trained, read_weights
+from .model import build_model, check_checkpoint, default_model, load_model, load_trained, read_weights
 from .onnx_segmentor import OnnxSegmentor
 
 __all__ = [
@@ -47,6 +47,7 @@ __all__ = [
     'check_checkpoint',
     'check_inputs',
     'config_in',
+    'default_model',
     'describe',
     'export_onnx',
     'export_torch',

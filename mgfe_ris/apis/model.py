@@ -10,14 +10,20 @@ from mmseg.registry import MODELS
 from torch import nn
 
 from ..checkpoint_files import convert_checkpoint
+from ..engine.checkpoints import best_in
 from ..engine.weights import check_weights
 from ..models.renaming import State, state_dict_of
 from ..models.size_limit import building, limited_size
+from ..training_words import read_words
 from .config import find_config, load_config, weights_in
 from .onnx_segmentor import ONNX, OnnxSegmentor
 
-QUICKSTART = Path('work_dirs/quickstart')
-"""Where ``tools/quickstart.sh`` leaves its model."""
+QUICKSTARTS = {
+    Path('work_dirs/quickstart-photos'): 'bash tools/quickstart.sh --photos DIR',
+    Path('work_dirs/quickstart'): 'bash tools/quickstart.sh',
+}
+"""Where ``tools/quickstart.sh`` leaves its models, and what trains them. Of those that are trained, the first one is
+the default: who has a model that has seen photos means it."""
 
 
 def load_model(
@@ -57,6 +63,8 @@ def load_model(
         with limited_size(cfg.filename, state):
             model = build_model(cfg)
         model.load_state_dict(check_weights(model, state, path))
+        if (words := read_words(Path(path).parent)) is not None:
+            model.data_preprocessor.tokenizer.met = words
     return model.to(device).eval()
 
 
@@ -67,7 +75,7 @@ def load_trained(
 
     Args:
         model: folder or config of :func:`load_model`; a checkpoint with its config beside it; or a folder that
-            ``export_onnx`` wrote.
+            ``export_onnx`` wrote. A folder in ``work_dirs`` by its name alone, too.
         checkpoint, device: as of :func:`load_model`; a config without a checkpoint is looked for in ``work_dirs``,
             where ``tools/train.py`` puts it.
 
@@ -79,16 +87,23 @@ def load_trained(
         if checkpoint is not None or _check_device(device or 'cpu').type != 'cpu':
             raise ValueError(f'{model}: an exported model brings its weights and runs on the cpu')
         return OnnxSegmentor(model)
-    if not Path(model).exists() and Path(model) == QUICKSTART:
-        raise FileNotFoundError(f'{model}: no such folder. bash tools/quickstart.sh trains this model; or name another')
+    if not Path(model).exists() and (command := QUICKSTARTS.get(Path(model))):
+        raise FileNotFoundError(f'{model}: no such folder. {command} trains this model; or name another')
     if checkpoint is None and Path(model).suffix in ('.pth', '.safetensors'):
         return load_model(Path(model).parent, _require_checkpoint(model), device)
     if checkpoint is None and not Path(model).is_dir():
-        trained = Path('work_dirs', find_config(model).stem)
+        named = Path('work_dirs', model)
+        trained = named if named.is_dir() else Path('work_dirs', find_config(model).stem)
         if not trained.is_dir():
             raise ValueError(f'{model}: a config, of which nothing was trained in {trained}; name a checkpoint')
         return load_model(trained, None, device)
     return load_model(model, checkpoint, device)
+
+
+def default_model() -> Path:
+    """Of :data:`QUICKSTARTS`, which need not be there; one that has yet to save its weights is passed over."""
+    *_, last = QUICKSTARTS
+    return next((folder for folder in QUICKSTARTS if best_in(folder)), last)
 
 
 def build_model(cfg: Config) -> BaseModel:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..models.base import write_masks
 from ..structures import MaskRule
+from ..training_words import read_words
 from .config import CONFIG, load_config
 
 ONNX = 'model.onnx'
@@ -36,6 +37,7 @@ class OnnxSegmentor(BaseModel):
         path = Path(folder) / ONNX
         self.cfg: Config = load_config(Path(folder) / CONFIG)
         super().__init__(_preprocessor(self.cfg))
+        self.data_preprocessor.tokenizer.met = read_words(folder)
         self.mask_rule = MaskRule(**(self.cfg.model.get('mask') or {}))
         self.session = _open(path)
         self.size = tuple(self.session.get_inputs()[0].shape[2:])

@@ -10,6 +10,7 @@ from .sharded import build_runner
 from .start_record import StartRecordHook, git_state
 from .stopping import Stopped
 from .weights import check_weights, unwrap
+from .words_hook import TrainingWordsHook
 
 __all__ = [
     'CheckpointHook',
@@ -24,6 +25,7 @@ __all__ = [
     'StartFromHook',
     'StartRecordHook',
     'Stopped',
+    'TrainingWordsHook',
     'build_runner',
     'check_weights',
     'first_error',

@@ -30,7 +30,11 @@ if TYPE_CHECKING:
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('pairs', nargs='+', help='.parquet or .jsonl, or folders of them')
-    parser.add_argument('--model', default='work_dirs/quickstart', help='folder, checkpoint or config')
+    parser.add_argument(
+        '--model',
+        help='folder, also by its name in work_dirs; checkpoint; config, or its name; default: '
+        'work_dirs/quickstart-photos where it is trained, else work_dirs/quickstart',
+    )
     parser.add_argument('--checkpoint', help='weights, where --model is a config')
     parser.add_argument('--out', required=True, help='folder for the results; all machines share it')
     parser.add_argument('--data-root', help='folder of the photos; default: that of the file which names them')
@@ -77,7 +81,7 @@ def prepare(args: argparse.Namespace) -> tuple[list[Shard], dict, dict]:
     from shard_worker import model_settings
     from shards import cut
 
-    from mgfe_ris.apis import RISInferencer
+    from mgfe_ris.apis import RISInferencer, default_model
     from mgfe_ris.apis.infer.inferencer import check_threshold
 
     if args.threshold is not None:
@@ -86,7 +90,7 @@ def prepare(args: argparse.Namespace) -> tuple[list[Shard], dict, dict]:
         raise FileNotFoundError(f'--data-root {args.data_root}: no such folder')
     shards, inputs = cut(args.pairs, args.shard_rows)
     model: dict[str, Any] = dict(
-        model=whole(args.model),
+        model=whole(str(args.model or default_model())),
         checkpoint=whole(args.checkpoint),
         precision=args.precision,
         batch_size=args.batch_size,

@@ -20,7 +20,11 @@ SECONDS_TO_END = 6
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--model', default='work_dirs/quickstart', help='folder, checkpoint or config')
+    parser.add_argument(
+        '--model',
+        help='folder, also by its name in work_dirs; checkpoint; config, or its name; default: '
+        'work_dirs/quickstart-photos where it is trained, else work_dirs/quickstart',
+    )
     parser.add_argument('--checkpoint', help='weights, where --model is a config')
     parser.add_argument('--device', help='default: cuda if there is one, else cpu')
     parser.add_argument('--host', default='127.0.0.1', help='default: this machine alone; 0.0.0.0: the network, too')
@@ -45,7 +49,7 @@ def serve(args: argparse.Namespace) -> None:
     # What takes seconds: --help and wrong options need not wait for it
     import numpy as np
 
-    from mgfe_ris.apis import RISInferencer, report_errors
+    from mgfe_ris.apis import RISInferencer, default_model, report_errors
     from mgfe_ris.apis.infer.serving import MAX_PIXELS, listen
 
     host = args.host.strip('[]')  # as IPv6 stands in an address
@@ -57,7 +61,11 @@ def serve(args: argparse.Namespace) -> None:
         check_options(args)
         listen(host, args.port).close()  # ahead of loading the model
         inferencer = RISInferencer(
-            args.model, args.checkpoint, args.device, batch_size=args.batch_size, max_pixels=MAX_PIXELS
+            args.model or default_model(),
+            args.checkpoint,
+            args.device,
+            batch_size=args.batch_size,
+            max_pixels=MAX_PIXELS,
         )
         inferencer(np.zeros((64, 64, 3), np.uint8), 'the red circle')  # ready means that it has run
         listener = listen(host, args.port)

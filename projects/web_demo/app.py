@@ -63,7 +63,11 @@ CSS = """
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--model', default='work_dirs/quickstart', help='folder, checkpoint or config')
+    parser.add_argument(
+        '--model',
+        help='folder, also by its name in work_dirs; checkpoint; config, or its name; default: '
+        'work_dirs/quickstart-photos where it is trained, else work_dirs/quickstart',
+    )
     parser.add_argument('--checkpoint', help='weights, where --model is a config')
     parser.add_argument('--device', help='default: cuda if there is one, else cpu')
     parser.add_argument('--host', default='127.0.0.1', help='default: this machine alone; 0.0.0.0: the network, too')
@@ -124,6 +128,9 @@ def legend(results: list[RISResult], masks: list[np.ndarray], note: str) -> str:
         sentence = html.escape(result.sentence)
         if not result.understood:
             sentence += '<br><em>The model knows no word of this sentence: the mask means nothing.</em>'
+        elif result.unmet:
+            unmet = html.escape(', '.join(result.unmet))
+            sentence += f'<br><em>The training of this model never said: {unmet}.</em>'
         if result.means_nothing:
             sentence += '<br><em>The model finds nothing in the photo that this sentence means.</em>'
         score = f'{result.score[mask].mean():.2f}' if result.score is not None and mask.any() else '-'
@@ -295,7 +302,7 @@ class RefuseLargeRequests:
 
 def serve(args: argparse.Namespace, folder: Path) -> None:
     """Until it is ended."""
-    from mgfe_ris.apis import RISInferencer, report_errors
+    from mgfe_ris.apis import RISInferencer, default_model, report_errors
     from mgfe_ris.apis.infer.serving import MAX_BYTES, MAX_PIXELS, listen
 
     host = args.host.strip('[]')  # as IPv6 stands in an address
@@ -306,7 +313,8 @@ def serve(args: argparse.Namespace, folder: Path) -> None:
         except ImportError as error:
             raise ImportError(f'{error}; pip install -r projects/web_demo/requirements.txt') from error
         listen(host, args.port).close()  # ahead of loading the model
-        inferencer = RISInferencer(args.model, args.checkpoint, args.device, max_pixels=MAX_PIXELS)
+        model = args.model or default_model()
+        inferencer = RISInferencer(model, args.checkpoint, args.device, max_pixels=MAX_PIXELS)
 
     examples = draw_examples(folder / 'drawn') if knows_drawn_shapes_only(inferencer) else []
     build_page(Demo(inferencer, folder), examples).launch(

@@ -313,6 +313,15 @@ def test_a_sentence_that_the_model_does_not_know_is_marked(app):
     assert ['knows no word' in row for row in rows] == [False, True]
 
 
+def test_words_that_the_training_never_said_are_named(app):
+    mask = np.ones((4, 4), bool)
+    unmet: list[tuple[str, ...] | None] = [None, (), ('zoo', 'x<b>'), ('丸',)]
+    results = [RISResult(mask, 'ring', mask * 1.0, mask, words != ('丸',), unmet=words) for words in unmet]
+    rows = app.legend(results, [mask] * len(unmet), '').split('<tr>')[2:]
+    assert ['never said' in row for row in rows] == [False, False, True, False]
+    assert 'never said: zoo, x&lt;b&gt;.' in rows[2] and 'knows no word' in rows[3]
+
+
 @pytest.mark.parametrize('threshold', [0.5, 0.1])
 def test_a_sentence_that_means_nothing_has_no_mask_at_any_threshold(app, tmp_path, threshold):
     score = np.full((4, 4), 0.7, np.float32)
@@ -615,7 +624,7 @@ def args(**changed: Any) -> Namespace:
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         port = free.getsockname()[1]
-    default = dict(model='work_dirs/quickstart', checkpoint=None, device='cpu', host='127.0.0.1', port=port)
+    default = dict(model=None, checkpoint=None, device='cpu', host='127.0.0.1', port=port)
     return Namespace(**{**default, **changed})
 
 
@@ -648,7 +657,7 @@ def test_command_line(app, capsys, tmp_path, monkeypatch):
 def test_loopback_by_default(app, monkeypatch):
     monkeypatch.setattr(sys, 'argv', ['app.py'])
     found = app.parse_args()
-    assert (found.host, found.model) == ('127.0.0.1', 'work_dirs/quickstart')
+    assert (found.host, found.model) == ('127.0.0.1', None)
 
 
 def has_ipv6() -> bool:

@@ -21,6 +21,8 @@ from PIL import Image
 from slow import slow
 
 from mgfe_ris.apis import RISInferencer, load_model
+from mgfe_ris.apis.model import default_model
+from mgfe_ris.training_words import write_words
 
 REPO = Path(__file__).parents[2]
 INFER = REPO / 'tools/infer.py'
@@ -126,6 +128,32 @@ def test_sentences_that_the_model_does_not_know(model_folder, photos, infer):
     assert [line['understood'] for line in lines_of('results')] == [True, False, False]
     status, _, err = infer('photos/3.jpg', '--text', 'red ring', '\u0301', '--model', model_folder, '--out', 'other')
     assert status == 2 and 'has no character that the tokenizer keeps' in err and not Path('other').exists()
+
+
+def test_words_that_the_training_never_said(model_folder, photos, infer):
+    """Only of a model that learned its words there; a sentence that is not understood at all is warned of as such."""
+    asked = ('photos/3.jpg', '--text', 'red ring', 'the red giraffe', 'a zoo', '左の丸')
+    assert 'never said' not in infer(*asked, '--model', model_folder, '--out', 'silent')[2]
+    assert not any('unmet' in line for line in lines_of('silent'))
+    shutil.copytree(model_folder, 'mine')
+    write_words(['the', 'a', 'red', 'ring'], 'mine')
+    status, _, err = infer(*asked, '--model', 'mine')
+    assert status == 0 and '2 of 4 sentences have words that the training of this model never said' in err
+    assert "the first is 'the red giraffe'" in err
+    assert [line['unmet'] for line in lines_of('results')] == [[], ['giraffe'], ['zoo'], ['左の丸']]
+
+
+def test_the_default_is_the_model_that_saw_photos(model_folder, photos, infer):
+    """Once it has saved weights; each goes by the name of its folder, too."""
+    assert str(default_model()) == 'work_dirs/quickstart'
+    Path('work_dirs/quickstart-photos').mkdir(parents=True)
+    assert str(default_model()) == 'work_dirs/quickstart'
+    torch.save(dict(state_dict={}), 'work_dirs/quickstart-photos/best_oIoU_epoch_1.pth')
+    assert str(default_model()) == 'work_dirs/quickstart-photos'
+    status, _, err = infer('photos/3.jpg', '--text', 'red ring')
+    assert status == 2 and 'work_dirs/quickstart-photos: expected one file *.py' in err
+    shutil.copytree(model_folder, 'work_dirs/quickstart')
+    assert infer('photos/3.jpg', '--text', 'red ring', '--model', 'quickstart')[0] == 0
 
 
 def test_several_photos_and_a_folder(model_folder, photos, infer):

@@ -17,6 +17,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from mgfe_ris.apis import load_config, read_weights
 from mgfe_ris.checkpoint_files import write_checkpoint
+from mgfe_ris.datasets.synthetic import VOCABULARY
+from mgfe_ris.training_words import read_words
 from mgfe_ris.visualization import read_scalars
 
 REPO = Path(__file__).parents[2]
@@ -101,6 +103,7 @@ def test_training_leaves_a_model_and_its_numbers(trained, best, refshapes):
     assert {'loss', 'lr', 'oIoU', 'mIoU', 'P@0.5'} <= set(board.Tags()['scalars'])
     assert [event.step for event in board.Scalars('loss')] == [steps, 2 * steps]
     assert load_config(work_dir / TINY.name).train_cfg.max_epochs == 2
+    assert {'the', 'red', 'ring'} <= read_words(work_dir) <= set(VOCABULARY)
     pictures = sorted(path.name for path in (work_dir / 'pictures').iterdir())
     assert pictures == ['val_epoch_1.png', 'val_epoch_2.png'] and board.Tags()['images'] == ['pictures/val']
 

@@ -270,6 +270,12 @@ def names_pretrained(root: Any) -> bool:
     return any(node.get('pretrained') or node.get('type') == 'Pretrained' for node in nodes_of(root))
 
 
+def learns_all_words(cfg: Config) -> bool:
+    """Whether a training of it starts from weights that know no word; what a tokenizer knows are no meanings."""
+    parts = {name: part for name, part in cfg.model.items() if name not in ('encoder', 'data_preprocessor')}
+    return not cfg.get('load_from') and not names_pretrained(parts)
+
+
 def _drop_pretrained_init(root: Any) -> None:
     for node in nodes_of(root):
         if node.get('init_cfg'):

@@ -12,6 +12,7 @@ from ...checkpoint_files import write_checkpoint
 from ...engine.weights import check_weights
 from ...models.encoders import HFTextEncoder
 from ...output_files import new_folder
+from ...training_words import write_words
 from ..config import CONFIG, WEIGHTS, set_everywhere, without_pretrained
 from ..config.json_settings import HERE, READ, is_text_setting
 from .model_card import model_card, origin
@@ -58,8 +59,11 @@ def save_converted(model: Any, state: dict, source: str | Path, folder: str | Pa
 
 
 def write_description(model: Any, folder: Path, metrics: Mapping[str, Any]) -> None:
-    """Config, tokenizer and card of a model, beside what it computes; ``metrics`` of :func:`read_report`."""
-    model.data_preprocessor.tokenizer.tokenizer.save_pretrained(folder / TOKENIZER)
+    """Config, tokenizer, words and card of a model, beside what it computes; ``metrics`` of :func:`read_report`."""
+    tokenizer = model.data_preprocessor.tokenizer
+    tokenizer.tokenizer.save_pretrained(folder / TOKENIZER)
+    if tokenizer.met is not None:
+        write_words(tokenizer.met, folder)
     config = _portable_config(model)
     (folder / CONFIG).write_text(json.dumps(config, indent=2) + '\n', encoding='utf-8')
     card = model_card(model, metrics, exported=not (folder / WEIGHTS).is_file())

@@ -14,6 +14,7 @@ from mmengine.config import Config
 from ...data_parts import config_parts, split_names
 from ...models.encoders import HFTextEncoder
 from ...structures import gives_scores
+from ...training_words import WORDS
 from ...visualization.markdown import markdown_table
 from ..config import CONFIG, input_size
 
@@ -367,6 +368,8 @@ def _limits(model: Any, report: Mapping[str, Any]) -> list[str]:
             lines.append('Trained for this task on drawn shapes only: it never saw a sentence about a photo.')
         if _trained_on(cfg, DATASETS):
             lines.append('Trained for this task on English sentences only.')
+    if (met := model.data_preprocessor.tokenizer.met) is not None:
+        lines.append(f'All words that it learned are the {len(met):,} of its training sentences, `{WORDS}`.')
     if dataset is not None and not any(part.get('no_target', False) for part in _data_parts(dataset)):
         lines.append('Trained on sentences that mean one object: what is not in the photo may get a mask all the same.')
     text = f'A longer sentence is cut behind its first {longest} tokens'

@@ -191,6 +191,11 @@ class RISInferencer:
         """
         return self.model.data_preprocessor.tokenizer.knows(sentence)
 
+    def unmet(self, sentence: str) -> tuple[str, ...] | None:
+        """Its words that no sentence of the training had, of a model that learned all its words there; None: it is no
+        such, since its text encoder was pretrained, or it is not known to be one."""
+        return self.model.data_preprocessor.tokenizer.unmet(sentence)
+
     def fingerprint(self) -> str:
         """Of the weights: the same for models that compute the same."""
         exported = isinstance(self.model, OnnxSegmentor)
@@ -234,7 +239,9 @@ class RISInferencer:
         rest = iter(tested)
         for prepared in group:
             asked = zip(prepared.texts, prepared.understood, strict=True)
-            yield [_result(prepared.source, text, known, next(rest), threshold) for text, known in asked]
+            yield [
+                _result(prepared.source, text, known, self.unmet(text), next(rest), threshold) for text, known in asked
+            ]
 
     def _autocast(self) -> AbstractContextManager:
         if self.precision == 'fp32':
@@ -312,7 +319,14 @@ class _Prepared:
 
 
 @torch.inference_mode()
-def _result(source: Path | np.ndarray, text: str, understood: bool, sample: Any, threshold: float | None) -> RISResult:
+def _result(
+    source: Path | np.ndarray,
+    text: str,
+    understood: bool,
+    unmet: tuple[str, ...] | None,
+    sample: Any,
+    threshold: float | None,
+) -> RISResult:
     """As :class:`RefSegMetric` has it at the photo's size: logits are resized, then compared; polygons are filled."""
     size, score = sample.ori_shape[:2], None
     if (logits := logits_of(sample)) is None:
@@ -322,7 +336,7 @@ def _result(source: Path | np.ndarray, text: str, understood: bool, sample: Any,
         score = scores.cpu().numpy()
     no_target = sample.get('no_target_logit')
     probability = None if no_target is None else no_target.float().sigmoid().item()
-    return RISResult(source, text, score, mask.cpu().numpy(), understood, probability)
+    return RISResult(source, text, score, mask.cpu().numpy(), understood, probability, unmet)
 
 
 def _pair(photos: Any, sentences: Any) -> list[tuple[Photo, str | Sequence[str]]]:

@@ -27,6 +27,8 @@ class RISResult:
         understood: False: the model's tokenizer knows no word of the sentence, which the mask then does not answer.
         no_target: the probability, as the model says it, that the sentence means nothing in the photo; above 0.5 the
             mask is empty. None: the model does not say.
+        unmet: words of the sentence that no sentence of the training had, of a model that learned all its words there.
+            None: it is no such, or not known to be one.
     """
 
     photo: Path | np.ndarray
@@ -35,11 +37,13 @@ class RISResult:
     mask: np.ndarray
     understood: bool = True
     no_target: float | None = None
+    unmet: tuple[str, ...] | None = None
 
     def __repr__(self) -> str:
         numbers = f'box={self.box}, area={self.area}, '
         numbers += 'no scores' if self.confidence is None else f'confidence={self.confidence:.3f}'
         numbers += '' if self.understood else ', understood=False'
+        numbers += f', unmet={self.unmet}' if self.unmet else ''
         numbers += '' if self.no_target is None else f', no_target={self.no_target:.3f}'
         return f'RISResult(sentence={self.sentence!r}, {numbers})'
 
@@ -92,6 +96,7 @@ class RISResult:
             'area': self.area,
             'confidence': None if self.confidence is None else round(self.confidence, 4),
             'understood': self.understood,
+            **({} if self.unmet is None else {'unmet': list(self.unmet)}),
             **({} if self.no_target is None else {'no_target': round(self.no_target, 4)}),
             'rle': self.rle,
         }

@@ -20,6 +20,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from ...structures import Text
+from ...training_words import words_of
 from ...weight_packages import in_package
 from ..checkpoints import from_text
 from ..renaming import State, state_dict_of
@@ -49,6 +50,10 @@ class HFTokenizer:
         keep_end: cut a longer sentence so that it ends with the end mark, as CLIP's authors do: its place is where
             CLIP looks for the sentence.
         pad_id: of padding, 0 for models of CLIP's authors; None: the tokenizer's own.
+
+    Attributes:
+        met: all words that the model learned, see :mod:`mgfe_ris.training_words`; None: not known, or not only those of
+            its training.
     """
 
     def __init__(
@@ -65,6 +70,7 @@ class HFTokenizer:
         self.pretrained = pretrained
         self.num_truncated = 0
         self.num_unknown = 0
+        self.met: frozenset[str] | None = None
         self._clean: Callable[[str], str] = str
         if pretrained is None:
             self.tokenizer: Any = transformers.BertTokenizerFast(vocab_file=str(VOCABULARY))
@@ -114,6 +120,16 @@ class HFTokenizer:
                 f'the sentence {sentence[:80]!r} has no character that the tokenizer keeps; say it in words'
             )
         return self._has_word(tokens)
+
+    def unmet(self, sentence: str) -> tuple[str, ...] | None:
+        """Its words that are not among those :attr:`met` in the training, each once; None: there is no list of them.
+
+        Pieces of words, which :meth:`knows` counts, are a notion of their meaning only where a text encoder was
+        pretrained. Such a model has no list.
+        """
+        if self.met is None:
+            return None
+        return tuple(dict.fromkeys(word for word in words_of(sentence) if word not in self.met))
 
     def _encode(self, sentence: str) -> list[int]:
         return self.tokenizer.encode(self._clean(sentence), verbose=False)

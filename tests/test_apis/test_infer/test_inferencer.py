@@ -291,7 +291,9 @@ class Answer(nn.Module):
     def __init__(self, logits: torch.Tensor, cfg):
         super().__init__()
         self.weight, self.logits, self.cfg = nn.Parameter(torch.zeros(1)), logits, cfg
-        self.data_preprocessor = SimpleNamespace(tokenizer=SimpleNamespace(knows=lambda sentence: True))
+        self.data_preprocessor = SimpleNamespace(
+            tokenizer=SimpleNamespace(knows=lambda sentence: True, unmet=lambda sentence: None)
+        )
 
     def test_step(self, data: dict) -> list[SegDataSample]:
         for sample in data['data_samples']:

