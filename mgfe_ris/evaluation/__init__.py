@@ -1,6 +1,7 @@
 """What a model gets right: oIoU, mIoU, P@X, and the tables of ablations."""
 
-from .ablation import Run, tabulate
+from .ablation import spread_over_seeds, tabulate
+from .bootstrap import intervals, paired_bootstrap
 from .generalized import GeneralizedRefSegMetric, summarize_generalized
 from .iou import intersection_and_union, summarize
 from .logits import LogitsHook, bytes_of_logits, read_logits
@@ -10,6 +11,7 @@ from .metric import RefSegMetric
 from .metric_names import check_metric_names
 from .protocols import ScoringProtocol
 from .published import Protocol, read_published
+from .run import Run, require_same_samples
 
 __all__ = [
     'GeneralizedRefSegMetric',
@@ -23,9 +25,13 @@ __all__ = [
     'check_metric_names',
     'find_metafiles',
     'intersection_and_union',
+    'intervals',
+    'paired_bootstrap',
     'read_logits',
     'read_metafiles',
     'read_published',
+    'require_same_samples',
+    'spread_over_seeds',
     'summarize',
     'summarize_generalized',
     'tabulate',
