@@ -5,6 +5,7 @@ from .draw import PALETTE, caption, grid, overlay, read_photo
 from .feature_maps import STAGES_LEGEND, Response, draw_stages
 from .hook import PictureHook, ValidationPictureHook
 from .marked_page import check_page, write_between_marks
+from .metrics_report import INTERVAL, measured, metrics_table, results_table
 from .results_report import (
     Record,
     category_table,
@@ -22,6 +23,7 @@ from .statistics import SplitStatistics, count_samples, plot_statistics, statist
 from .systems_report import systems_report
 
 __all__ = [
+    'INTERVAL',
     'PALETTE',
     'STAGES_LEGEND',
     'PictureHook',
@@ -39,6 +41,8 @@ __all__ = [
     'draw_stages',
     'factors',
     'grid',
+    'measured',
+    'metrics_table',
     'milliseconds_per_step',
     'overlay',
     'plot_curves',
@@ -49,6 +53,7 @@ __all__ = [
     'read_photo',
     'read_results',
     'read_scalars',
+    'results_table',
     'rivals_table',
     'side_by_side',
     'speed_table',
