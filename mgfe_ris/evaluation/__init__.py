@@ -5,7 +5,7 @@ from .bootstrap import intervals, paired_bootstrap
 from .generalized import GeneralizedRefSegMetric, summarize_generalized
 from .iou import intersection_and_union, summarize
 from .logits import LogitsHook, bytes_of_logits, read_logits
-from .loop import SplitsTestLoop
+from .loop import SplitsTestLoop, split_datasets
 from .metafiles import find_metafiles, read_metafiles
 from .metric import RefSegMetric
 from .metric_names import check_metric_names
@@ -31,6 +31,7 @@ __all__ = [
     'read_metafiles',
     'read_published',
     'require_same_samples',
+    'split_datasets',
     'spread_over_seeds',
     'summarize',
     'summarize_generalized',
