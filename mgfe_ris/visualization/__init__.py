@@ -6,6 +6,7 @@ from .feature_maps import STAGES_LEGEND, Response, draw_stages
 from .hook import PictureHook, ValidationPictureHook
 from .marked_page import check_page, write_between_marks
 from .metrics_report import INTERVAL, measured, metrics_table, results_table
+from .photos_report import read_photos, write_photos
 from .results_report import (
     Record,
     category_table,
@@ -51,6 +52,7 @@ __all__ = [
     'plot_speed',
     'plot_statistics',
     'read_photo',
+    'read_photos',
     'read_results',
     'read_scalars',
     'results_table',
@@ -63,5 +65,6 @@ __all__ = [
     'worst',
     'write_ablation',
     'write_between_marks',
+    'write_photos',
     'write_rivals',
 ]
