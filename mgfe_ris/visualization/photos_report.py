@@ -21,7 +21,7 @@ TESTS = {
     'pool': POOL,
     'pool, exchanged': tuple(f'{file}-shuffled' for file in POOL),
     'people': PEOPLE,
-    'people, exchanged': tuple(f'{file}-shuffled' for file in PEOPLE),
+    'people, exchanged': tuple(f'{file}-shuffled' for file in PEOPLE if file != 'refcocog/test'),  # as the script says
     **{name: tuple(file for file in PEOPLE if file.startswith(f'{name}/')) for name in SETS},
 }
 """Of each test, the files of a run's folder whose samples are pooled, without ``.jsonl``; see tools/test_photos.sh."""
