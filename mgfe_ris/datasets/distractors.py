@@ -116,7 +116,7 @@ def annotated_objects(instances: Path, photos: Container[int]) -> dict[int, list
     """
     masks: dict[int, list[list[Part]]] = defaultdict(list)
     for key, text in stream_lists(instances, as_text=('annotations',)):
-        if key == 'annotations' and (photo := _ids(text).get('image_id')) in photos:
+        if key == 'annotations' and (photo := _ids(text).get('image_id', -1)) in photos:
             try:
                 item = json.loads(text)
                 if not item.get('iscrowd'):

@@ -115,7 +115,7 @@ tables.**
 
 All in percent, mean of the seeds and, behind ±, their standard deviation. {interval} Masks are compared at the photo's
 own size. *Exchanged*: the same photos and objects, with the sentences of each photo's objects exchanged; photos with a
-single object are left out. Who scores as much there does not listen.
+single object, among them all of G-Ref's test, are left out. Who scores as much there does not listen.
 
 ## The pool's val: {counts[pool]}
 

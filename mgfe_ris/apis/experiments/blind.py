@@ -156,7 +156,7 @@ def measure_blind(cfg: Config, baseline: str, out: str | Path) -> dict[str, floa
     tests = {'test': tested} if splits is None else split_datasets(tested, splits, cfg.test_cfg.get('shuffled', ()))
     datasets = {name: DATASETS.build(dataset) for name, dataset in tests.items()}
     make = BASELINES[baseline](cfg)
-    metrics = {}
+    metrics: dict[str, float] = {}
     for name, dataset in datasets.items():
         metrics |= {f'{name}/{key}': value for key, value in _test_one(dataset, make, Path(out)).items()}
     return metrics
