@@ -10,6 +10,7 @@ from .config import config_in, find_config, input_pipeline, input_size, load_con
 from .cpu import prepare_cpu
 from .errors import fail, report_errors
 from .experiments import (
+    BASELINES,
     MARGIN,
     AblationRun,
     FlipTTA,
@@ -19,6 +20,7 @@ from .experiments import (
     describe,
     find_rows,
     find_systems,
+    measure_blind,
     measure_systems,
     read_scores,
     resumable,
@@ -34,6 +36,7 @@ from .model import build_model, check_checkpoint, default_model, load_model, loa
 from .onnx_segmentor import OnnxSegmentor
 
 __all__ = [
+    'BASELINES',
     'MARGIN',
     'AblationRun',
     'FlipTTA',
@@ -60,6 +63,7 @@ __all__ = [
     'load_config',
     'load_model',
     'load_trained',
+    'measure_blind',
     'measure_systems',
     'open_photo',
     'prepare_cpu',

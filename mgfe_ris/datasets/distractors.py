@@ -1,8 +1,10 @@
-"""What is annotated of each object: its category, and how many others its sentences have to tell it from."""
+"""What is annotated of each object: its category, and how many others its sentences have to tell it from; and the masks
+of all that is annotated in a photo."""
 
 import json
 import re
 from collections import Counter, defaultdict
+from collections.abc import Container
 from contextlib import suppress
 from pathlib import Path
 from zipfile import BadZipFile
@@ -13,6 +15,7 @@ from ..output_files import whole_file
 from .fields import whole_number
 from .index import SharedIndex
 from .json_stream import stream_lists
+from .masks import Part, mask_parts
 from .refer import read_refs
 
 
@@ -96,6 +99,31 @@ def _count(ref: dict, annotations: dict[int, int]) -> tuple[int, int, int]:
     counts = Counter(category for i, category in annotations.items() if i not in own)
     same = -1 if -1 in wanted else sum(counts[category] for category in wanted)
     return counts.total(), same, wanted.pop() if len(wanted) == 1 else -1
+
+
+def annotated_objects(instances: Path, photos: Container[int]) -> dict[int, list[list[Part]]]:
+    """The masks of all objects that are annotated in these photos, whether refs point to them or not.
+
+    Args:
+        instances: ``instances.json``.
+        photos: ids.
+
+    Returns:
+        by photo, of each object its parts, as they are in the file; a crowd that COCO annotates as a whole is none.
+
+    Raises:
+        ValueError: what is no annotation, or has no mask; it is named.
+    """
+    masks: dict[int, list[list[Part]]] = defaultdict(list)
+    for key, text in stream_lists(instances, as_text=('annotations',)):
+        if key == 'annotations' and (photo := _ids(text).get('image_id', -1)) in photos:
+            try:
+                item = json.loads(text)
+                if not item.get('iscrowd'):
+                    masks[photo].append(mask_parts(item.get('segmentation')))
+            except ValueError as error:
+                raise ValueError(f'{instances}: annotations, {text[:80]}: {error}') from error
+    return masks
 
 
 _ID = re.compile(r'"(id|image_id|category_id)"\s*:\s*(\d{1,18})\b(?!\.)')

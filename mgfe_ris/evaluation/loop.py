@@ -34,13 +34,10 @@ class SplitsTestLoop(BaseLoop):
         fp16: bool = False,
     ):
         self._runner = runner
-        splits, shuffled = ([names] if isinstance(names, str) else names for names in (splits, shuffled))
-        tests = [(split, False) for split in splits] + [(split, True) for split in shuffled]
+        dataloader = {**dataloader, 'persistent_workers': False}  # each split is read once: its workers may go
         self.loops = {
-            f'{split}-shuffled' if exchanged else split: TestLoop(
-                runner, _with_split(dataloader, split, exchanged), deepcopy(evaluator), fp16
-            )
-            for split, exchanged in tests
+            name: TestLoop(runner, {**deepcopy(dataloader), 'dataset': dataset}, deepcopy(evaluator), fp16)
+            for name, dataset in split_datasets(dataloader['dataset'], splits, shuffled).items()
         }
         self._look_at(next(iter(self.loops.values())))
 
@@ -60,9 +57,13 @@ class SplitsTestLoop(BaseLoop):
         return metrics
 
 
-def _with_split(dataloader: dict, split: str, exchanged: bool) -> dict:
-    dataloader = deepcopy(dataloader)
-    name = f'{split}-shuffled' if exchanged else split
-    for part in config_parts(dataloader['dataset']):
-        part.update(split=split, shuffle_sentences=exchanged, metainfo={**part.get('metainfo', {}), 'split': name})
-    return {**dataloader, 'persistent_workers': False}  # each split is read once: its workers may go
+def split_datasets(dataset: dict, splits: Sequence[str], shuffled: Sequence[str] = ()) -> dict[str, dict]:
+    """The config of a data set for each test, by name; see :class:`SplitsTestLoop`."""
+    splits, shuffled = ([names] if isinstance(names, str) else names for names in (splits, shuffled))
+    tests = {split: (split, False) for split in splits} | {f'{split}-shuffled': (split, True) for split in shuffled}
+    found = {}
+    for name, (split, exchanged) in tests.items():
+        found[name] = deepcopy(dataset)
+        for part in config_parts(found[name]):
+            part.update(split=split, shuffle_sentences=exchanged, metainfo={**part.get('metainfo', {}), 'split': name})
+    return found

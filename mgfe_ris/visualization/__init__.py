@@ -6,6 +6,8 @@ from .feature_maps import STAGES_LEGEND, Response, draw_stages
 from .hook import PictureHook, ValidationPictureHook
 from .markdown import markdown_table
 from .marked_page import check_page, write_between_marks
+from .metrics_report import INTERVAL, measured, metrics_table, results_table
+from .photos_report import read_photos, write_photos
 from .results_report import (
     Record,
     at_percentiles,
@@ -24,6 +26,7 @@ from .statistics import SplitStatistics, count_samples, plot_statistics, statist
 from .systems_report import systems_report
 
 __all__ = [
+    'INTERVAL',
     'PALETTE',
     'STAGES_LEGEND',
     'PictureHook',
@@ -43,6 +46,8 @@ __all__ = [
     'factors',
     'grid',
     'markdown_table',
+    'measured',
+    'metrics_table',
     'milliseconds_per_step',
     'overlay',
     'plot_curves',
@@ -51,8 +56,10 @@ __all__ = [
     'plot_speed',
     'plot_statistics',
     'read_photo',
+    'read_photos',
     'read_results',
     'read_scalars',
+    'results_table',
     'rivals_table',
     'side_by_side',
     'speed_table',
@@ -62,5 +69,6 @@ __all__ = [
     'worst',
     'write_ablation',
     'write_between_marks',
+    'write_photos',
     'write_rivals',
 ]

@@ -84,6 +84,9 @@ def test_all_pictures(results, model, tmp_path, analyze, capfd):
     analyze(f'one={results}', f'two={results}', '--model', model, '--samples', 2, '--out', out)
     printed = capfd.readouterr().out
     assert f'wrote factors.png, side_by_side.png, stages.png, worst.png in {out}' in printed
+    records = [json.loads(line) for line in results.read_text().splitlines()]
+    said = f'{len(records)} sentences about {len({record["img_id"] for record in records})} photos. In brackets: the 95'
+    assert '| model | oIoU | mIoU |' in printed and '| one | ' in printed and said in printed
     assert '| category | sentences | one oIoU | one mIoU | two oIoU | two mIoU |' in printed
     sizes = {path.stem: Image.open(path).size for path in out.iterdir()}
     assert sizes['side_by_side'][0] == sizes['worst'][0] == 3 * 198

@@ -1,6 +1,6 @@
-"""Look at what a test wrote, as in figures 5 to 8 of the paper: models side by side, the worst failures, IoU over size
-of the target, length of the sentence and number of other objects, and what a model's stages make of a sentence. Where
-the lines say the target's category, IoU per category is printed.
+"""Look at what a test wrote. Printed: each model's metrics with 95 % intervals, and, where the lines say the target's
+category, IoU per category. Drawn, as in figures 5 to 8 of the paper: models side by side, the worst failures, IoU over
+size of the target, length of the sentence and number of other objects, and what a model's stages make of a sentence.
 
 Example: python tools/analysis_tools/analyze_results.py baseline=a/val.jsonl ours=b/val.jsonl --out analysis
 """
@@ -99,7 +99,7 @@ def write(out: Path, results: Mapping[str, Sequence[Record]], pictures: Mapping[
 def main() -> None:
     args = parse_args()
     from mgfe_ris.apis import load_model, report_errors
-    from mgfe_ris.visualization import category_table, side_by_side, worst
+    from mgfe_ris.visualization import category_table, results_table, side_by_side, worst
 
     with report_errors():
         check(args)
@@ -110,8 +110,8 @@ def main() -> None:
         pictures = {'side_by_side': side_by_side(results, chosen), 'worst': worst(results, args.samples)}
         if model is not None:
             pictures['stages'] = stages(model, last, chosen)
-        if table := category_table(results, args.categories):
-            print(table)
+        for table in filter(None, (results_table(results), category_table(results, args.categories))):
+            print(f'{table}\n')
         write(args.out, results, pictures)
 
 

@@ -1,13 +1,15 @@
-"""What trainings and tests take beside a config: mixed precision, flipped photos, the rows of an ablation, and the
-systems of a comparison."""
+"""What trainings and tests take beside a config: mixed precision, flipped photos, the rows of an ablation, the systems
+of a comparison, and baselines that do not listen."""
 
 from .ablation import AblationRun, check_inputs, describe, find_rows, row_config
+from .blind import BASELINES, measure_blind
 from .flip_tta import FlipTTA
 from .precision import use_mixed_precision
 from .rivals import MARGIN, budget_of, find_systems, measure_systems, read_scores, system_config
 from .train_all import alone_in, resumable, train_all, work
 
 __all__ = [
+    'BASELINES',
     'MARGIN',
     'AblationRun',
     'FlipTTA',
@@ -17,6 +19,7 @@ __all__ = [
     'describe',
     'find_rows',
     'find_systems',
+    'measure_blind',
     'measure_systems',
     'read_scores',
     'resumable',

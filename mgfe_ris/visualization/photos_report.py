@@ -1,0 +1,151 @@
+"""The page of what was trained on a small pool of real photos, and tested on sentences by people."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..evaluation import Run, require_same_samples
+from ..output_files import whole_file
+from .markdown import markdown_table
+from .marked_page import write_between_marks
+from .metrics_report import INTERVAL, SHOWN, measured, with_interval
+from .results_report import read_results
+
+SETS = {'refcoco': ('val', 'testA', 'testB'), 'refcoco+': ('val', 'testA', 'testB'), 'refcocog': ('val', 'test')}
+"""Splits of each set of sentences by people."""
+POOL = ('pool/val',)
+PEOPLE = tuple(f'{name}/{split}' for name, splits in SETS.items() for split in splits)
+TESTS = {
+    'pool': POOL,
+    'pool, exchanged': tuple(f'{file}-shuffled' for file in POOL),
+    'people': PEOPLE,
+    'people, exchanged': tuple(f'{file}-shuffled' for file in PEOPLE if file != 'refcocog/test'),  # as the script says
+    **{name: tuple(file for file in PEOPLE if file.startswith(f'{name}/')) for name in SETS},
+}
+"""Of each test, the files of a run's folder whose samples are pooled, without ``.jsonl``; see tools/test_photos.sh."""
+
+
+def read_photos(rows: Mapping[str, str | Path]) -> dict[str, dict[str, Any]]:
+    """What the systems scored.
+
+    Args:
+        rows: of each system its folder, with a run in each of ``seed0/``, ``seed1/``, ..., or a single run.
+
+    Returns:
+        of each system, of each of :data:`TESTS`, what :func:`measured` found.
+
+    Raises:
+        FileNotFoundError: a file that a run lacks.
+        ValueError: a broken file; runs that were tested on different samples, or with masks of other sizes.
+    """
+    runs = {row: _read_runs(Path(folder)) for row, folder in rows.items()}
+    first, expected = next(iter(runs.items()))
+    for row, tests in runs.items():
+        for name, of_test in tests.items():
+            try:
+                require_same_samples([*expected[name], *of_test])
+            except ValueError as error:
+                raise ValueError(f'{row} and {first}, {name}: {error}, or compared masks at other sizes') from error
+    return {row: {name: measured(of_test) for name, of_test in tests.items()} for row, tests in runs.items()}
+
+
+def _read_runs(folder: Path) -> dict[str, list[Run]]:
+    """By test, a run per seed."""
+    runs: dict[str, list[Run]] = {name: [] for name in TESTS}
+    for place in sorted(folder.glob('seed*'), key=_seed_of) or [folder]:
+        found = {file: read_results(place / f'{file}.jsonl') for files in TESTS.values() for file in files}
+        for name, files in TESTS.items():
+            runs[name].append(Run.of(_seed_of(place), [line for file in files for line in found[file]]))
+    return runs
+
+
+def _seed_of(folder: Path) -> int:
+    found = re.fullmatch(r'seed(\d+)', folder.name)
+    return int(found[1]) if found else 0
+
+
+def write_photos(rows: Mapping[str, Mapping[str, Any]], page: str | Path, made: Mapping[str, Any]) -> None:
+    """The page, and ``<page>.json`` with all numbers.
+
+    Args:
+        rows: of :func:`read_photos`.
+        page: Markdown; made where there is none, else what stands between its marks is replaced.
+        made: by which ``command``, ``date`` and ``commit``.
+    """
+    page = Path(page)
+    write_between_marks(page, photos_text(rows, made), title='Real photos, sentences by people')
+    with whole_file(page.with_suffix('.json')) as part:
+        part.write_text(json.dumps(dict(systems=rows, **made), indent=1, allow_nan=False) + '\n', encoding='utf-8')
+
+
+def photos_text(rows: Mapping[str, Mapping[str, Any]], made: Mapping[str, Any]) -> str:
+    """What stands between the marks."""
+    tests = next(iter(rows.values()))
+    counts = {name: f'{found["sentences"]} sentences about {found["photos"]} photos' for name, found in tests.items()}
+    return _PAGE.format(
+        counts=counts,
+        pool=_table(rows, _of_test('pool')),
+        people=_table(rows, _of_test('people')),
+        sets=_table(rows, [(f'{name} {metric}', name, metric) for name in SETS for metric in SHOWN[:2]]),
+        interval=INTERVAL,
+        **made,
+    )
+
+
+def _of_test(test: str) -> list[tuple[str, str, str]]:
+    """Columns: what is written above it, the test, and the metric."""
+    exchanged = [(f'{metric}, exchanged', f'{test}, exchanged', metric) for metric in SHOWN[:2]]
+    return [*((metric, test, metric) for metric in SHOWN), *exchanged]
+
+
+def _table(rows: Mapping[str, Mapping[str, Any]], columns: Sequence[tuple[str, str, str]]) -> str:
+    header = ['system', 'seeds', *(title for title, _, _ in columns)]
+    seeds = [found['pool']['seeds'] for found in rows.values()]
+    cells = [[with_interval(found[test]['metrics'][name]) for _, test, name in columns] for found in rows.values()]
+    return markdown_table(header, [[row, n, *line] for row, n, line in zip(rows, seeds, cells, strict=True)])
+
+
+_PAGE = """
+Trained on a pool of 481 photos of COCO with sentences that templates made, and tested on the pool's val and on
+sentences that people wrote, of the published val and test splits of RefCOCO, RefCOCO+ and G-Ref. So few photos and
+sentences tell whether a model listens, and what a pretrained encoder is worth. **They are not comparable with published
+tables.**
+
+All in percent, mean of the seeds and, behind ±, their standard deviation. {interval} Masks are compared at the photo's
+own size. *Exchanged*: the same photos and objects, with the sentences of each photo's objects exchanged; photos with a
+single object, among them all of G-Ref's test, are left out. Who scores as much there does not listen.
+
+## The pool's val: {counts[pool]}
+
+Exchanged: {counts[pool, exchanged]}.
+
+{pool}
+
+## Sentences by people: {counts[people]}
+
+Every split of the three sets, pooled. Exchanged: {counts[people, exchanged]}.
+
+{people}
+
+Set by set: RefCOCO {counts[refcoco]}, RefCOCO+ {counts[refcoco+]}, G-Ref {counts[refcocog]}.
+
+{sets}
+
+## How it was made
+
+Two baselines do not listen. *Largest annotated object*: of all objects that COCO annotates in the photo, the one with
+the most pixels. Its outline is the annotated one, which no model is given: where the guess is right, the IoU is 100.
+*Prior*: the mean mask of the training's objects, stretched to each photo, cut at the level that fits the training best.
+
+```bash
+test="bash tools/test_photos.sh POOL PEOPLE"     # val of the pool, and the three sets of PEOPLE
+$test work_dirs/photos/SYSTEM/seed0 python tools/test.py CONFIG CHECKPOINT
+$test work_dirs/photos/largest python tools/analysis_tools/blind_baseline.py CONFIG largest
+$test work_dirs/photos/prior python tools/analysis_tools/blind_baseline.py CONFIG prior
+{command}
+```
+
+Written on {date}, commit {commit}.
+"""

@@ -1,0 +1,85 @@
+"""The page of real photos, from the files of tests that are made by hand."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mgfe_ris.visualization import read_photos, write_photos
+from mgfe_ris.visualization.marked_page import BEGIN, END
+from mgfe_ris.visualization.photos_report import PEOPLE, TESTS
+
+MADE = dict(command='python photos_page.py', date='2026-01-01', commit='abc')
+
+
+def write_run(folder: Path, people: float, pool: float = 0.5, exchanged: float = 0.1, side: int = 20) -> Path:
+    """A sentence about each of two photos in each file, with these IoU."""
+    files = {file for files in TESTS.values() for file in files}
+    for file in files:
+        iou = exchanged if file.endswith('-shuffled') else people if file in PEOPLE else pool
+        lines = []
+        for photo in (1, 2):
+            mask = dict(size=[side, side], counts='04')
+            ids = dict(img_path=f'{photo}.jpg', img_id=photo, ref_id=photo, sent_id=photo, sentence='a')
+            counts = dict(intersection=int(100 * iou), union=100, iou=iou, pred=mask, truth=mask)
+            lines.append(json.dumps(ids | counts) + '\n')
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / f'{file}.jsonl').write_text(''.join(lines))
+    return folder
+
+
+def test_a_page_of_seeds_and_of_a_single_run(tmp_path):
+    for seed, people in ((0, 0.3), (1, 0.4), (10, 0.5)):
+        write_run(tmp_path / f'ours/seed{seed}', people)
+    write_run(tmp_path / 'prior', 0.2)
+    (tmp_path / 'prior/refcocog/test.jsonl').write_text((tmp_path / 'prior/pool/val.jsonl').read_text())
+    for seed in (0, 1, 10):
+        (tmp_path / f'ours/seed{seed}/refcocog/test.jsonl').write_text((tmp_path / 'prior/pool/val.jsonl').read_text())
+    rows = read_photos({'ours': tmp_path / 'ours', 'a prior': tmp_path / 'prior'})
+    page = tmp_path / 'docs/photos.md'
+    write_photos(rows, page, MADE)
+    text = page.read_text()
+    assert 'not comparable with published' in text.replace('\n', ' ') and '`python photos' not in text
+    assert '2 sentences about 2 photos' in text and '16 sentences about 2 photos' in text, 'a photo of all sets is one'
+    tables = [line for line in text.splitlines() if line.startswith('|') and '---' not in line]
+    assert tables[:3] == [
+        '| system | seeds | oIoU | mIoU | P@0.5 | P@0.7 | P@0.9 | oIoU, exchanged | mIoU, exchanged |',
+        '| ours | 3 | 50.0 ± 0.0 (50.0 to 50.0) | 50.0 ± 0.0 (50.0 to 50.0) | 100.0 ± 0.0 (100.0 to 100.0) '
+        + '| 0.0 ± 0.0 (0.0 to 0.0) ' * 2
+        + '| 10.0 ± 0.0 (10.0 to 10.0) ' * 2
+        + '|',
+        '| a prior | 1 | 50.0 (50.0 to 50.0) | 50.0 (50.0 to 50.0) | 100.0 (100.0 to 100.0) '
+        + '| 0.0 (0.0 to 0.0) ' * 2
+        + '| 10.0 (10.0 to 10.0) ' * 2
+        + '|',
+    ]
+    assert tables[4].startswith('| ours | 3 | 41.2 ± 8.8'), '7 files of 0.3, 0.4 or 0.5, and one of 0.5'
+    assert (
+        tables[6]
+        == '| system | seeds | '
+        + ' | '.join(f'{name} {metric}' for name in ('refcoco', 'refcoco+', 'refcocog') for metric in ('oIoU', 'mIoU'))
+        + ' |'
+    )
+    assert tables[8].endswith(
+        '| 20.0 (20.0 to 20.0) | 20.0 (20.0 to 20.0) | 35.0 (35.0 to 35.0) | 35.0 (35.0 to 35.0) |'
+    )
+    report = json.loads(page.with_suffix('.json').read_text())
+    assert report['commit'] == 'abc' and report['systems']['a prior']['people']['sentences'] == 16
+
+
+def test_a_page_keeps_what_stands_around_the_marks(tmp_path):
+    rows = read_photos({'x': write_run(tmp_path / 'x', 0.2)})
+    page = tmp_path / 'photos.md'
+    page.write_text(f'# Mine\n{BEGIN}\nold\n{END}\nbelow\n')
+    write_photos(rows, page, MADE)
+    text = page.read_text()
+    assert text.startswith(f'# Mine\n{BEGIN}\n') and text.endswith(f'{END}\nbelow\n') and 'old' not in text
+
+
+def test_runs_that_cannot_stand_side_by_side(tmp_path):
+    folders = dict(a=write_run(tmp_path / 'a', 0.2), b=write_run(tmp_path / 'b', 0.2, side=40))
+    with pytest.raises(ValueError, match='b and a, pool: the runs were tested on different samples, or compared masks'):
+        read_photos(folders)
+    (tmp_path / 'a/refcoco/testA-shuffled.jsonl').unlink()
+    with pytest.raises(FileNotFoundError, match=r'testA-shuffled\.jsonl'):
+        read_photos(folders)
