@@ -5,6 +5,7 @@ from .generalized import GeneralizedRefSegMetric, summarize_generalized
 from .iou import intersection_and_union, summarize
 from .logits import LogitsHook, bytes_of_logits, read_logits
 from .loop import SplitsTestLoop
+from .mask_changes import MaskChanges
 from .metafiles import find_metafiles, read_metafiles
 from .metric import RefSegMetric
 from .metric_names import check_metric_names
@@ -14,6 +15,7 @@ from .published import Protocol, read_published
 __all__ = [
     'GeneralizedRefSegMetric',
     'LogitsHook',
+    'MaskChanges',
     'Protocol',
     'RefSegMetric',
     'Run',

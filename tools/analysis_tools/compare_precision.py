@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch.utils.data import DataLoader
 
     from mgfe_ris.apis import RISInferencer
-    from mgfe_ris.evaluation.mask_changes import MaskChanges
+    from mgfe_ris.evaluation import MaskChanges
 
 
 def parse_args() -> argparse.Namespace:
@@ -59,7 +59,7 @@ def compare(whole: RISInferencer, half: RISInferencer, loader: DataLoader, batch
 
     from tqdm import tqdm
 
-    from mgfe_ris.evaluation.mask_changes import MaskChanges
+    from mgfe_ris.evaluation import MaskChanges
 
     changes = MaskChanges()
     for batch in tqdm(islice(loader, batches), total=min(len(loader), batches or len(loader)), unit='batch'):
