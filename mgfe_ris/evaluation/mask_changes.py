@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from .iou import intersection_and_union, iou_of, summarize
@@ -37,9 +38,9 @@ class MaskChanges:
         Raises:
             ValueError: no sentence.
         """
-        metrics = {name: summarize(*zip(*counts, strict=True)) for name, counts in self._counts.items() if counts}
-        if not metrics:
+        if not self._same:
             raise ValueError('no sentence whose masks could be compared')
+        metrics = {name: summarize(*np.transpose(counts)) for name, counts in self._counts.items()}
         limits = {f'below_{limit}': self._share_below(limit) for limit in (0.99, 0.9, 0.5)}
         return dict(
             sentences=len(self._same),
