@@ -83,7 +83,9 @@ class RISInferencer:
             raise ValueError(f'an exported model computes in fp32; got precision {precision!r}')
         if 'test_dataloader' not in self.model.cfg:
             raise ValueError(f'{self.model.cfg.filename}: no test_dataloader, whose pipeline prepares photos')
-        self.precision = 'fp32' if exported else choose_precision(precision, self.model.data_preprocessor.device)
+        if precision == 'auto':
+            precision = 'fp32' if exported else choose_precision(self.model.data_preprocessor.device)
+        self.precision = precision
         self.batch_size = batch_size
         self.max_pixels = max_pixels
         self.private_addresses = private_addresses

@@ -20,16 +20,10 @@ SIDES = {'cpu': (128, 384), 'cuda': (2048,)}
 Pairs = list[tuple[float, float]]
 
 
-def choose_precision(precision: str, device: torch.device) -> str:
-    """``fp32`` or ``bf16``; for ``auto``, what pays on the device, which is measured once in a process."""
-    if precision != 'auto':
-        return precision
-    return 'bf16' if _pays_here(device) else 'fp32'
-
-
 @cache
-def _pays_here(device: torch.device) -> bool:
-    return bf16_pays(device, time_products)
+def choose_precision(device: torch.device) -> str:
+    """``fp32`` or ``bf16``: what pays on the device, which is measured once in a process."""
+    return 'bf16' if bf16_pays(device, time_products) else 'fp32'
 
 
 def bf16_pays(device: torch.device, time: Callable[[torch.device, int], Pairs]) -> bool:

@@ -29,19 +29,18 @@ def test_seconds_decide(device, pairs, pays):
     assert asked == [(device, side) for side in pairs]
 
 
-def test_it_is_measured_once_and_only_where_auto_is_asked_for(monkeypatch):
-    monkeypatch.setattr(precision, 'time_products', lambda *_: calls.append(1) or [(1.0, 0.5)])
-    calls = []
-    precision._pays_here.cache_clear()
+def test_it_is_measured_once(monkeypatch):
+    sides = []
+    monkeypatch.setattr(precision, 'time_products', lambda device, side: sides.append(side) or [(1.0, 0.5)])
+    choose_precision.cache_clear()
     try:
-        assert [choose_precision(name, CPU) for name in ('fp32', 'bf16')] == ['fp32', 'bf16'] and not calls
-        assert [choose_precision('auto', CPU) for _ in range(3)] == ['bf16'] * 3
-        assert len(calls) == len(precision.SIDES['cpu'])
+        assert [choose_precision(CPU) for _ in range(3)] == ['bf16'] * 3
+        assert sides == list(precision.SIDES['cpu'])
     finally:
-        precision._pays_here.cache_clear()
+        choose_precision.cache_clear()
 
 
 def test_seconds_of_this_machine():
     pairs = time_products(CPU, 32)
     assert len(pairs) == precision.PAIRS and all(whole > 0 and half > 0 for whole, half in pairs)
-    assert choose_precision('auto', CPU) in ('fp32', 'bf16')
+    assert choose_precision(CPU) in ('fp32', 'bf16')
