@@ -99,7 +99,8 @@ def runner(refshapes, small_swin, small_model, tmp_path, request, one_thread):
 @pytest.mark.parametrize('config', CONFIGS)
 @pytest.mark.parametrize('amp', [False, True])
 def test_no_step_waits_for_the_gpu(runner, config, amp):
-    runner = runner(config, amp, **{'default_hooks.logger.interval': 1000})
+    clip = dict(max_norm=1.0)
+    runner = runner(config, amp, **{'default_hooks.logger.interval': 1000, 'optim_wrapper.clip_grad': clip})
     loop = runner.train_loop
     runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
     runner.param_schedulers = runner.build_param_scheduler(runner.param_schedulers)
@@ -122,9 +123,15 @@ def test_losses_are_recorded_as_mmengine_records_them(runner):
     runner = runner('tiny', **{'default_hooks.logger.interval': 7})
     hooks = runner.hooks
     assert [type(hook) for hook in hooks if isinstance(hook, RuntimeInfoHook)] == [DeferredInfoHook]
-    seen = []
+    seen, norms = [], []
 
     class Watch(Hook):
+        priority = 'HIGHEST'  # ahead of the hook that keeps norms
+
+        def before_train(self, runner):
+            clip = runner.optim_wrapper.clip_func
+            runner.optim_wrapper.clip_func = lambda *args, **kwargs: norms.append(clip(*args, **kwargs)) or norms[-1]
+
         def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
             seen.append({name: float(value) for name, value in outputs.items()})
 
@@ -135,6 +142,8 @@ def test_losses_are_recorded_as_mmengine_records_them(runner):
     for name in ('loss', 'loss_dice', 'loss_focal'):
         history, _ = runner.message_hub.get_scalar(f'train/{name}').data
         assert history.tolist() == pytest.approx([row[name] for row in seen], rel=1e-6)
+    history, _ = runner.message_hub.get_scalar('train/grad_norm').data
+    assert history.tolist() == [float(norm) for norm in norms] and len(norms) == len(seen)
 
 
 @pytest.mark.parametrize('config', CONFIGS)

@@ -32,7 +32,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out', default='results', help='folder for the results; default: results')
     parser.add_argument('--threshold', type=float, help="of the score, between 0 and 1; default: the model's own")
     parser.add_argument('--device', help='default: cuda if there is one, else cpu')
-    parser.add_argument('--precision', choices=['fp32', 'bf16'], default='fp32')
+    parser.add_argument(
+        '--precision',
+        choices=['fp32', 'bf16', 'auto'],
+        default='fp32',
+        help='auto: bf16 where a timed product says that it pays; default: fp32',
+    )
     parser.add_argument('--batch-size', type=int, default=16, help='sentences computed at once; default: 16')
     parser.add_argument(
         '--private-addresses', action='store_true', help='read http addresses of this machine and its network, too'
@@ -65,6 +70,8 @@ def main() -> None:
             args.batch_size,
             private_addresses=args.private_addresses,
         )
+        if args.precision == 'auto':
+            print(f'precision auto: {inferencer.precision}')
         sentences = dict.fromkeys(sentence for job in jobs for sentence in job.sentences)
         asked = {sentence: inferencer.understands(sentence) for sentence in sentences}
         if unknown := [sentence for sentence, understood in asked.items() if not understood]:

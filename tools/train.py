@@ -30,7 +30,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--resume-anyway', action='store_true', help='--resume, also with settings that make another training of it'
     )
-    parser.add_argument('--amp', action='store_true', help='mixed precision: fp16 on CUDA, bf16 on a CPU')
+    parser.add_argument(
+        '--amp',
+        nargs='?',
+        const='auto',
+        choices=['auto', 'bf16', 'fp16'],
+        help='mixed precision: bf16, or fp16 with a loss scale; alone: fp16 on CUDA, bf16 on a CPU',
+    )
     parser.add_argument(
         '--auto-scale-lr', action='store_true', help="scale the learning rate by batch / config's batch"
     )
@@ -57,7 +63,7 @@ def build_config(args: argparse.Namespace) -> Config:
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(args.config).stem}'
     cfg.resume = args.resume or args.resume_anyway or cfg.get('resume', False)
     if args.amp:
-        use_mixed_precision(cfg)
+        use_mixed_precision(cfg, args.amp)
     if args.auto_scale_lr:
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
             raise ValueError('--auto-scale-lr needs auto_scale_lr = dict(base_batch_size=...) in the config')

@@ -4,6 +4,7 @@ env_cfg = dict(
     cudnn_benchmark=True,  # every photo has one size
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
     dist_cfg=dict(backend='nccl'),
+    tf32=dict(matmul=False, conv=True),  # what of float32 a GPU shortens; torch's own default
 )
 randomness = dict(seed=0)
 sync_bn = 'torch'  # where several processes train

@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
 from datetime import timedelta
 from statistics import median
 
@@ -12,9 +13,10 @@ import torch
 from mmengine.hooks import Hook, LoggerHook, RuntimeInfoHook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
+from torch.distributed.tensor import DTensor
 
 from .launch import sentence_counts
-from .weights import unwrap
+from .weights import optim_wrappers, unwrap
 
 
 class StartFromHook(Hook):
@@ -47,13 +49,27 @@ class EarlyStoppingHook(mmengine.hooks.EarlyStoppingHook):
 
 @HOOKS.register_module()
 class DeferredInfoHook(RuntimeInfoHook):
-    """mmengine's record of the losses, read when they are logged: it reads them at every step, and waits for the GPU
-    each time, which then waits for the next step."""
+    """mmengine's record of the losses, and of the norm of clipped gradients, read when they are logged: it reads them
+    at every step, and waits for the GPU each time, which then waits for the next step."""
 
     def before_train(self, runner: Runner) -> None:
         super().before_train(runner)
         self._waiting: list[dict[str, torch.Tensor]] = []
+        self._norms: list[tuple[str, torch.Tensor]] = []
         self._interval = next(hook.interval for hook in runner.hooks if isinstance(hook, LoggerHook))
+        for wrapper in optim_wrappers(runner):
+            if wrapper.clip_grad_kwargs:
+                wrapper.clip_func = self._clipping(wrapper.clip_func, f'train/{wrapper.grad_name}')
+
+    def _clipping(self, clip: Callable, name: str) -> Callable:
+        """``clip``, whose norm waits here: mmengine reads at once what it is given."""
+
+        def keep_norm(*args, **kwargs) -> None:
+            norm = clip(*args, **kwargs)
+            if norm is not None:  # clipped by value
+                self._norms.append((name, norm.full_tensor() if isinstance(norm, DTensor) else norm))
+
+        return keep_norm
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         self._waiting.append({name: value.detach() for name, value in outputs.items()})
@@ -62,6 +78,10 @@ class DeferredInfoHook(RuntimeInfoHook):
             for losses, row in zip(self._waiting, values, strict=True):
                 super().after_train_iter(runner, batch_idx, data_batch, dict(zip(losses, row, strict=True)))
             self._waiting.clear()
+            norms = torch.stack([norm for _, norm in self._norms]).tolist() if self._norms else []
+            for (name, _), norm in zip(self._norms, norms, strict=True):
+                runner.message_hub.update_scalar(name, norm)
+            self._norms.clear()
 
 
 @HOOKS.register_module()

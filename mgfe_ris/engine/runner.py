@@ -24,12 +24,14 @@ from ..models.renaming import state_dict_of
 from ..models.size_limit import building
 from ..output_files import NO_RIGHT, NO_ROOM, whole_file
 from ..structures import gives_scores
+from ..tf32 import set_tf32
 from . import loops
 from .changed_settings import Change, changes_of, settings_as_json
 from .checkpoint_hook import CheckpointHook as WholeCheckpointHook
 from .checkpoints import BEST, LAST, SETTINGS, newest_first, nothing_in, resumable_in, training_state
 from .dealing import DealtBatches, is_dealt
 from .launch import join_processes
+from .pinned import collate
 from .stopping import Stopped, StopRequest, keep_workers
 from .weights import check_weights, unwrap
 
@@ -57,7 +59,9 @@ class RISRunner(DealtBatches):
     _changed: Sequence[Change] = ()
 
     def setup_env(self, env_cfg: dict) -> None:
-        """mmengine's, which takes a GPU for granted where several processes meet; see :func:`join_processes`."""
+        """mmengine's, which takes a GPU for granted where several processes meet, see :func:`join_processes`; and
+        ``tf32``, the arguments of :func:`set_tf32`."""
+        set_tf32(**env_cfg.get('tf32', {}))
         if self.distributed and not is_distributed():
             join_processes(self.launcher, **env_cfg.get('dist_cfg', {}))
         super().setup_env(env_cfg)
@@ -148,6 +152,9 @@ class RISRunner(DealtBatches):
     ) -> DataLoader:
         """mmengine's, with a data set and a sampler that draw by the seed, the epoch and the sample.
 
+        Batches lie in pinned memory, from where copies to a GPU need not wait, unless the config says otherwise; and
+        never where there is no GPU.
+
         Args:
             dataloader: config, or loader, which is given back.
             seed: of all processes; with ``diff_rank_seed`` this one's number is in it.
@@ -158,6 +165,8 @@ class RISRunner(DealtBatches):
         settings = dict(dataloader, dataset=dict(type=SeededDataset, dataset=dataloader['dataset']))
         batch = dataloader.get('batch_size') if dataloader.get('drop_last') else None
         settings['sampler'] = dict(type=SeededSampler, sampler=dataloader['sampler'], seed=seed, batch=batch)
+        settings['pin_memory'] = dataloader.get('pin_memory', True) and torch.cuda.is_available()
+        settings.setdefault('collate_fn', dict(type=collate))
         loader = Runner.build_dataloader(settings, seed)
         keep_workers(loader)
         return loader

@@ -19,8 +19,7 @@ class Strategy:
         """Raises a ValueError for what it cannot train; ahead of the training."""
         if isinstance(optim_wrapper, AmpOptimWrapper) and optim_wrapper.loss_scaler.is_enabled():
             raise ValueError(
-                f'{self}: a loss scale needs whole gradients; train without --amp, or in bf16 without scale: '
-                "optim_wrapper.dtype='bfloat16' and optim_wrapper.loss_scale=dict(enabled=False)"
+                f'{self}: a loss scale needs whole gradients; train with --amp bf16, which has none, or without --amp'
             )
         if type(optim_wrapper).__name__ not in ('OptimWrapper', 'AmpOptimWrapper', 'CPUAmpOptimWrapper'):
             raise ValueError(f'{self}: expected one optimiser in an OptimWrapper, got {type(optim_wrapper).__name__}')

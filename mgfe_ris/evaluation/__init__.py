@@ -7,6 +7,7 @@ from .generalized import GeneralizedRefSegMetric, summarize_generalized
 from .iou import intersection_and_union, summarize
 from .logits import LogitsHook, bytes_of_logits, read_logits
 from .loop import SplitsTestLoop, split_datasets
+from .mask_changes import MaskChanges
 from .metafiles import find_metafiles, read_metafiles
 from .metric import RefSegMetric
 from .metric_names import check_metric_names
@@ -17,6 +18,7 @@ from .run import Run, require_same_samples
 __all__ = [
     'GeneralizedRefSegMetric',
     'LogitsHook',
+    'MaskChanges',
     'Protocol',
     'RefSegMetric',
     'Run',

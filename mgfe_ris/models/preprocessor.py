@@ -64,7 +64,7 @@ class ReferringDataPreProcessor(BaseDataPreprocessor):
             )
         if not training and all(torch.equal(photo, photos[0]) for photo in photos):
             photos = photos[:1]
-        inputs = self.cast_data(torch.stack(list(photos)))
+        inputs = torch.stack(self.cast_data(list(photos)))  # on the device: a stack of pinned photos is not pinned
         if self.bgr_to_rgb:
             inputs = inputs.flip(1)
         return dict(

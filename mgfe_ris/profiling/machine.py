@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from ..tf32 import tf32_in_use
 from ..version import __version__
 
 Clock = Callable[[], float]
@@ -17,10 +18,16 @@ Clock = Callable[[], float]
 
 
 def describe_machine(device: torch.device) -> dict[str, str | int]:
-    """Names and versions, for a reader who wants to compare."""
+    """Names and versions, and of a GPU what it computes as TF32, for a reader who wants to compare."""
     versions = {'torch': torch.__version__, 'python': platform.python_version(), 'mgfe_ris': __version__}
     if device.type == 'cuda':
-        return {'device': torch.cuda.get_device_name(device), 'cuda': str(torch.version.cuda), **versions}
+        tf32 = ', '.join(kind for kind, used in tf32_in_use().items() if used) or 'none'
+        return {
+            'device': torch.cuda.get_device_name(device),
+            'cuda': str(torch.version.cuda),
+            'tf32': tf32,
+            **versions,
+        }
     return {'device': _cpu_name(), 'threads': torch.get_num_threads(), **versions}
 
 
@@ -80,7 +87,7 @@ def _resident(field: str) -> float:
 class SquareProduct:
     """A product of two square matrices, large enough to keep the device busy: what a model can hope for at best.
 
-    By torch's settings: on CUDA, float32 products are whole by default, while convolutions run as TF32.
+    On CUDA by the settings of :func:`set_tf32`: by default float32 products are whole, and convolutions run as TF32.
 
     Args:
         device: where.

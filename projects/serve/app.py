@@ -27,6 +27,12 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--checkpoint', help='weights, where --model is a config')
     parser.add_argument('--device', help='default: cuda if there is one, else cpu')
+    parser.add_argument(
+        '--precision',
+        choices=['fp32', 'bf16', 'auto'],
+        default='fp32',
+        help='auto: bf16 where a timed product says that it pays; default: fp32',
+    )
     parser.add_argument('--host', default='127.0.0.1', help='default: this machine alone; 0.0.0.0: the network, too')
     parser.add_argument('--port', type=int, default=8000)
     parser.add_argument('--batch-size', type=int, default=16, help='requests that are computed together, at most')
@@ -64,9 +70,12 @@ def serve(args: argparse.Namespace) -> None:
             args.model or default_model(),
             args.checkpoint,
             args.device,
+            args.precision,
             batch_size=args.batch_size,
             max_pixels=MAX_PIXELS,
         )
+        if args.precision == 'auto':
+            print(f'precision auto: {inferencer.precision}')
         inferencer(np.zeros((64, 64, 3), np.uint8), 'the red circle')  # ready means that it has run
         listener = listen(host, args.port)
 

@@ -70,6 +70,12 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--checkpoint', help='weights, where --model is a config')
     parser.add_argument('--device', help='default: cuda if there is one, else cpu')
+    parser.add_argument(
+        '--precision',
+        choices=['fp32', 'bf16', 'auto'],
+        default='fp32',
+        help='auto: bf16 where a timed product says that it pays; default: fp32',
+    )
     parser.add_argument('--host', default='127.0.0.1', help='default: this machine alone; 0.0.0.0: the network, too')
     parser.add_argument('--port', type=int, default=7860)
     return parser.parse_args()
@@ -314,7 +320,9 @@ def serve(args: argparse.Namespace, folder: Path) -> None:
             raise ImportError(f'{error}; pip install -r projects/web_demo/requirements.txt') from error
         listen(host, args.port).close()  # ahead of loading the model
         model = args.model or default_model()
-        inferencer = RISInferencer(model, args.checkpoint, args.device, max_pixels=MAX_PIXELS)
+        inferencer = RISInferencer(model, args.checkpoint, args.device, args.precision, max_pixels=MAX_PIXELS)
+        if args.precision == 'auto':
+            print(f'precision auto: {inferencer.precision}')
 
     examples = draw_examples(folder / 'drawn') if knows_drawn_shapes_only(inferencer) else []
     build_page(Demo(inferencer, folder), examples).launch(

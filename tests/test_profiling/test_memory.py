@@ -10,6 +10,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from mgfe_ris.apis import build_model, load_config
+from mgfe_ris.models.encoders.window_attention import FusedWindowAttention
 from mgfe_ris.models.shapes_only import build_shapes
 from mgfe_ris.profiling import Memory, trace_memory
 from mgfe_ris.profiling.memory import GIB, trace_step
@@ -101,6 +102,22 @@ def test_a_bias_of_any_width_with_a_gradient_suits_the_fused_kernel():
     memory = trace_step(model, model.loss)
     assert not memory.scores
     assert memory.peak * GIB > 4 * 2 * 2 * 500 * 500, 'its gradient is made for each photo'
+
+
+@pytest.mark.parametrize('shift', [0, 2])
+def test_photos_share_the_bias_of_their_windows(shift):
+    """Of which there is one for all windows, or, where they are shifted, one for each of them."""
+    attention = FusedWindowAttention(64, 2, 4, shift_size=shift)
+    attention = FusedWindowAttention.like(attention)
+
+    def loss(make) -> torch.Tensor:
+        return attention(make(torch.zeros, 3, 8 * 12, 64), (8, 12)).sum()
+
+    memory = trace_step(attention, loss, 'bf16')
+    windows, heads, pixels = (6 if shift else 1), 2, 16
+    biases = [kept for kept in memory.kept if kept.shape[-2:] == (pixels, pixels)]
+    assert not memory.scores
+    assert [kept.gib * GIB for kept in biases] == [2 * windows * heads * pixels**2]
 
 
 def test_the_model_is_left_as_it_was():

@@ -68,6 +68,7 @@ def main() -> None:
 
     from mgfe_ris.apis import input_size, load_config, prepare_cpu, report_errors
     from mgfe_ris.profiling import Setting, measure_speed
+    from mgfe_ris.tf32 import set_tf32
     from mgfe_ris.visualization import plot_speed, speed_table
 
     MMLogger.get_instance('benchmark', log_level='ERROR')  # mmengine tells the rate of every weight
@@ -76,6 +77,7 @@ def main() -> None:
     with report_errors():
         configs = filter(None, (args.config, args.vs))
         cfgs = [load_config(config, args.cfg_options, from_scratch=True) for config in configs]
+        set_tf32(**cfgs[0].env_cfg.get('tf32', {}))
         names = ('mode', 'batch', 'sentences', 'words', 'device', 'amp', 'compile', 'text')
         setting = Setting(**{name: getattr(args, name) for name in names}, size=tuple(args.size or input_size(cfgs[0])))
         if args.vs_one_by_one and args.sentences < 2:

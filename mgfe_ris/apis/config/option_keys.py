@@ -18,6 +18,7 @@ from mmengine.visualization import Visualizer
 from torch.utils.data import DataLoader
 
 from ...models.encoders.text import HFTokenizer
+from ...tf32 import set_tf32
 
 TOP = {
     *(name for name in inspect.signature(Runner.__init__).parameters if name not in ('self', 'cfg')),
@@ -102,6 +103,7 @@ def _reader(path: list[str], node: Mapping, types: Mapping[str, Any]) -> Callabl
     names = {
         '': Runner,
         'env_cfg.mp_cfg': set_multi_processing,
+        'env_cfg.tf32': set_tf32,
         'log_processor': LogProcessor,
         'optim_wrapper': OptimWrapper,
         'optim_wrapper.paramwise_cfg': _paramwise,
@@ -136,7 +138,7 @@ _BESIDE = {
     r'param_scheduler(\.\d+)?': {'convert_to_iter_based'},
     r'default_hooks': {'runtime_info', 'timer', 'logger', 'param_scheduler', 'checkpoint', 'sampler_seed'},
     r'(default|custom)_hooks\.\w+': {'priority'},
-    r'env_cfg': {'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'},
+    r'env_cfg': {'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit', 'tf32'},
     r'env_cfg\.dist_cfg': {'backend', 'timeout', 'init_backend', 'port', 'device_id'},
     r'auto_scale_lr': {'enable', 'base_batch_size'},
     r'strategy': {'type', 'min_params', 'stage'},

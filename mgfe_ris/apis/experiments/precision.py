@@ -1,4 +1,4 @@
-"""Mixed precision, wherever the training runs."""
+"""Mixed precision of a training, on a GPU or a CPU."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,9 +20,26 @@ class CPUAmpOptimWrapper(OptimWrapper):
             yield
 
 
-def use_mixed_precision(cfg: Config) -> None:
-    """Train with fp16 and a dynamic loss scale where there is CUDA, else with bf16."""
-    if torch.cuda.is_available():
-        cfg.optim_wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic')
-    else:
+def use_mixed_precision(cfg: Config, numbers: str = 'auto') -> None:
+    """Train by autocast.
+
+    Args:
+        cfg: whose ``optim_wrapper`` is changed.
+        numbers: ``bf16``; ``fp16``, with a dynamic loss scale; or ``auto``, fp16 where there is CUDA, else bf16.
+
+    Raises:
+        ValueError: other numbers, or fp16 without CUDA.
+    """
+    cuda = torch.cuda.is_available()
+    if numbers not in ('auto', 'bf16', 'fp16'):
+        raise ValueError(f"numbers of mixed precision must be 'auto', 'bf16' or 'fp16'; got {numbers!r}")
+    if numbers == 'fp16' and not cuda:
+        raise ValueError('training in fp16 needs a loss scale, which mmengine has for CUDA alone; use bf16')
+    if not cuda:
         cfg.optim_wrapper.type = 'CPUAmpOptimWrapper'
+    elif numbers == 'bf16':
+        cfg.optim_wrapper.update(type='AmpOptimWrapper', dtype='bfloat16', loss_scale=dict(enabled=False))
+    else:
+        cfg.optim_wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic')
+        if numbers == 'fp16':
+            cfg.optim_wrapper.pop('dtype', None)

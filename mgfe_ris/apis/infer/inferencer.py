@@ -21,6 +21,7 @@ from ..config import input_pipeline
 from ..model import load_trained
 from ..onnx_segmentor import OnnxSegmentor
 from .photos import MAX_PIXELS, Photo, open_photo
+from .precision import PRECISIONS, choose_precision
 from .prefetch import ahead
 from .result import RISResult
 
@@ -47,10 +48,14 @@ class RISInferencer:
             is put into eval mode.
         checkpoint: weights for a config; default: what ``tools/train.py`` left of it in ``work_dirs``.
         device: default: cuda if there is one, else cpu.
-        precision: ``fp32``, or ``bf16`` by autocast: half the memory, faster where the hardware has it.
+        precision: ``fp32``, or ``bf16`` by autocast: half the memory, faster where the hardware has it. ``auto`` takes
+            bf16 where a timed product says that it pays; an exported model stays fp32.
         batch_size: samples a forward at most.
         max_pixels: larger photos are refused.
         private_addresses: whether photos may have addresses of this machine, its network, and what else is not public.
+
+    Attributes:
+        precision: ``fp32`` or ``bf16``, also where ``auto`` was asked for.
 
     Raises:
         FileNotFoundError: no such config, folder or checkpoint; names that are near are said.
@@ -68,15 +73,18 @@ class RISInferencer:
         max_pixels: int = MAX_PIXELS,
         private_addresses: bool = False,
     ):
-        if precision not in ('fp32', 'bf16'):
-            raise ValueError(f"precision must be 'fp32' or 'bf16'; got {precision!r}")
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision must be 'fp32', 'bf16' or 'auto'; got {precision!r}")
         if not isinstance(batch_size, int) or batch_size < 1:
             raise ValueError(f'batch_size must be 1 or more; got {batch_size!r}')
         self.model: Any = _loaded(model, checkpoint, device).eval()
-        if precision != 'fp32' and isinstance(self.model, OnnxSegmentor):
+        exported = isinstance(self.model, OnnxSegmentor)
+        if precision == 'bf16' and exported:
             raise ValueError(f'an exported model computes in fp32; got precision {precision!r}')
         if 'test_dataloader' not in self.model.cfg:
             raise ValueError(f'{self.model.cfg.filename}: no test_dataloader, whose pipeline prepares photos')
+        if precision == 'auto':
+            precision = 'fp32' if exported else choose_precision(self.model.data_preprocessor.device)
         self.precision = precision
         self.batch_size = batch_size
         self.max_pixels = max_pixels
@@ -234,14 +242,18 @@ class RISInferencer:
         tested: list[SegDataSample] = []
         for begin in range(0, len(samples), self.batch_size):
             part = slice(begin, begin + self.batch_size)
-            with torch.inference_mode(), self._autocast():
-                tested += self.model.test_step(dict(inputs=inputs[part], data_samples=samples[part]))
+            tested += self.test_step(dict(inputs=inputs[part], data_samples=samples[part]))
         rest = iter(tested)
         for prepared in group:
             asked = zip(prepared.texts, prepared.understood, strict=True)
             yield [
                 _result(prepared.source, text, known, self.unmet(text), next(rest), threshold) for text, known in asked
             ]
+
+    def test_step(self, batch: dict[str, Any]) -> list[SegDataSample]:
+        """What the model makes of a batch of a loader, in this precision; its samples, with what is predicted."""
+        with torch.inference_mode(), self._autocast():
+            return self.model.test_step(batch)
 
     def _autocast(self) -> AbstractContextManager:
         if self.precision == 'fp32':

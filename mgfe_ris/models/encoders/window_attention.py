@@ -57,9 +57,12 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, photos: int, scale: f
         # torch's fused kernel knows no gradient of the bias there, and what it falls back to is slower than this
         scores = ((q * scale) @ k.mT).unflatten(0, (-1, bias.shape[0])) + bias
         return scores.flatten(0, 1).softmax(-1) @ v
-    if bias.shape[0] > 1:
-        bias = bias.repeat(photos, 1, 1, 1)
-    return F.scaled_dot_product_attention(q, k, v, bias, scale=scale)
+    if bias.shape[0] == 1:
+        return F.scaled_dot_product_attention(q, k, v, bias, scale=scale)
+    # windows as more heads: so the photos share the bias, of which the kernel would else need a copy for each
+    q, k, v = (x.unflatten(0, (photos, -1)).flatten(1, 2) for x in (q, k, v))
+    x = F.scaled_dot_product_attention(q, k, v, bias.flatten(0, 1)[None], scale=scale)
+    return x.unflatten(1, bias.shape[:2]).flatten(0, 1)
 
 
 class _Windows(NamedTuple):

@@ -159,7 +159,7 @@ def test_a_model_in_training_mode(model, expected):
         ),
         (dict(model=None), ValueError, 'expected a folder, checkpoint, config or loaded model; got NoneType'),
         (dict(model=torch.nn.Linear(1, 1)), ValueError, 'config or loaded model; got Linear'),
-        (dict(precision='fp16'), ValueError, "precision must be 'fp32' or 'bf16'; got 'fp16'"),
+        (dict(precision='fp16'), ValueError, "precision must be 'fp32', 'bf16' or 'auto'; got 'fp16'"),
         (dict(batch_size=0), ValueError, 'batch_size must be 1 or more; got 0'),
         (dict(batch_size=2.5), ValueError, r'batch_size must be 1 or more; got 2\.5'),
         (dict(batch_size='4'), ValueError, "batch_size must be 1 or more; got '4'"),
@@ -320,6 +320,14 @@ def test_bf16_is_close(model, expected):
     assert result.score.dtype == np.float32 and not np.array_equal(result.score, expected.score)
     assert np.abs(result.score - expected.score).mean() < 0.02
     assert (result.mask != expected.mask).mean() < 0.03
+
+
+@pytest.mark.parametrize('pays', ['bf16', 'fp32'])
+def test_auto_takes_what_pays(model, monkeypatch, pays):
+    monkeypatch.setattr(module, 'choose_precision', lambda device: pays)
+    auto, same = RISInferencer(model, precision='auto'), RISInferencer(model, precision=pays)
+    assert auto.precision == pays
+    np.testing.assert_array_equal(auto(RGB, SENTENCES[0]).score, same(RGB, SENTENCES[0]).score)
 
 
 # Lists and batches
