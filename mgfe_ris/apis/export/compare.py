@@ -35,9 +35,12 @@ def compare_exports(
           sentence of full length; and, with ``score``, what the metrics say.
 
     Raises:
-        FileNotFoundError, ValueError: no exported folder, or one for photos of another size; no or broken data.
+        FileNotFoundError, ValueError: no exported folder, or one for photos of another size; an exported model in the
+            place of the model; no or broken data.
         ImportError: onnxruntime is missing.
     """
+    if isinstance(model, OnnxSegmentor):
+        raise ValueError(f'{model.path.parent}: exported; name the model that it was made of first')
     size = input_size(model.cfg)
     models: dict[str, Any] = {TORCH: model, **{str(folder): OnnxSegmentor(folder) for folder in folders}}
     for name, exported in models.items():
