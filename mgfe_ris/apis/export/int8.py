@@ -99,7 +99,8 @@ def quantize(source: Path, target: Path, batches: Iterable[Inputs]) -> None:
 
     Activations have 8 bits and a range for each tensor, from the smallest to the largest number of any batch; weights
     have 7 bits and a range for each output channel. 7, for processors without VNNI add products of 8 bits in 16, where
-    they do not fit. A table of words has 8 bits and a range for each word.
+    they do not fit. A table of words has 8 bits and a range for each word. The last layer stays as it is: scores are
+    made of its numbers, which would have 256 values, and the border of a mask lies between two of them.
 
     Args:
         source: a graph of float32.
@@ -131,11 +132,22 @@ def quantize(source: Path, target: Path, batches: Iterable[Inputs]) -> None:
             reduce_range=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
+            nodes_to_exclude=last_layer(onnx.load(prepared).graph),
             extra_options=dict(MatMulConstBOnly=True),
         )
     graph = onnx.load(target)
     shrink_tables(graph.graph)
     onnx.save(graph, target)
+
+
+def last_layer(graph: Any) -> list[str]:
+    """The name of the node of :data:`INTEGER` that makes the logits: what is behind it only resizes. None is found where
+    they are put together of constants first."""
+    made_by = {name: node for node in graph.node for name in node.output}
+    node = made_by.get(graph.output[0].name)
+    while node is not None and node.op_type not in INTEGER:
+        node = made_by.get(node.input[0])
+    return [] if node is None else [node.name]
 
 
 def shrink_tables(graph: Any, rows: int = 256) -> None:

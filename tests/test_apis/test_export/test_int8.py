@@ -43,8 +43,6 @@ def both(model, tmp_path_factory) -> SimpleNamespace:
     """Folders of ``int8`` and of ``float``, which it was made of; and what was ``said``."""
     root = tmp_path_factory.mktemp('exported')
     with pytest.MonkeyPatch.context() as patch:
-        # half of the time is torch's optimizer of graphs, which test_onnx.py runs
-        patch.setattr('torch.onnx.export', partial(torch.onnx.export, optimize=False))
         patch.setattr('mgfe_ris.apis.export.int8.write_checked', partial(_written_twice, root / 'float'))
         said = export_int8(model, root / 'int8', samples=6)
     return SimpleNamespace(int8=root / 'int8', float=root / 'float', said=said)
@@ -56,15 +54,17 @@ def _written_twice(copied: Path, model: torch.nn.Module, folder: Path, tolerance
 
 
 def test_the_graph_has_integers_and_nearly_the_same_masks(both):
-    graph = onnx.load(both.int8 / 'model.onnx').graph
-    made_by = {name: node for node in graph.node for name in node.output}
-    for node in graph.node:
-        if node.op_type == 'Conv':
-            assert all(made_by[name].op_type == 'DequantizeLinear' for name in node.input[:2]), node.name
-    kinds = {value.data_type for value in graph.initializer if len(value.dims) > 1 and np.prod(value.dims) > 2000}
-    assert kinds == {TensorProto.INT8}, 'something large was left as it was'
-    small, large = ((folder / 'model.onnx').stat().st_size for folder in (both.int8, both.float))
-    assert small < 0.6 * large
+    exact, integers = (onnx.load(folder / 'model.onnx').graph for folder in (both.float, both.int8))
+    made_by = {name: node.op_type for node in integers.node for name in node.output}
+    convolutions = [node for node in integers.node if node.op_type == 'Conv']
+    left = [
+        node.name for node in convolutions if {made_by.get(name) for name in node.input[:2]} != {'DequantizeLinear'}
+    ]
+    assert len(convolutions) > 20 and len(left) == 1, 'the last layer alone has floats'
+    tables = [value for value in integers.initializer if value.name.endswith('word_embeddings.weight_integers')]
+    assert [value.data_type for value in tables] == [TensorProto.INT8]
+    small, large = (sum(len(value.raw_data) for value in graph.initializer) for graph in (integers, exact))
+    assert small < 0.5 * large
     assert 0 < both.said.differ < 0.1 and 0.8 < both.said.iou < 1
     assert not list(both.int8.glob('model.onnx?*'))
 
@@ -115,16 +115,19 @@ def _save(path: Path, nodes: list, inputs: dict, weights: dict) -> Path:
 
 
 def test_a_convolution_ends_where_its_activation_would_cut(tmp_path):
-    """Channels whose weights differ a hundredfold; ReLU6 is the range; a weight has 7 bits."""
+    """Channels whose weights differ a hundredfold; ReLU6 is the range; a weight has 7 bits; the last layer none."""
     rng = np.random.default_rng(0)
     weight = (
         rng.normal(size=(4, 3, 3, 3)).astype(np.float32) * np.array([0.02, 0.1, 1, 2], np.float32)[:, None, None, None]
     )
     nodes = [
         helper.make_node('Conv', ['x', 'w', 'b'], ['c'], 'conv', pads=[1, 1, 1, 1]),
-        helper.make_node('Clip', ['c', 'low', 'high'], ['y'], 'relu6'),
+        helper.make_node('Clip', ['c', 'low', 'high'], ['a'], 'relu6'),
+        helper.make_node('Conv', ['a', 'last'], ['r'], 'classify'),
+        helper.make_node('Reshape', ['r', 'shape'], ['y'], 'reshape'),
     ]
-    weights = dict(w=weight, b=np.zeros(4, np.float32), low=np.float32(0), high=np.float32(6))
+    last = dict(last=np.eye(4, dtype=np.float32)[..., None, None], shape=np.array([1, 4, 16, 16]))
+    weights = dict(**last, w=weight, b=np.zeros(4, np.float32), low=np.float32(0), high=np.float32(6))
     inputs = dict(x=(TensorProto.FLOAT, [1, 3, 16, 16]))
     source = _save(tmp_path / 'float.onnx', nodes, inputs, {k: np.asarray(v) for k, v in weights.items()})
     photos = [rng.normal(size=(1, 3, 16, 16)).astype(np.float32) for _ in range(4)]
@@ -132,7 +135,8 @@ def test_a_convolution_ends_where_its_activation_would_cut(tmp_path):
     graph = onnx.load(tmp_path / 'int8.onnx').graph
     assert [node.op_type for node in graph.node].count('Clip') == 0
     stored = [numpy_helper.to_array(value) for value in graph.initializer if value.data_type == TensorProto.INT8]
-    (integers,) = [value for value in stored if value.shape == weight.shape]
+    (integers,) = [value for value in stored if value.ndim == 4]
+    assert integers.shape == weight.shape
     assert np.abs(integers).max((1, 2, 3)).tolist() == [64] * 4
     exact, found = _run(source, x=photos[0]), _run(tmp_path / 'int8.onnx', x=photos[0])
     assert exact.max() == 6 and 5.9 < found.max() <= 6.01 and found.min() >= 0
