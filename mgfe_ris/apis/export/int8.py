@@ -141,8 +141,8 @@ def quantize(source: Path, target: Path, batches: Iterable[Inputs]) -> None:
 
 
 def last_layer(graph: Any) -> list[str]:
-    """The name of the node of :data:`INTEGER` that makes the logits: what is behind it only resizes. None is found where
-    they are put together of constants first."""
+    """The name of the node of :data:`INTEGER` that makes the logits, in a list: what is behind it only resizes. Empty
+    where no such node is on the way of first inputs."""
     made_by = {name: node for node in graph.node for name in node.output}
     node = made_by.get(graph.output[0].name)
     while node is not None and node.op_type not in INTEGER:
@@ -155,31 +155,39 @@ def shrink_tables(graph: Any, rows: int = 256) -> None:
 
     onnxruntime's own quantization has one factor for a whole table, by which rare words lose most of their bits.
     """
-    from onnx import helper, numpy_helper
+    from onnx import TensorProto, numpy_helper
 
-    tables = {table.name: table for table in graph.initializer if len(table.dims) == 2 and table.dims[0] >= rows}
-    readers: dict[str, list] = {name: [] for name in tables}
-    for node in graph.node:
-        for name in readers.keys() & set(node.input):
-            readers[name].append(node)
-    for name, nodes in readers.items():
-        table = numpy_helper.to_array(tables[name])
-        if table.dtype != np.float32 or not nodes or any(node.op_type != 'Gather' for node in nodes):
+    for table in list(graph.initializer):
+        readers = [node for node in graph.node if table.name in node.input]
+        is_large = table.data_type == TensorProto.FLOAT and len(table.dims) == 2 and table.dims[0] >= rows
+        if not is_large or not readers or not all(map(_reads_rows, readers)):
             continue
-        factor = np.maximum(np.abs(table).max(1, keepdims=True) / 127, np.finfo(np.float32).tiny)
-        graph.initializer.remove(tables[name])
-        graph.initializer.append(numpy_helper.from_array(np.rint(table / factor).astype(np.int8), f'{name}_integers'))
-        graph.initializer.append(numpy_helper.from_array(factor, f'{name}_factors'))
-        for node in nodes:
-            ids, out = node.input[1], node.output[0]
-            place = list(graph.node).index(node)
-            graph.node.remove(node)
-            for i, new in enumerate(
-                (
-                    helper.make_node('Gather', [f'{name}_integers', ids], [f'{out}_integers']),
-                    helper.make_node('Cast', [f'{out}_integers'], [f'{out}_whole'], to=1),
-                    helper.make_node('Gather', [f'{name}_factors', ids], [f'{out}_factors']),
-                    helper.make_node('Mul', [f'{out}_whole', f'{out}_factors'], [out]),
-                )
-            ):
-                graph.node.insert(place + i, new)
+        values = numpy_helper.to_array(table)
+        factor = np.maximum(np.abs(values).max(1, keepdims=True) / 127, np.finfo(np.float32).tiny)
+        integers = np.rint(values / factor).astype(np.int8)
+        graph.initializer.remove(table)
+        graph.initializer.append(numpy_helper.from_array(integers, f'{table.name}_integers'))
+        graph.initializer.append(numpy_helper.from_array(factor, f'{table.name}_factors'))
+        for node in readers:
+            _read_integers(graph, node, table.name)
+
+
+def _reads_rows(node: Any) -> bool:
+    return node.op_type == 'Gather' and not any(one.name == 'axis' and one.i for one in node.attribute)
+
+
+def _read_integers(graph: Any, node: Any, table: str) -> None:
+    """In the place of one node: integers and factors of the rows, multiplied."""
+    from onnx import TensorProto, helper
+
+    ids, out = node.input[1], node.output[0]
+    place = list(graph.node).index(node)
+    graph.node.remove(node)
+    nodes = (
+        helper.make_node('Gather', [f'{table}_integers', ids], [f'{out}_integers']),
+        helper.make_node('Cast', [f'{out}_integers'], [f'{out}_whole'], to=TensorProto.FLOAT),
+        helper.make_node('Gather', [f'{table}_factors', ids], [f'{out}_factors']),
+        helper.make_node('Mul', [f'{out}_whole', f'{out}_factors'], [out]),
+    )
+    for i, new in enumerate(nodes):
+        graph.node.insert(place + i, new)
