@@ -155,21 +155,20 @@ def shrink_tables(graph: Any, rows: int = 256) -> None:
 
     onnxruntime's own quantization has one factor for a whole table, by which rare words lose most of their bits.
     """
-    from onnx import TensorProto, numpy_helper
+    from onnx import numpy_helper
 
-    for table in list(graph.initializer):
-        readers = [node for node in graph.node if table.name in node.input]
-        is_large = table.data_type == TensorProto.FLOAT and len(table.dims) == 2 and table.dims[0] >= rows
-        if not is_large or not readers or not all(map(_reads_rows, readers)):
+    for table in [one for one in graph.initializer if len(one.dims) == 2 and one.dims[0] >= rows]:
+        name, values = table.name, numpy_helper.to_array(table)
+        readers = [node for node in graph.node if name in node.input]
+        if values.dtype != np.float32 or not readers or not all(map(_reads_rows, readers)):
             continue
-        values = numpy_helper.to_array(table)
         factor = np.maximum(np.abs(values).max(1, keepdims=True) / 127, np.finfo(np.float32).tiny)
         integers = np.rint(values / factor).astype(np.int8)
         graph.initializer.remove(table)
-        graph.initializer.append(numpy_helper.from_array(integers, f'{table.name}_integers'))
-        graph.initializer.append(numpy_helper.from_array(factor, f'{table.name}_factors'))
+        graph.initializer.append(numpy_helper.from_array(integers, f'{name}_integers'))
+        graph.initializer.append(numpy_helper.from_array(factor, f'{name}_factors'))
         for node in readers:
-            _read_integers(graph, node, table.name)
+            _read_integers(graph, node, name)
 
 
 def _reads_rows(node: Any) -> bool:
