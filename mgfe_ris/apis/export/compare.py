@@ -64,7 +64,7 @@ def score_together(models: Mapping[str, Any], cfg: Config) -> dict[str, dict[str
     for key in ('val_dataloader', 'val_evaluator'):
         if not cfg.get(key):
             raise ValueError(f'{cfg.filename}: nothing to score on: it has no {key}')
-    loader = RISRunner.build_dataloader(cfg.val_dataloader, seed=0)
+    loader: Any = RISRunner.build_dataloader(cfg.val_dataloader, seed=0)
     evaluators = {name: Evaluator(copy.deepcopy(cfg.val_evaluator)) for name in models}
     for batch in loader:
         for name, model in models.items():
