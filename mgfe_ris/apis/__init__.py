@@ -30,7 +30,7 @@ from .experiments import (
     use_mixed_precision,
     work,
 )
-from .export import export_onnx, export_torch, save_converted, save_folder
+from .export import compare_exports, export_int8, export_onnx, export_torch, save_converted, save_folder
 from .infer import Job, RISInferencer, RISResult, open_photo, read_jobs, segment_jobs, stage_features
 from .model import build_model, check_checkpoint, default_model, load_model, load_trained, read_weights
 from .onnx_segmentor import OnnxSegmentor
@@ -49,9 +49,11 @@ __all__ = [
     'build_model',
     'check_checkpoint',
     'check_inputs',
+    'compare_exports',
     'config_in',
     'default_model',
     'describe',
+    'export_int8',
     'export_onnx',
     'export_torch',
     'fail',

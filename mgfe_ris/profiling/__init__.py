@@ -3,7 +3,7 @@
 from .complexity import Complexity, count_complexity
 from .machine import describe_machine
 from .memory import Memory, trace_memory
-from .speed import measure_speed
+from .speed import measure_speed, median_ms
 from .workload import Setting, Workload
 
 __all__ = [
@@ -14,5 +14,6 @@ __all__ = [
     'count_complexity',
     'describe_machine',
     'measure_speed',
+    'median_ms',
     'trace_memory',
 ]

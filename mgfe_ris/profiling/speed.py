@@ -140,6 +140,15 @@ def in_turn(runs: Sequence[Callable[[], T]], repeats: int) -> list[list[T]]:
     return results
 
 
+def median_ms(workloads: Sequence[Workload], repeats: int) -> list[float]:
+    """Of a step of each, in turn; milliseconds."""
+    for workload in workloads:
+        workload.start()
+        workload.step()  # warms up
+    runs = [repeat_of(workload.step, clock_of(workload.device)) for workload in workloads]
+    return [1e3 * median(seconds) for seconds in in_turn(runs, repeats)]
+
+
 def time_parts(workloads: Sequence[Workload], now: Clock, repeats: int) -> list[dict[str, float]]:
     """Median seconds of each part of a step, see :func:`watched`, of models in turn; what is compiled, is not here.
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from ..polygons import filled
-from ..structures import SegDataSample, Text, target_logit
+from ..structures import SegDataSample, Text, gives_scores, target_logit
 
 DTYPES = {None: torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 
@@ -155,7 +155,7 @@ class Workload:
         if self.optim is None:
             with torch.no_grad(), self._autocast():
                 logits = torch.cat([self.model(**one, mode='tensor') for one in self._calls(batch)])
-                if not self.model.gives_scores:
+                if not gives_scores(self.model):
                     polygons = logits.double().cpu().numpy()
                     return torch.from_numpy(np.stack([filled(of_one, self.setting.size) for of_one in polygons]))
                 return target_logit(logits.transpose(0, 1)) > 0

@@ -102,9 +102,55 @@ def test_from_a_model_to_masks_without_our_code(run, gentle_folder, refshapes, t
 
     status, out, err = run('deployment/export_onnx.py', 'exported', '--out', 'again')
     assert (status, out) == (2, []) and err[-1].startswith('error: expected a model with its weights')
+    status, out, err = run('deployment/compare_exports.py', 'exported', 'exported')
+    assert (status, out) == (2, []) and err[-1].startswith('error: exported: exported; name the model')
     status, out, err = run('infer.py', 'photo.jpg', '--text', 'x', '--model', 'exported', '--precision', 'bf16')
     assert status == 2 and err[-1] == "error: an exported model computes in fp32; got precision 'bf16'"
     assert sorted(os.listdir()) == ['exported', 'masks', 'photo.jpg']
+
+    # the same graph, which takes long to make, with integers
+    monkeypatch.setattr('mgfe_ris.apis.export.onnx.trace', lambda _: None)
+    graph = SimpleNamespace(save=lambda path: shutil.copy('exported/model.onnx', path))
+    monkeypatch.setattr('torch.onnx.export', lambda *_, **__: graph)
+    status, out, _ = run(
+        *('deployment/export_onnx.py', gentle_folder, '--out', 'int8', '--int8'),
+        *('--samples', 3, '--data', refshapes),
+    )
+    said = 'wrote int8; int8, calibrated on 3 sentences of RefShapes, split `train`'
+    assert status == 0 and out[0] == said and out[1].startswith('on 3 sentences of RefShapes, split `val`, ')
+    monkeypatch.setattr('mgfe_ris.profiling.speed.MIN_SECONDS', 0.0)
+    status, out, _ = run(
+        *('deployment/compare_exports.py', gentle_folder, 'exported', 'int8', '--threads', 1, '--repeats', 1),
+        *('--score', '--data', refshapes, '--out', 'speed.json'),
+    )
+    assert status == 0 and re.search(r': [\d.]+ M parameters, [\d.]+ G multiply-accumulates$', out[0])
+    head, _, *rows = (line.split(' | ') for line in out if line.startswith('|'))
+    assert head == ['| ', 'MB', 'ms', 'oIoU', 'mIoU |'] and [row[0] for row in rows] == [
+        '| PyTorch',
+        '| exported',
+        '| int8',
+    ]
+    assert float(rows[2][1]) < float(rows[1][1]) and abs(float(rows[1][3]) - float(rows[0][3])) < 1
+    assert list(json.loads(Path('speed.json').read_text())['models']) == ['PyTorch', 'exported', 'int8']
+
+
+@pytest.mark.parametrize(
+    ('args', 'message'),
+    [
+        (['export_onnx.py', '--int8', '--data', 'nowhere', '--out', 'out'], 'nowhere'),
+        (['export_onnx.py', '--int8', '--samples', 0, '--out', 'out'], 'samples must be 1 or more; got 0'),
+        (['export_onnx.py', '--data', 'nowhere', '--out', 'out'], '--data is for --int8'),
+        (['compare_exports.py', 'nowhere'], 'nowhere'),
+        (['compare_exports.py', 'nowhere', '--data', 'nowhere'], '--data is for --score'),
+        (['compare_exports.py', 'nowhere', '--repeats', 0], '--repeats must be 1 or more; got 0'),
+    ],
+)
+def test_integers_and_comparisons_of_wrong_input(run, model_folder, tmp_path, monkeypatch, args, message):
+    monkeypatch.setattr('torch.export.export', lambda *_, **__: pytest.fail('work was begun'))
+    monkeypatch.chdir(tmp_path)
+    tool, *rest = args
+    status, out, err = run(f'deployment/{tool}', model_folder, *rest)
+    assert (status, out) == (2, []) and 'error: ' in err[-1] and message in err[-1] and not os.listdir()
 
 
 @pytest.mark.parametrize('says_no_target', [False, True])

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from statistics import mean, median
+from statistics import mean
 from typing import Any
 
 import torch
@@ -12,9 +12,7 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
 
 from ...data_parts import config_parts
-from ...profiling import Setting, Workload
-from ...profiling.machine import clock_of
-from ...profiling.speed import in_turn, repeat_of
+from ...profiling import Setting, Workload, median_ms
 from ..config import CONFIG_ROOT, input_size, load_config
 from ..model import build_model
 from .ablation import AblationRun, run_config
@@ -114,8 +112,8 @@ def measure_systems(cfgs: Mapping[str, Config], repeats: int = 5) -> dict[str, d
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        photo = _medians([Workload(build_model(cfg), Setting(size=input_size(cfg))) for cfg in cfgs.values()], repeats)
-        step = _medians([_training_of(cfg) for cfg in cfgs.values()], repeats)
+        photo = median_ms([Workload(build_model(cfg), Setting(size=input_size(cfg))) for cfg in cfgs.values()], repeats)
+        step = median_ms([_training_of(cfg) for cfg in cfgs.values()], repeats)
     finally:
         torch.set_num_threads(threads)
     return {name: dict(photo_ms=one, step_ms=two) for name, one, two in zip(cfgs, photo, step, strict=True)}
@@ -123,10 +121,3 @@ def measure_systems(cfgs: Mapping[str, Config], repeats: int = 5) -> dict[str, d
 
 def _training_of(cfg: Config) -> Workload:
     return Workload(build_model(cfg), Setting('train', batch=cfg.train_dataloader.batch_size, size=input_size(cfg)))
-
-
-def _medians(works: list[Workload], repeats: int) -> list[float]:
-    for work in works:
-        work.start()
-        work.step()  # warms up
-    return [1e3 * median(of_one) for of_one in in_turn([repeat_of(x.step, clock_of(x.device)) for x in works], repeats)]

@@ -58,15 +58,26 @@ def save_converted(model: Any, state: dict, source: str | Path, folder: str | Pa
     return save_folder(model, folder)
 
 
-def write_description(model: Any, folder: Path, metrics: Mapping[str, Any]) -> None:
-    """Config, tokenizer, words and card of a model, beside what it computes; ``metrics`` of :func:`read_report`."""
+def write_description(
+    model: Any, folder: Path, metrics: Mapping[str, Any], int8: Mapping[str, Any] | None = None
+) -> None:
+    """Config, tokenizer, words and card of a model, beside what it computes.
+
+    Args:
+        model: with its config as ``model.cfg``.
+        folder: that is there.
+        metrics: of :func:`read_report`.
+        int8: of a graph with integers, the fields of :class:`Int8`, which the config keeps under ``origin``.
+    """
     tokenizer = model.data_preprocessor.tokenizer
     tokenizer.tokenizer.save_pretrained(folder / TOKENIZER)
     if tokenizer.met is not None:
         write_words(tokenizer.met, folder)
     config = _portable_config(model)
+    if int8:
+        config['origin']['int8'] = dict(int8)
     (folder / CONFIG).write_text(json.dumps(config, indent=2) + '\n', encoding='utf-8')
-    card = model_card(model, metrics, exported=not (folder / WEIGHTS).is_file())
+    card = model_card(model, metrics, exported=not (folder / WEIGHTS).is_file(), int8=int8)
     (folder / CARD).write_text(card, encoding='utf-8')
 
 

@@ -37,10 +37,15 @@ def export_onnx(model: Any, folder: str | Path, tolerance: float = 1e-4) -> floa
     """
     require_onnx()
     with new_folder(folder) as part, torch.no_grad():
-        graph = Segment(model)
-        _convert(trace(graph), OUTPUTS if graph.says_no_target else OUTPUTS[:1]).save(str(part / ONNX))
-        write_description(model, part, {})
-        return graph.check(OnnxSegmentor(part).outputs, tolerance)
+        return write_checked(model, part, tolerance)
+
+
+def write_checked(model: Any, folder: Path, tolerance: float) -> float:
+    """The files of :func:`export_onnx`, into a folder that is there."""
+    graph = Segment(model)
+    _convert(trace(graph), OUTPUTS if graph.says_no_target else OUTPUTS[:1]).save(str(folder / ONNX))
+    write_description(model, folder, {})
+    return graph.check(OnnxSegmentor(folder).outputs, tolerance)
 
 
 def _convert(program: torch.export.ExportedProgram, outputs: Sequence[str]) -> Any:
