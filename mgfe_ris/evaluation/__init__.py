@@ -1,7 +1,7 @@
 """What a model gets right: oIoU, mIoU, P@X, and the tables of ablations."""
 
-from .ablation import spread_over_seeds, tabulate
-from .bootstrap import intervals, paired_bootstrap
+from .ablation import tabulate
+from .bootstrap import intervals, measured, paired_bootstrap
 from .ceiling import ceilings
 from .generalized import GeneralizedRefSegMetric, summarize_generalized
 from .iou import intersection_and_union, summarize
@@ -13,7 +13,7 @@ from .metric import RefSegMetric
 from .metric_names import check_metric_names
 from .protocols import ScoringProtocol
 from .published import Protocol, read_published
-from .run import Run, require_same_samples
+from .run import Run, require_same_samples, spread_over_seeds
 
 __all__ = [
     'GeneralizedRefSegMetric',
@@ -30,6 +30,7 @@ __all__ = [
     'find_metafiles',
     'intersection_and_union',
     'intervals',
+    'measured',
     'paired_bootstrap',
     'read_logits',
     'read_metafiles',

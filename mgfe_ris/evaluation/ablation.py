@@ -2,16 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from statistics import mean, stdev
 
 from .bootstrap import paired_bootstrap
-from .run import METRICS, Run
-
-
-def spread_over_seeds(runs: Sequence[Run]) -> dict[str, tuple[float, float]]:
-    """Mean and standard deviation (n - 1; not a number with one seed) of each metric."""
-    values = {name: [run.metrics[name] for run in runs] for name in METRICS}
-    return {name: (mean(v), stdev(v) if len(v) > 1 else float('nan')) for name, v in values.items()}
+from .run import Run, spread_over_seeds
 
 
 def tabulate(rows: Mapping[str, Sequence[Run]]) -> list[dict]:

@@ -3,11 +3,13 @@ samples of a photo together (Efron and Tibshirani, "An Introduction to the Boots
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isnan
+from typing import Any
 
 import numpy as np
 
 from .iou import iou_of
-from .run import METRICS, Run, require_same_samples
+from .run import METRICS, Run, require_same_samples, spread_over_seeds
 
 DRAWS = 10_000
 
@@ -49,6 +51,25 @@ def intervals(runs: Sequence[Run], draws: int = DRAWS, seed: int = 0) -> dict[st
     found = 100 * (above / np.maximum(below, 1)).mean(1)
     ends = np.quantile(found, (0.025, 0.975), axis=0).T.tolist()
     return {name: (low, high) for name, (low, high) in zip(METRICS, ends, strict=True)}
+
+
+def measured(runs: Sequence[Run]) -> dict[str, Any]:
+    """How many ``seeds``, ``sentences`` and ``photos``, and in ``metrics``, by name, in percent, ``mean`` and ``std``
+    over seeds (None of one), and ``low`` and ``high``, see :func:`intervals`; ready for JSON.
+
+    Raises:
+        ValueError: runs of different samples.
+    """
+    spread, ends = spread_over_seeds(runs), intervals(runs)
+    return dict(
+        seeds=len(runs),
+        sentences=len(runs[0].samples),
+        photos=len(np.unique(runs[0].photos)),
+        metrics={
+            name: dict(mean=mean, std=None if isnan(std) else std, low=ends[name][0], high=ends[name][1])
+            for name, (mean, std) in spread.items()
+        },
+    )
 
 
 def _fractions(run: Run) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import mean, stdev
 from zlib import crc32
 
 import numpy as np
@@ -47,3 +48,9 @@ def require_same_samples(runs: Sequence[Run]) -> None:
     """Raises a ValueError unless the runs were tested on the same samples, with the same truth."""
     if any(not np.array_equal(run.samples, runs[0].samples) for run in runs):
         raise ValueError('the runs were tested on different samples')
+
+
+def spread_over_seeds(runs: Sequence[Run]) -> dict[str, tuple[float, float]]:
+    """Mean and standard deviation (n - 1; not a number with one seed) of each metric."""
+    values = {name: [run.metrics[name] for run in runs] for name in METRICS}
+    return {name: (mean(v), stdev(v) if len(v) > 1 else float('nan')) for name, v in values.items()}

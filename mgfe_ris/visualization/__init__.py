@@ -6,8 +6,8 @@ from .feature_maps import STAGES_LEGEND, Response, draw_stages
 from .hook import PictureHook, ValidationPictureHook
 from .markdown import markdown_table
 from .marked_page import check_page, write_between_marks
-from .metrics_report import INTERVAL, measured, metrics_table, results_table
-from .photos_report import read_photos, write_photos
+from .metrics_report import INTERVAL, metrics_table, results_table
+from .photos_report import write_photos
 from .results_report import (
     Record,
     at_percentiles,
@@ -46,7 +46,6 @@ __all__ = [
     'factors',
     'grid',
     'markdown_table',
-    'measured',
     'metrics_table',
     'milliseconds_per_step',
     'overlay',
@@ -56,7 +55,6 @@ __all__ = [
     'plot_speed',
     'plot_statistics',
     'read_photo',
-    'read_photos',
     'read_results',
     'read_scalars',
     'results_table',

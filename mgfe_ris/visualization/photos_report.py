@@ -1,76 +1,21 @@
 """The page of what was trained on a small pool of real photos, and tested on sentences by people."""
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..evaluation import Run, require_same_samples
 from ..output_files import whole_file
 from .markdown import markdown_table
 from .marked_page import write_between_marks
-from .metrics_report import INTERVAL, SHOWN, measured, with_interval
-from .results_report import read_results
-
-SETS = {'refcoco': ('val', 'testA', 'testB'), 'refcoco+': ('val', 'testA', 'testB'), 'refcocog': ('val', 'test')}
-"""Splits of each set of sentences by people."""
-POOL = ('pool/val',)
-PEOPLE = tuple(f'{name}/{split}' for name, splits in SETS.items() for split in splits)
-TESTS = {
-    'pool': POOL,
-    'pool, exchanged': tuple(f'{file}-shuffled' for file in POOL),
-    'people': PEOPLE,
-    'people, exchanged': tuple(f'{file}-shuffled' for file in PEOPLE if file != 'refcocog/test'),  # as the script says
-    **{name: tuple(file for file in PEOPLE if file.startswith(f'{name}/')) for name in SETS},
-}
-"""Of each test, the files of a run's folder whose samples are pooled, without ``.jsonl``; see tools/test_photos.sh."""
-
-
-def read_photos(rows: Mapping[str, str | Path]) -> dict[str, dict[str, Any]]:
-    """What the systems scored.
-
-    Args:
-        rows: of each system its folder, with a run in each of ``seed0/``, ``seed1/``, ..., or a single run.
-
-    Returns:
-        of each system, of each of :data:`TESTS`, what :func:`measured` found.
-
-    Raises:
-        FileNotFoundError: a file that a run lacks.
-        ValueError: a broken file; runs that were tested on different samples, or with masks of other sizes.
-    """
-    runs = {row: _read_runs(Path(folder)) for row, folder in rows.items()}
-    first, expected = next(iter(runs.items()))
-    for row, tests in runs.items():
-        for name, of_test in tests.items():
-            try:
-                require_same_samples([*expected[name], *of_test])
-            except ValueError as error:
-                raise ValueError(f'{row} and {first}, {name}: {error}, or compared masks at other sizes') from error
-    return {row: {name: measured(of_test) for name, of_test in tests.items()} for row, tests in runs.items()}
-
-
-def _read_runs(folder: Path) -> dict[str, list[Run]]:
-    """By test, a run per seed."""
-    runs: dict[str, list[Run]] = {name: [] for name in TESTS}
-    for place in sorted(folder.glob('seed*'), key=_seed_of) or [folder]:
-        found = {file: read_results(place / f'{file}.jsonl') for files in TESTS.values() for file in files}
-        for name, files in TESTS.items():
-            runs[name].append(Run.of(_seed_of(place), [line for file in files for line in found[file]]))
-    return runs
-
-
-def _seed_of(folder: Path) -> int:
-    found = re.fullmatch(r'seed(\d+)', folder.name)
-    return int(found[1]) if found else 0
+from .metrics_report import INTERVAL, SHOWN, with_interval
 
 
 def write_photos(rows: Mapping[str, Mapping[str, Any]], page: str | Path, made: Mapping[str, Any]) -> None:
     """The page, and ``<page>.json`` with all numbers.
 
     Args:
-        rows: of :func:`read_photos`.
+        rows: of :func:`mgfe_ris.apis.read_photos`.
         page: Markdown; made where there is none, else what stands between its marks is replaced.
         made: by which ``command``, ``date`` and ``commit``.
     """
@@ -83,12 +28,13 @@ def write_photos(rows: Mapping[str, Mapping[str, Any]], page: str | Path, made: 
 def photos_text(rows: Mapping[str, Mapping[str, Any]], made: Mapping[str, Any]) -> str:
     """What stands between the marks."""
     tests = next(iter(rows.values()))
+    sets = [name for name in tests if not name.startswith(('pool', 'people'))]
     counts = {name: f'{found["sentences"]} sentences about {found["photos"]} photos' for name, found in tests.items()}
     return _PAGE.format(
         counts=counts,
         pool=_table(rows, _of_test('pool')),
         people=_table(rows, _of_test('people')),
-        sets=_table(rows, [(f'{name} {metric}', name, metric) for name in SETS for metric in SHOWN[:2]]),
+        sets=_table(rows, [(f'{name} {metric}', name, metric) for name in sets for metric in SHOWN[:2]]),
         interval=INTERVAL,
         **made,
     )

@@ -610,7 +610,7 @@ def args(**changed: Any) -> Namespace:
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         port = free.getsockname()[1]
-    default = dict(model=None, checkpoint=None, device='cpu', host='127.0.0.1', port=port)
+    default = dict(model=None, checkpoint=None, device='cpu', precision='fp32', host='127.0.0.1', port=port)
     return Namespace(**{**default, 'batch_size': 16, 'wait_ms': 5.0, 'max_waiting': 16, **changed})
 
 

@@ -125,7 +125,7 @@ def test_wrong_input_is_named_and_nothing_is_written(compare, tmp_path, capfd, a
 
 
 def test_speed_is_measured_of_each(refshapes, small_model, one_thread, monkeypatch):
-    monkeypatch.setattr(f'{measure_systems.__globals__["repeat_of"].__module__}.MIN_SECONDS', 0)
+    monkeypatch.setattr('mgfe_ris.profiling.speed.MIN_SECONDS', 0)
     files = find_systems(TOOL.parents[2] / 'projects')
     options = {**small_model, 'data_root': str(refshapes)}
     found = measure_systems({'lavt': system_config(files['lavt'], options=options)}, repeats=2)

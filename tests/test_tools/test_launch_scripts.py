@@ -120,7 +120,7 @@ def end(signum, frame):
     open({str(tmp_path)!r} + '/ended' + os.environ['RANK'], 'w').close()
     raise SystemExit(128 + signum)
 signal.signal({int(signum)}, end)
-print('ready', flush=True)
+os.write(1, b'ready\\n')  # at once: both write into one pipe
 time.sleep(60)
 """)
     started = subprocess.Popen(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mgfe_ris.apis import load_config
-from mgfe_ris.visualization.photos_report import TESTS
+from mgfe_ris.apis.experiments.photos import TESTS
 
 TOOLS = Path(__file__).parents[2] / 'tools'
 TINY = 'mgfe-ris_tiny_refcoco'

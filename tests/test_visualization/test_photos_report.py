@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from mgfe_ris.visualization import read_photos, write_photos
+from mgfe_ris.apis import read_photos
+from mgfe_ris.apis.experiments.photos import PEOPLE, TESTS
+from mgfe_ris.visualization import write_photos
 from mgfe_ris.visualization.marked_page import BEGIN, END
-from mgfe_ris.visualization.photos_report import PEOPLE, TESTS
 
 MADE = dict(command='python photos_page.py', date='2026-01-01', commit='abc')
 

@@ -96,10 +96,20 @@ def write(out: Path, results: Mapping[str, Sequence[Record]], pictures: Mapping[
     print(f'wrote {", ".join(sorted(f"{name}.png" for name in ("factors", *pictures)))} in {out}')
 
 
+def metrics_of(results: dict[str, list[dict]]) -> str:
+    """Of each model, with intervals; nothing of generalised tests, whose figures have other names and rules."""
+    from mgfe_ris.evaluation import Run, measured
+    from mgfe_ris.visualization import results_table
+
+    if any('truth_pixels' in records[0] for records in results.values()):
+        return ''
+    return results_table({name: measured([Run.of(0, records)]) for name, records in results.items()})
+
+
 def main() -> None:
     args = parse_args()
     from mgfe_ris.apis import load_model, report_errors
-    from mgfe_ris.visualization import category_table, results_table, side_by_side, worst
+    from mgfe_ris.visualization import category_table, side_by_side, worst
 
     with report_errors():
         check(args)
@@ -110,7 +120,7 @@ def main() -> None:
         pictures = {'side_by_side': side_by_side(results, chosen), 'worst': worst(results, args.samples)}
         if model is not None:
             pictures['stages'] = stages(model, last, chosen)
-        for table in filter(None, (results_table(results), category_table(results, args.categories))):
+        for table in filter(None, (metrics_of(results), category_table(results, args.categories))):
             print(f'{table}\n')
         write(args.out, results, pictures)
 

@@ -37,9 +37,9 @@ def read_rows(named: list[str]) -> dict[str, str]:
 def main() -> None:
     args = parse_args()
     # what takes seconds is imported here: --help and wrong options need not wait for it
-    from mgfe_ris.apis import report_errors
+    from mgfe_ris.apis import read_photos, report_errors
     from mgfe_ris.engine import git_state
-    from mgfe_ris.visualization import check_page, read_photos, write_photos
+    from mgfe_ris.visualization import check_page, write_photos
 
     with report_errors():
         check_page(args.page)

@@ -1,9 +1,10 @@
 """What trainings and tests take beside a config: mixed precision, flipped photos, the rows of an ablation, the systems
-of a comparison, and baselines that do not listen."""
+of a comparison, baselines that do not listen, and what was tested on real photos."""
 
 from .ablation import AblationRun, check_inputs, describe, find_rows, row_config
 from .blind import BASELINES, measure_blind
 from .flip_tta import FlipTTA
+from .photos import read_photos
 from .precision import use_mixed_precision
 from .rivals import MARGIN, budget_of, find_systems, measure_systems, read_scores, system_config
 from .train_all import alone_in, resumable, train_all, work
@@ -21,6 +22,7 @@ __all__ = [
     'find_systems',
     'measure_blind',
     'measure_systems',
+    'read_photos',
     'read_scores',
     'resumable',
     'row_config',
