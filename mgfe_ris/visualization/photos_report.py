@@ -85,7 +85,13 @@ Two baselines do not listen. *Largest annotated object*: of all objects that COC
 the most pixels. Its outline is the annotated one, which no model is given: where the guess is right, the IoU is 100.
 *Prior*: the mean mask of the training's objects, stretched to each photo, cut at the level that fits the training best.
 
+The models have EfficientNet-lite0 and MiniLM, pretrained
+(`configs/mgfe_ris/mgfe-ris_efficientnet-lite0_minilm_photos.py`), and see each object of the pool's train 20 times, at
+192 px. The last epoch is tested.
+
 ```bash
+python tools/analysis_tools/ablate.py table3 --data photos --rows 1_baseline 3_combine-loss 5_mgfe_dw_combine-loss \\
+    --seeds 1 --jobs 2 --out work_dirs/ablations --cfg-options data_root=POOL
 test="bash tools/test_photos.sh POOL PEOPLE"     # val of the pool, and the three sets of PEOPLE
 $test work_dirs/photos/SYSTEM/seed0 python tools/test.py CONFIG CHECKPOINT
 $test work_dirs/photos/largest python tools/analysis_tools/blind_baseline.py CONFIG largest
