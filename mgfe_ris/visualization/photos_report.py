@@ -128,7 +128,8 @@ The models have EfficientNet-lite0 and MiniLM, pretrained
 ```bash
 python tools/analysis_tools/ablate.py table3 --data photos --rows 1_baseline 3_combine-loss 5_mgfe_dw_combine-loss \\
     --seeds 1 --jobs 2 --out work_dirs/ablations --cfg-options data_root=POOL
-python tools/train.py configs/mgfe_ris/mgfe-ris_efficientnet-lite0_minilm_photos_from-scratch.py --cfg-options data_root=POOL
+python tools/train.py configs/mgfe_ris/mgfe-ris_efficientnet-lite0_minilm_photos_from-scratch.py \\
+    --cfg-options data_root=POOL
 test="bash tools/test_photos.sh POOL PEOPLE"     # val of the pool, and the three sets of PEOPLE
 $test work_dirs/photos/SYSTEM/seed0 python tools/test.py CONFIG CHECKPOINT
 $test work_dirs/photos/largest python tools/analysis_tools/blind_baseline.py CONFIG largest
