@@ -266,14 +266,14 @@ def _training(cfg: Config) -> list[str]:
     rates = [f'{key} {optimizer[key]:g}' for key in ('lr', 'weight_decay') if optimizer.get(key) is not None]
     rows = {
         'Starts from': _weights(cfg),
-        'Frozen': _frozen(cfg.model.get('text_encoder') or {}),
+        'Frozen': _frozen(cfg.model),
         'Data': data_in_words(dataset),
         'Length': ', '.join(length) or None,
         'Batch': f'{loader.batch_size} a process' if 'batch_size' in loader else None,
         'Loss': _part_of(cfg.model, 'loss'),
         'Optimizer': f'`{optimizer["type"]}` ({"; ".join(rates)})' if optimizer else None,
         'Learning rate': ', then '.join(f'`{step.type}`' for step in schedulers) or None,
-        'Precision': 'mixed' if wrapper.get('type') == 'AmpOptimWrapper' else None,
+        'Precision': 'mixed' if str(wrapper.get('type')).endswith('AmpOptimWrapper') else None,
         'Gradients clipped at': _clip(wrapper),
     }
     return [
@@ -291,9 +291,15 @@ def _weights(cfg: Config) -> str | None:
     return ', '.join(f'`{name}` ({words.get(part, part)})' for part, name in weights.items()) or 'random weights'
 
 
-def _frozen(text_encoder: Mapping[str, Any]) -> str | None:
-    trained = text_encoder.get('trainable_layers')
-    return None if trained is None else f'the text encoder but for its first {trained} layers'
+def _frozen(model: Mapping[str, Any]) -> str | None:
+    trained = (model.get('text_encoder') or {}).get('trainable_layers')
+    encoder = model.get('encoder') or {}
+    parts = [] if trained is None else ['the text encoder' + f' but for its first {trained} layers' * (trained > 0)]
+    if (stages := encoder.get('frozen_stages', 0)) > 0:
+        parts.append(f'stem and first {stages} of four stages of the visual encoder')
+    if encoder.get('norm_eval'):
+        parts.append('its batch statistics')
+    return ', '.join(parts) or None
 
 
 _LENGTHS = {'max_epochs': 'epochs', 'max_iters': 'steps'}
@@ -387,7 +393,7 @@ def _limits(model: Any, report: Mapping[str, Any]) -> list[str]:
         lines.append(f'All words that it learned are the {len(met):,} of its training sentences, `{WORDS}`.')
     if dataset is not None and not any(part.get('no_target', False) for part in _data_parts(dataset)):
         lines.append('Trained on sentences that mean one object: what is not in the photo may get a mask all the same.')
-    text = f'A longer sentence is cut behind its first {longest} tokens'
+    text = f'A longer sentence is cut after its first {longest} tokens'
     lines.append(f'{text}.' if cut is None else f'{text}; of those tested, {cut} were.')
     if _photos(cfg):
         lines.append('Whatever the size of a photo, the model sees no more than the pixels named above.')

@@ -306,6 +306,12 @@ def test_training():
     }
 
 
+def test_what_is_frozen():
+    training = facts(sections(model_card(shape_of('mgfe-ris_efficientnet-lite0_minilm_photos'), {}))['Training'])
+    expected = 'the text encoder, stem and first 1 of four stages of the visual encoder, its batch statistics'
+    assert training['Frozen'] == expected
+
+
 def test_another_training(tiny, monkeypatch, tmp_path):
     weights = tmp_path / 'bert weights'
     changes = dict(
@@ -348,7 +354,7 @@ def test_a_config_for_inference_only(tiny, monkeypatch):
 def test_limits(tiny, report, monkeypatch):
     limits = sections(model_card(tiny, report))['Limits']
     assert 'on drawn shapes only' in limits and 'English' in limits and 'chosen by its oIoU on val,' in limits
-    assert 'cut behind its first 20 tokens; of those tested, 7 were.' in limits
+    assert 'cut after its first 20 tokens; of those tested, 7 were.' in limits
     assert 'sentences that mean one object' in limits
     changes = dict(train_dataloader__dataset__ann_folder='mine', train_dataloader__dataset__no_target=True)
     changes |= dict(val_dataloader__dataset__split='elsewhere')
