@@ -11,6 +11,7 @@ from transformers import PretrainedConfig
 from ...checkpoint_files import write_checkpoint
 from ...engine.weights import check_weights
 from ...models.encoders import HFTextEncoder
+from ...models.encoders.fast_tokenizer import save_tokenizer
 from ...output_files import new_folder
 from ...training_words import write_words
 from ..config import CONFIG, WEIGHTS, set_everywhere, without_pretrained
@@ -70,7 +71,7 @@ def write_description(
         int8: of a graph with integers, the fields of :class:`Int8`, which the config keeps under ``origin``.
     """
     tokenizer = model.data_preprocessor.tokenizer
-    tokenizer.tokenizer.save_pretrained(folder / TOKENIZER)
+    save_tokenizer(tokenizer.tokenizer, folder / TOKENIZER)
     if tokenizer.met is not None:
         write_words(tokenizer.met, folder)
     config = _portable_config(model)
