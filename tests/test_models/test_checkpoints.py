@@ -17,9 +17,6 @@ import torchvision
 import transformers
 from mmengine.logging import MessageHub
 from mmengine.registry import DefaultScope
-from mmpretrain.models import ImageClassifier
-from mmpretrain.models.backbones import ConvNeXt, VisionTransformer
-from mmpretrain.models.backbones import SwinTransformer as MMPretrainSwin
 from mmseg.models.backbones import ResNet
 from mmseg.models.backbones import SwinTransformer as MMSegSwin
 from mmseg.registry import MODELS
@@ -38,6 +35,7 @@ from mgfe_ris.models.checkpoints import (
     to_lavt,
 )
 from mgfe_ris.models.encoders import ConvNeXtEncoder, HFTextEncoder, ResNetEncoder, SwinEncoder, ViTEncoder
+from mgfe_ris.models.encoders.mmpretrain_backbones import ConvNeXt, VisionTransformer
 from mgfe_ris.structures import Text
 
 
@@ -246,11 +244,13 @@ def test_swin_of_mmseg(size, window, whole, tmp_path):
 
 def test_swin_of_mmpretrain(tmp_path):
     """A classifier's norm behind the last stage is that stage's."""
+    from mmpretrain.models import ImageClassifier, SwinTransformer  # behind mmpretrain_backbones, which lets them in
+
     backbone = dict(type='SwinTransformer', arch=SMALL, pad_small_map=True)
     head = dict(type='LinearClsHead', num_classes=10, in_channels=64)
     with DefaultScope.overwrite_default_scope('mmpretrain'):  # other tests leave mmseg's
         stock = scatter(ImageClassifier(backbone=backbone, neck=dict(type='GlobalAveragePooling'), head=head))
-    assert type(stock.backbone) is MMPretrainSwin
+    assert type(stock.backbone) is SwinTransformer
     file = save(dict(state_dict=stock.state_dict(), meta={}), tmp_path / 'swin.pth')
     ours = swin_encoder(init_cfg=file)
     ours.init_weights()

@@ -37,7 +37,9 @@ def read_clip_vocabulary(path: str | Path) -> transformers.PreTrainedTokenizerBa
         [normalizers.NFC(), normalizers.Replace(Regex(r'\s+'), ' '), normalizers.Lowercase()]
     )
     # into words, ends such as 's, single digits and what is between them, of all of which the bytes are tokens
-    parts = pre_tokenizers.Split(Regex(r"""'(?:[stmd]|re|ve|ll)|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"""), 'removed', invert=True)
+    parts = pre_tokenizers.Split(
+        Regex(r"""'(?:[stmd]|re|ve|ll)|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"""), 'removed', invert=True
+    )
     backend.pre_tokenizer = pre_tokenizers.Sequence([parts, pre_tokenizers.ByteLevel(add_prefix_space=False)])
     backend.post_processor = processors.RobertaProcessing(
         (END, ids[END]), (START, ids[START]), trim_offsets=False, add_prefix_space=False

@@ -209,7 +209,7 @@ class HFTextEncoder(BaseModule):
             ``pretrained``.
 
     Raises:
-        ValueError: if neither ``pretrained`` nor ``config`` is given; if ``trainable_layers`` is given and the model
+        ValueError: if neither ``pretrained`` nor ``config`` is given; for positions that transformers 5 has no longer; if ``trainable_layers`` is given and the model
             keeps its layers where neither BERT nor CLIP does; another ``sentence``; from ``init_weights``, if the files
             of ``pretrained`` are of another type or lack a weight of the model.
         OSError: if ``pretrained`` can be found neither locally nor on the hub.
@@ -231,6 +231,9 @@ class HFTextEncoder(BaseModule):
             hf_config = _config_of(pretrained)
         else:
             raise ValueError('HFTextEncoder needs pretrained (hub name or folder) or config (model_type, ...)')
+        positions = getattr(hf_config, 'position_embedding_type', 'absolute')
+        if _FIVE and positions != 'absolute':
+            raise ValueError(f'text_encoder.config.position_embedding_type={positions!r} needs transformers below 5')
         self.pretrained = pretrained
         self.model = _under_old_names(transformers.AutoModel.from_config(hf_config, **_without_pooler(hf_config)))
         if trainable_layers is not None:
