@@ -9,6 +9,7 @@ import os
 import pickle
 import re
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import torch
@@ -20,7 +21,7 @@ from mmengine.registry import DefaultScope
 from mmseg.models.backbones import ResNet
 from mmseg.models.backbones import SwinTransformer as MMSegSwin
 from mmseg.registry import MODELS
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from mgfe_ris.checkpoint_files import read_checkpoint
@@ -104,6 +105,27 @@ def save(state, path):
     return dict(type='Pretrained', checkpoint=str(path))
 
 
+def save_whole(model, folder, safe=True):
+    """Its file: as transformers writes it; the other form, which version 5 writes no longer, out of that."""
+    model.save_pretrained(folder, **({} if safe else dict(safe_serialization=False)))
+    file = folder / ('model.safetensors' if safe else 'pytorch_model.bin')
+    if not file.is_file():
+        torch.save(load_file(folder / 'model.safetensors'), file)
+    return file
+
+
+def state_of(hf):
+    """A model of Hugging Face as its files name it, whatever its version calls the same in memory; with the buffers of
+    Swin, which version 5 does not save."""
+    with TemporaryDirectory() as folder:
+        state = load_file(save_whole(hf, Path(folder)))
+    for name, buffer in hf.named_buffers():
+        if name.endswith('relative_position_index'):
+            name = name.removeprefix('swin.').replace('attention.relative_position_bias.', 'attention.self.')
+            state[name] = buffer.clone()
+    return state
+
+
 # Swin
 
 SWIN = dict(
@@ -148,7 +170,7 @@ def stages(hf, x):
 
 @torch.no_grad()
 def assert_loads_as(hf, ours, x):
-    ours.load_state_dict(from_swin(hf.state_dict()), strict=True)
+    ours.load_state_dict(from_swin(state_of(hf)), strict=True)
     assert_same(ours.to(x.dtype)(x), hf.to(x.dtype)(x).feature_maps)
 
 
@@ -179,13 +201,13 @@ def test_swin_of_hugging_face_on_photos_of_any_size(size, window):
 def test_swin_of_hugging_face_from_the_files_of_whole_models(kind, safe, module, tmp_path):
     """Heads, the last norm and the mask token are left out."""
     model = scatter(getattr(transformers, kind)(swin_config(SMALL, 7)))
-    model.save_pretrained(tmp_path, safe_serialization=safe)
-    file = tmp_path / ('model.safetensors' if safe else 'pytorch_model.bin')
+    file = save_whole(model, tmp_path, safe)
     ours = swin_encoder(init_cfg=dict(type='Pretrained', checkpoint=str(file)))
     ours.init_weights()
-    stock = hf_swin()
-    missing = stock.load_state_dict(module(model).state_dict(), strict=False).missing_keys
-    assert all(name.startswith('hidden_states_norms') for name in missing)
+    stock, info = transformers.SwinBackbone.from_pretrained(
+        tmp_path, config=swin_config(SMALL, 7), output_loading_info=True
+    )
+    assert all(name.startswith('hidden_states_norms') for name in info['missing_keys'])
     x = photos(50, 70)
     assert_same(seen(ours.double(), x), stages(stock.double(), x))
 
@@ -212,7 +234,7 @@ def original_swin(hf):
 @pytest.mark.parametrize(('size', 'window'), [('small_test', 7), ('small_test', 12), ('base', 12)])
 def test_swin_of_the_original_repository(size, window, tmp_path):
     hf = hf_swin(SWIN[size], window)
-    state = {name: value for name, value in original_swin(hf.state_dict()).items() if not re.match(r'norm\d', name)}
+    state = {name: value for name, value in original_swin(state_of(hf)).items() if not re.match(r'norm\d', name)}
     state['layers.0.blocks.1.attn_mask'] = torch.zeros(64, window**2, window**2)
     state |= {'norm.weight': torch.randn(64), 'norm.bias': torch.randn(64)}  # left out, whatever their size
     state |= {'head.weight': torch.randn(10, 64), 'head.bias': torch.randn(10)}
@@ -311,7 +333,7 @@ def test_a_smooth_table_keeps_its_shape_in_another_window():
 
 @pytest.mark.parametrize('window', [7, 12])
 def test_position_tables_of_the_same_window_are_kept(window):
-    state = from_swin(hf_swin(window=window).state_dict())
+    state = from_swin(state_of(hf_swin(window=window)))
     kept = resize_position_tables(state, window)
     assert list(kept) == list(state) and all(torch.equal(kept[name], state[name]) for name in state)
 
@@ -320,7 +342,7 @@ def test_position_tables_of_the_same_window_are_kept(window):
 @pytest.mark.parametrize(('old', 'new'), [(12, 7), (7, 12)])
 def test_a_file_of_another_window_loads_with_its_tables_interpolated(old, new, form, tmp_path):
     hf, expected = hf_swin(window=old), hf_swin(window=new)
-    state = hf.state_dict()
+    state = state_of(hf)
     expected.load_state_dict(
         {
             name: interpolated(value, old, new) if name.endswith('bias_table') else value
@@ -367,7 +389,7 @@ def test_vit_of_dino(tmp_path):
     config = transformers.ViTConfig(layer_norm_eps=1e-6)
     hf = scatter(transformers.ViTModel(config, add_pooling_layer=False))
     ours = ViTEncoder(arch='base', img_size=224, patch_size=16)
-    result = ours.load_state_dict(from_vit(dino(hf.state_dict())), strict=False)
+    result = ours.load_state_dict(from_vit(dino(state_of(hf))), strict=False)
     assert not result.unexpected_keys
     assert all(name.startswith(('out_norms', 'pyramid')) for name in result.missing_keys)
     x = photos(224, 224, dtype=torch.float32)[:1]
@@ -560,8 +582,7 @@ def test_text_encoders_from_the_files_of_whole_models(model_type, kind, safe, tm
     config = text_config(model_type)
     model = getattr(transformers, kind)
     model = scatter(model(model.config_class(**config)))
-    model.save_pretrained(tmp_path, safe_serialization=safe)
-    file = tmp_path / ('model.safetensors' if safe else 'pytorch_model.bin')
+    file = save_whole(model, tmp_path, safe)
     ours = HFTextEncoder(
         config=dict(config, model_type=model_type), init_cfg=dict(type='Pretrained', checkpoint=str(file))
     )
@@ -631,7 +652,7 @@ def lavt():
     swin = hf_swin()
     config = transformers.BertConfig(**TEXT)
     bert = scatter(transformers.BertModel(config, add_pooling_layer=False))
-    model = prefixed('backbone.', original_swin(swin.state_dict()))
+    model = prefixed('backbone.', original_swin(state_of(swin)))
     for name, shape in shapes_of_fusion_and_decoder():
         model[name] = torch.randn(shape) * (torch.tensor(shape[1:]).prod().item() ** -0.5 if len(shape) > 1 else 0.5)
         if name.endswith('running_var'):
@@ -773,7 +794,7 @@ def test_lavt_with_a_rival_attention_there_and_back(kind):
 @pytest.mark.parametrize('window', [7, 12])
 def test_the_buffers_for_lavt_are_those_of_hugging_face(window):
     """Swin's indices follow from the window; the code of either computes them in its own way."""
-    theirs = hf_swin(window=window).state_dict()
+    theirs = state_of(hf_swin(window=window))
     official = original_swin(theirs)
     ours = to_lavt(prefixed('encoder.', from_swin(theirs)))['model']
     indices = [name for name in official if name.endswith('relative_position_index')]
@@ -812,7 +833,7 @@ def of_mmseg():
 
 
 def of_hugging_face():
-    return hf_swin().state_dict()
+    return state_of(hf_swin())
 
 
 def of_original():

@@ -209,9 +209,10 @@ class HFTextEncoder(BaseModule):
             ``pretrained``.
 
     Raises:
-        ValueError: if neither ``pretrained`` nor ``config`` is given; for positions that transformers 5 has no longer; if ``trainable_layers`` is given and the model
-            keeps its layers where neither BERT nor CLIP does; another ``sentence``; from ``init_weights``, if the files
-            of ``pretrained`` are of another type or lack a weight of the model.
+        ValueError: if neither ``pretrained`` nor ``config`` is given; for positions that transformers 5 has no
+            longer; if ``trainable_layers`` is given and the model keeps its layers where neither BERT nor CLIP does;
+            another ``sentence``; from ``init_weights``, if the files of ``pretrained`` are of another type or lack a
+            weight of the model.
         OSError: if ``pretrained`` can be found neither locally nor on the hub.
     """
 
@@ -249,7 +250,7 @@ class HFTextEncoder(BaseModule):
             # BERT's weights have the names and shapes of RoBERTa's, whose positions count otherwise
             raise ValueError(f'{self.pretrained!r} is a {theirs.model_type}, but config says {ours.model_type}')
         # Our class and our architecture, not the ones of the files: those may hold a head or, in a CLIP, an image tower
-        own = self.model.text_model if isinstance(self.model, _UnderOldNames) else self.model
+        own = self.model.text_model if isinstance(self.model, CLIPText) else self.model
         source, info = _from_hub(
             type(own),
             self.pretrained,
@@ -348,7 +349,7 @@ class HFTextEncoder(BaseModule):
         return kept.masked_fill(~seen, torch.finfo(kept.dtype).min)
 
 
-class _UnderOldNames(nn.Module):
+class CLIPText(nn.Module):
     """CLIP's text tower of transformers 5, whose parameters have the names that version 4 has given them."""
 
     def __init__(self, text_model: transformers.PreTrainedModel):
@@ -367,7 +368,7 @@ def _under_old_names(model: transformers.PreTrainedModel) -> nn.Module:
         return model
     kind = model.config.model_type
     if kind == 'clip_text_model':
-        return _UnderOldNames(model)
+        return CLIPText(model)
     if kind in ('roberta', 'camembert', 'xlm-roberta'):
         for name in ('token_type_embeddings', 'LayerNorm'):  # behind position_embeddings, which version 5 has last
             model.embeddings.add_module(name, model.embeddings._modules.pop(name))
@@ -409,10 +410,22 @@ def _without_pooler(config: transformers.PretrainedConfig) -> dict:
     return dict(add_pooling_layer=False) if config.model_type in ('bert', 'roberta') else {}
 
 
+def _check_words(tokenizer: transformers.PreTrainedTokenizerBase) -> None:
+    """transformers 5 makes a tokenizer of the marks alone where there are no words, and another one where the class of
+    a tokenizer is code that lies beside it."""
+    if len(tokenizer.get_vocab()) <= len(set(tokenizer.all_special_ids)):
+        raise ValueError('it has no words but the marks')
+    if type(tokenizer).__name__ == 'TokenizersBackend' and 'auto_map' in tokenizer.init_kwargs:
+        raise ValueError('its tokenizer is custom code, which is not run')
+
+
 def _from_hub(auto_class: Any, name: str, option: str, **kwargs):
     name = str(in_package(name))
     try:
-        return auto_class.from_pretrained(name, trust_remote_code=False, **kwargs)  # else it asks, and runs files
+        found = auto_class.from_pretrained(name, trust_remote_code=False, **kwargs)  # else it asks, and runs files
+        if auto_class is transformers.AutoTokenizer:
+            _check_words(found)
+        return found
     except Exception as error:
         if Path(name).is_dir():  # tokenizers raises bare Exceptions, transformers a page of text
             reason = str(error).splitlines()[0][:150]
