@@ -38,11 +38,13 @@ def save_tokenizer(tokenizer: transformers.PreTrainedTokenizerBase, folder: Path
     """Write a tokenizer so that versions 4 and 5 of transformers read it, whichever of them writes.
 
     Version 5 has other names for the class of any tokenizer and for special tokens beside the usual ones, and reads
-    those of version 4, too.
+    those of version 4, too; and it says how the tokenizer was itself read.
     """
     tokenizer.save_pretrained(folder)
     path = folder / CONFIG
     config = json.loads(path.read_text(encoding='utf-8'))
+    for name in ('is_local', 'local_files_only'):
+        config.pop(name, None)
     if config.get('tokenizer_class') == 'TokenizersBackend':
         config['tokenizer_class'] = 'PreTrainedTokenizerFast'
     if isinstance(more := config.get('extra_special_tokens'), list):

@@ -394,9 +394,11 @@ def _config_of(pretrained: str) -> transformers.PretrainedConfig:
 def _tokenizer_of(pretrained: str) -> Any:
     """What lies beside the weights on this machine, or None."""
     try:
-        return transformers.AutoTokenizer.from_pretrained(
+        found = transformers.AutoTokenizer.from_pretrained(
             in_package(pretrained), trust_remote_code=False, local_files_only=True
         )
+        _check_words(found)
+        return found
     except Exception:  # of a dozen kinds: there is none, or none that can be read, and nothing to compare
         return None
 
@@ -411,10 +413,12 @@ def _without_pooler(config: transformers.PretrainedConfig) -> dict:
 
 
 def _check_words(tokenizer: transformers.PreTrainedTokenizerBase) -> None:
-    """transformers 5 makes a tokenizer of the marks alone where there are no words, and another one where the class of
-    a tokenizer is code that lies beside it."""
+    """Raises a ValueError for what transformers 5 makes where version 4 refuses: a tokenizer of the marks alone where
+    there are no words, one without marks where no file says them, and another one than that whose class is code."""
     if len(tokenizer.get_vocab()) <= len(set(tokenizer.all_special_ids)):
         raise ValueError('it has no words but the marks')
+    if not tokenizer.all_special_ids:
+        raise ValueError('no file of it says which of its words are marks')
     if type(tokenizer).__name__ == 'TokenizersBackend' and 'auto_map' in tokenizer.init_kwargs:
         raise ValueError('its tokenizer is custom code, which is not run')
 
