@@ -22,6 +22,7 @@ from .renaming import (
     fits_any,
     rename,
     state_dict_of,
+    with_tower,
     without_prefix,
 )
 
@@ -134,7 +135,7 @@ def from_text(checkpoint: Mapping[str, Any]) -> State:
 
     Poolers, heads, CLIP's image side and its projections are left out.
     """
-    state = without_prefix(state_dict_of(checkpoint), 'model.')
+    state = with_tower(without_prefix(state_dict_of(checkpoint), 'model.'))
     if any('token_embedding.' in name for name in state):
         return rename(state, _CLIP, left_out=[_UNUSED_TEXT, r'(vision_model|visual_projection|text_projection)\.'])
     heads = [_UNUSED_TEXT, r'(cls|lm_head|classifier|qa_outputs)\.']

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .renaming import Rule, State, rename, state_dict_of
+from .renaming import Rule, State, rename, state_dict_of, with_tower
 
 
 def from_clip_resnet(checkpoint: Mapping[str, Any]) -> State:
@@ -91,7 +91,7 @@ def _clip_of(checkpoint: Mapping[str, Any]) -> State:
     """CLIP alone, where it is the backbone of a larger model."""
     state = state_dict_of(checkpoint)
     inside = {name.removeprefix('backbone.'): v for name, v in state.items() if name.startswith('backbone.')}
-    return inside or state
+    return inside or with_tower(state)
 
 
 def _join_in_proj(state: State) -> State:

@@ -96,6 +96,15 @@ def without_prefix(state: Mapping[str, Tensor], prefix: str) -> State:
     return dict(state)
 
 
+def with_tower(state: State) -> State:
+    """Of a file with one of CLIP's towers alone: its names as transformers 4 saves them, ``text_model.`` or
+    ``vision_model.`` before each. Version 5 leaves that out. Other files are returned as they are."""
+    for name, tower in (('token_embedding.weight', 'text_model.'), ('class_embedding', 'vision_model.')):
+        if f'embeddings.{name}' in state:
+            return {f'{tower}{name}': value for name, value in state.items()}
+    return state
+
+
 def fits_any(patterns: Iterable[str], name: str) -> bool:
     """Whether a name begins as one of the patterns."""
     return any(re.match(pattern, name) for pattern in patterns)

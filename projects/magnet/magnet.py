@@ -182,11 +182,12 @@ class MagNet(ReferringModel):
         def fuse(i: int, v: Tensor) -> tuple[Tensor, Tensor]:
             nonlocal words
             for layer in bert.encoder.layer[slice(*steps[i])]:
-                words = layer(words, hidden)[0]
-            out, feedback = self.image_fusion[i](v, words, word_mask)
+                out = layer(words, hidden)
+                words = out[0] if isinstance(out, tuple) else out  # a tuple of one in transformers 4
+            fused, feedback = self.image_fusion[i](v, words, word_mask)
             words = self.text_fusion[i](words, v, word_mask)
-            feats.append(out)
-            return out, feedback
+            feats.append(fused)
+            return fused, feedback
 
         self.encoder(image, fuse)  # what it returns, normalised, is read by nothing
         return feats, words

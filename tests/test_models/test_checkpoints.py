@@ -5,10 +5,12 @@ class is not installed (the original Swin, DINO's ViT, LAVT), its names and its 
 """
 
 import argparse
+import math
 import os
 import pickle
 import re
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import torch
@@ -17,13 +19,10 @@ import torchvision
 import transformers
 from mmengine.logging import MessageHub
 from mmengine.registry import DefaultScope
-from mmpretrain.models import ImageClassifier
-from mmpretrain.models.backbones import ConvNeXt, VisionTransformer
-from mmpretrain.models.backbones import SwinTransformer as MMPretrainSwin
 from mmseg.models.backbones import ResNet
 from mmseg.models.backbones import SwinTransformer as MMSegSwin
 from mmseg.registry import MODELS
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from mgfe_ris.checkpoint_files import read_checkpoint
@@ -38,6 +37,7 @@ from mgfe_ris.models.checkpoints import (
     to_lavt,
 )
 from mgfe_ris.models.encoders import ConvNeXtEncoder, HFTextEncoder, ResNetEncoder, SwinEncoder, ViTEncoder
+from mgfe_ris.models.encoders.mmpretrain_backbones import ConvNeXt, VisionTransformer
 from mgfe_ris.structures import Text
 
 
@@ -106,6 +106,28 @@ def save(state, path):
     return dict(type='Pretrained', checkpoint=str(path))
 
 
+def save_whole(model, folder, safe=True):
+    """Its file: as transformers writes it; the other form, which version 5 writes no longer, out of that."""
+    model.save_pretrained(folder, **({} if safe else dict(safe_serialization=False)))
+    file = folder / ('model.safetensors' if safe else 'pytorch_model.bin')
+    if not file.is_file():
+        torch.save(load_file(folder / 'model.safetensors'), file)
+    return file
+
+
+def state_of(hf):
+    """A model of Hugging Face as its files name it, whatever its version calls the same in memory; with the buffers of
+    Swin, which version 5 does not save."""
+    with TemporaryDirectory() as folder:
+        state = load_file(save_whole(hf, Path(folder)))
+    for name, buffer in hf.named_buffers():
+        if name.endswith('relative_position_index'):
+            name = name.removeprefix('swin.').replace('attention.relative_position_bias.', 'attention.self.')
+            side = math.isqrt(buffer.numel())
+            state[name] = buffer.view(side, side).clone()
+    return {name: value for name, value in state.items() if not name.startswith('swin.layernorm')}  # of no stage
+
+
 # Swin
 
 SWIN = dict(
@@ -150,7 +172,7 @@ def stages(hf, x):
 
 @torch.no_grad()
 def assert_loads_as(hf, ours, x):
-    ours.load_state_dict(from_swin(hf.state_dict()), strict=True)
+    ours.load_state_dict(from_swin(state_of(hf)), strict=True)
     assert_same(ours.to(x.dtype)(x), hf.to(x.dtype)(x).feature_maps)
 
 
@@ -181,13 +203,13 @@ def test_swin_of_hugging_face_on_photos_of_any_size(size, window):
 def test_swin_of_hugging_face_from_the_files_of_whole_models(kind, safe, module, tmp_path):
     """Heads, the last norm and the mask token are left out."""
     model = scatter(getattr(transformers, kind)(swin_config(SMALL, 7)))
-    model.save_pretrained(tmp_path, safe_serialization=safe)
-    file = tmp_path / ('model.safetensors' if safe else 'pytorch_model.bin')
+    file = save_whole(model, tmp_path, safe)
     ours = swin_encoder(init_cfg=dict(type='Pretrained', checkpoint=str(file)))
     ours.init_weights()
-    stock = hf_swin()
-    missing = stock.load_state_dict(module(model).state_dict(), strict=False).missing_keys
-    assert all(name.startswith('hidden_states_norms') for name in missing)
+    stock, info = transformers.SwinBackbone.from_pretrained(
+        tmp_path, config=swin_config(SMALL, 7), output_loading_info=True
+    )
+    assert all(name.startswith('hidden_states_norms') for name in info['missing_keys'])
     x = photos(50, 70)
     assert_same(seen(ours.double(), x), stages(stock.double(), x))
 
@@ -214,7 +236,7 @@ def original_swin(hf):
 @pytest.mark.parametrize(('size', 'window'), [('small_test', 7), ('small_test', 12), ('base', 12)])
 def test_swin_of_the_original_repository(size, window, tmp_path):
     hf = hf_swin(SWIN[size], window)
-    state = {name: value for name, value in original_swin(hf.state_dict()).items() if not re.match(r'norm\d', name)}
+    state = {name: value for name, value in original_swin(state_of(hf)).items() if not re.match(r'norm\d', name)}
     state['layers.0.blocks.1.attn_mask'] = torch.zeros(64, window**2, window**2)
     state |= {'norm.weight': torch.randn(64), 'norm.bias': torch.randn(64)}  # left out, whatever their size
     state |= {'head.weight': torch.randn(10, 64), 'head.bias': torch.randn(10)}
@@ -246,11 +268,13 @@ def test_swin_of_mmseg(size, window, whole, tmp_path):
 
 def test_swin_of_mmpretrain(tmp_path):
     """A classifier's norm behind the last stage is that stage's."""
+    from mmpretrain.models import ImageClassifier, SwinTransformer  # behind mmpretrain_backbones, which lets them in
+
     backbone = dict(type='SwinTransformer', arch=SMALL, pad_small_map=True)
     head = dict(type='LinearClsHead', num_classes=10, in_channels=64)
     with DefaultScope.overwrite_default_scope('mmpretrain'):  # other tests leave mmseg's
         stock = scatter(ImageClassifier(backbone=backbone, neck=dict(type='GlobalAveragePooling'), head=head))
-    assert type(stock.backbone) is MMPretrainSwin
+    assert type(stock.backbone) is SwinTransformer
     file = save(dict(state_dict=stock.state_dict(), meta={}), tmp_path / 'swin.pth')
     ours = swin_encoder(init_cfg=file)
     ours.init_weights()
@@ -311,7 +335,7 @@ def test_a_smooth_table_keeps_its_shape_in_another_window():
 
 @pytest.mark.parametrize('window', [7, 12])
 def test_position_tables_of_the_same_window_are_kept(window):
-    state = from_swin(hf_swin(window=window).state_dict())
+    state = from_swin(state_of(hf_swin(window=window)))
     kept = resize_position_tables(state, window)
     assert list(kept) == list(state) and all(torch.equal(kept[name], state[name]) for name in state)
 
@@ -320,15 +344,15 @@ def test_position_tables_of_the_same_window_are_kept(window):
 @pytest.mark.parametrize(('old', 'new'), [(12, 7), (7, 12)])
 def test_a_file_of_another_window_loads_with_its_tables_interpolated(old, new, form, tmp_path):
     hf, expected = hf_swin(window=old), hf_swin(window=new)
-    state = hf.state_dict()
-    expected.load_state_dict(
-        {
-            name: interpolated(value, old, new) if name.endswith('bias_table') else value
-            for name, value in state.items()
-            if not name.endswith('index')
-        },
-        strict=False,
-    )
+    state = state_of(hf)
+    resized = {
+        name: interpolated(value, old, new) if name.endswith('bias_table') else value
+        for name, value in state.items()
+        if not name.endswith('index')
+    }
+    expected.save_pretrained(tmp_path)  # for its config
+    save_file(resized, tmp_path / 'model.safetensors', metadata={'format': 'pt'})
+    expected = transformers.SwinBackbone.from_pretrained(tmp_path).eval()
     if form == 'original':
         state = dict(model=original_swin(state))
     if form == 'mmseg':
@@ -367,7 +391,7 @@ def test_vit_of_dino(tmp_path):
     config = transformers.ViTConfig(layer_norm_eps=1e-6)
     hf = scatter(transformers.ViTModel(config, add_pooling_layer=False))
     ours = ViTEncoder(arch='base', img_size=224, patch_size=16)
-    result = ours.load_state_dict(from_vit(dino(hf.state_dict())), strict=False)
+    result = ours.load_state_dict(from_vit(dino(state_of(hf))), strict=False)
     assert not result.unexpected_keys
     assert all(name.startswith(('out_norms', 'pyramid')) for name in result.missing_keys)
     x = photos(224, 224, dtype=torch.float32)[:1]
@@ -560,8 +584,7 @@ def test_text_encoders_from_the_files_of_whole_models(model_type, kind, safe, tm
     config = text_config(model_type)
     model = getattr(transformers, kind)
     model = scatter(model(model.config_class(**config)))
-    model.save_pretrained(tmp_path, safe_serialization=safe)
-    file = tmp_path / ('model.safetensors' if safe else 'pytorch_model.bin')
+    file = save_whole(model, tmp_path, safe)
     ours = HFTextEncoder(
         config=dict(config, model_type=model_type), init_cfg=dict(type='Pretrained', checkpoint=str(file))
     )
@@ -631,7 +654,7 @@ def lavt():
     swin = hf_swin()
     config = transformers.BertConfig(**TEXT)
     bert = scatter(transformers.BertModel(config, add_pooling_layer=False))
-    model = prefixed('backbone.', original_swin(swin.state_dict()))
+    model = prefixed('backbone.', original_swin(state_of(swin)))
     for name, shape in shapes_of_fusion_and_decoder():
         model[name] = torch.randn(shape) * (torch.tensor(shape[1:]).prod().item() ** -0.5 if len(shape) > 1 else 0.5)
         if name.endswith('running_var'):
@@ -773,7 +796,7 @@ def test_lavt_with_a_rival_attention_there_and_back(kind):
 @pytest.mark.parametrize('window', [7, 12])
 def test_the_buffers_for_lavt_are_those_of_hugging_face(window):
     """Swin's indices follow from the window; the code of either computes them in its own way."""
-    theirs = hf_swin(window=window).state_dict()
+    theirs = state_of(hf_swin(window=window))
     official = original_swin(theirs)
     ours = to_lavt(prefixed('encoder.', from_swin(theirs)))['model']
     indices = [name for name in official if name.endswith('relative_position_index')]
@@ -812,7 +835,7 @@ def of_mmseg():
 
 
 def of_hugging_face():
-    return hf_swin().state_dict()
+    return state_of(hf_swin())
 
 
 def of_original():

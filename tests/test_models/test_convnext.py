@@ -3,9 +3,9 @@
 import pytest
 import torch
 from by_hand import randomize
-from mmpretrain.models.backbones import ConvNeXt
 
 from mgfe_ris.models.encoders import ConvNeXtEncoder
+from mgfe_ris.models.encoders.mmpretrain_backbones import ConvNeXt
 
 SMALL = dict(arch=dict(depths=(1, 2, 1, 1), channels=(4, 6, 8, 10)), layer_scale_init_value=0.5)
 SIZES = [(64, 64), (50, 70), (45, 37)]

@@ -59,7 +59,7 @@ def test_what_fits(config, max_tokens):
         (
             ROBERTA,
             {},
-            r'BertTokenizerFast\) pads with id 0, HFTextEncoder with id 1.*text_encoder.config.pad_token_id=0',
+            r'BertTokenizer(Fast)?\) pads with id 0, HFTextEncoder with id 1.*text_encoder.config.pad_token_id=0',
         ),
         (
             {**BERT, 'vocab_size': 300},

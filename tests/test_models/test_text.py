@@ -374,3 +374,32 @@ def test_a_folder_with_more_layers_than_config_is_refused(tmp_path):
     module = HFTextEncoder(pretrained=str(tmp_path), config=dict(SMALL, model_type='bert', num_hidden_layers=2))
     with pytest.raises(ValueError, match=r'has layers that config does not: .*encoder\.layer\.2\.'):
         module.init_weights()
+
+
+def names_of_version_4():
+    """Of a layer and what is around it, in the order in which optimizers number them."""
+    parts = [f'attention.self.{part}' for part in ('query', 'key', 'value')]
+    parts += [f'{part}.{name}' for part in ('attention.output', 'output') for name in ('dense', 'LayerNorm')]
+    parts.insert(5, 'intermediate.dense')
+    tables = ['word_embeddings', 'position_embeddings', 'token_type_embeddings']
+    layers = [f'encoder.layer.{i}.{part}.{kind}' for i in (0, 1) for part in parts for kind in ('weight', 'bias')]
+    before = [*(f'{table}.weight' for table in tables), 'LayerNorm.weight', 'LayerNorm.bias']
+    return [f'model.embeddings.{name}' for name in before] + [f'model.{name}' for name in layers]
+
+
+@pytest.mark.parametrize('kind', ['bert', 'roberta'])
+def test_names_and_their_order_are_those_of_transformers_4(kind):
+    """Checkpoints name weights, and optimizers in them number them."""
+    module = encoder({**SMALL, 'model_type': kind, 'num_hidden_layers': 2})
+    assert [name for name, _ in module.named_parameters()] == names_of_version_4()
+
+
+@pytest.mark.parametrize('by', ['sdpa', 'eager'])
+@TYPES
+def test_words_are_the_same_whatever_pads_them(config, by):
+    module = encoder({**config, 'attn_implementation': by}).eval()
+    ids = torch.arange(3, 23).view(2, 10)
+    mask = torch.arange(10) < torch.tensor([[10], [4]])
+    padded = ids.masked_fill(~mask, module.padding or 0)
+    alone = module(padded[1:, :4], mask[1:, :4]).words
+    torch.testing.assert_close(module(padded, mask).words[1:, :4], alone, rtol=0, atol=1e-6)

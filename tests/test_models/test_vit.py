@@ -4,10 +4,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from by_hand import randomize
-from mmpretrain.models.backbones import VisionTransformer
 from torch import nn
 
 from mgfe_ris.models.encoders import ViTEncoder
+from mgfe_ris.models.encoders.mmpretrain_backbones import VisionTransformer
 
 SMALL = dict(
     arch=dict(embed_dims=8, num_layers=8, num_heads=2, feedforward_channels=12), img_size=(48, 80), patch_size=16

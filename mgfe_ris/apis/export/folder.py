@@ -11,10 +11,11 @@ from transformers import PretrainedConfig
 from ...checkpoint_files import write_checkpoint
 from ...engine.weights import check_weights
 from ...models.encoders import HFTextEncoder
+from ...models.encoders.fast_tokenizer import save_tokenizer
 from ...output_files import new_folder
 from ...training_words import write_words
 from ..config import CONFIG, WEIGHTS, set_everywhere, without_pretrained
-from ..config.json_settings import HERE, READ, is_text_setting
+from ..config.json_settings import HERE, OF_ANY_MODEL, READ, is_text_setting
 from .model_card import model_card, origin
 from .report import read_report
 
@@ -70,7 +71,7 @@ def write_description(
         int8: of a graph with integers, the fields of :class:`Int8`, which the config keeps under ``origin``.
     """
     tokenizer = model.data_preprocessor.tokenizer
-    tokenizer.tokenizer.save_pretrained(folder / TOKENIZER)
+    save_tokenizer(tokenizer.tokenizer, folder / TOKENIZER)
     if tokenizer.met is not None:
         write_words(tokenizer.met, folder)
     config = _portable_config(model)
@@ -100,6 +101,8 @@ def _portable_config(model: Any) -> dict:
 def _architecture(config: Any) -> dict:
     """What differs from the defaults of transformers' class, without what every model there may have and ours does not
     read: names and versions of where it came from, labels, how to write texts."""
-    beside = PretrainedConfig().to_dict().keys() | {'torch_dtype'}
+    beside = PretrainedConfig().to_dict().keys() | {'torch_dtype', *OF_ANY_MODEL}
     kept = {k: v for k, v in config.to_diff_dict().items() if not k.startswith('_')}
-    return {k: v for k, v in kept.items() if k not in beside or is_text_setting(config.model_type, k, v)}
+    kept = {k: v for k, v in kept.items() if k not in beside or is_text_setting(config.model_type, k, v)}
+    # transformers 5 says of every model that it has none
+    return {k: v for k, v in kept.items() if v is not None or k not in ('bos_token_id', 'eos_token_id')}

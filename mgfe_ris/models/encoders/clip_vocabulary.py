@@ -2,16 +2,18 @@
 
 import gzip
 import html
-import json
 import re
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import transformers
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
+
+from .fast_tokenizer import as_tokenizer
 
 FILE, CLIP_SUFFIX = 'bpe_simple_vocab_16e6.txt.gz', '.txt.gz'
 MERGES = 49152 - 256 - 2
 """Of the 262,144 pairs in the file, those that CLIP reads."""
+START, END = '<|startoftext|>', '<|endoftext|>'
 
 
 def read_clip_vocabulary(path: str | Path) -> transformers.PreTrainedTokenizerBase:
@@ -24,17 +26,26 @@ def read_clip_vocabulary(path: str | Path) -> transformers.PreTrainedTokenizerBa
         lines = gzip.decompress(Path(path).read_bytes()).decode().split('\n')
     except (OSError, EOFError, UnicodeDecodeError) as error:
         raise ValueError(f'{path}: not the vocabulary {FILE} that OpenAI published with CLIP ({error})') from error
-    pairs = lines[1 : MERGES + 1]
-    if len(pairs) < MERGES or any(pair.count(' ') != 1 for pair in pairs):
+    pairs = [tuple(line.split(' ')) for line in lines[1 : MERGES + 1]]
+    if len(pairs) < MERGES or any(len(pair) != 2 for pair in pairs):
         raise ValueError(f'{path}: not the vocabulary {FILE} that OpenAI published with CLIP: too few pairs of tokens')
     letters = list(_letters_of_bytes().values())
-    tokens = [*letters, *(f'{letter}</w>' for letter in letters), *(pair.replace(' ', '') for pair in pairs)]
-    tokens += ['<|startoftext|>', '<|endoftext|>']
-    with TemporaryDirectory() as folder:  # Hugging Face's tokenizer reads files alone
-        vocabulary, merges = Path(folder, 'vocab.json'), Path(folder, 'merges.txt')
-        vocabulary.write_text(json.dumps({token: i for i, token in enumerate(tokens)}), encoding='utf-8')
-        merges.write_text('\n'.join(['#version: 0.2', *pairs]), encoding='utf-8')
-        return transformers.CLIPTokenizerFast(str(vocabulary), str(merges))
+    tokens = [*letters, *(f'{letter}</w>' for letter in letters), *map(''.join, pairs), START, END]
+    ids = {token: i for i, token in enumerate(tokens)}
+    backend = Tokenizer(models.BPE(ids, pairs, unk_token=END, end_of_word_suffix='</w>'))
+    backend.normalizer = normalizers.Sequence(
+        [normalizers.NFC(), normalizers.Replace(Regex(r'\s+'), ' '), normalizers.Lowercase()]
+    )
+    # into words, ends such as 's, single digits and what is between them, of all of which the bytes are tokens
+    parts = pre_tokenizers.Split(
+        Regex(r"""'(?:[stmd]|re|ve|ll)|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"""), 'removed', invert=True
+    )
+    backend.pre_tokenizer = pre_tokenizers.Sequence([parts, pre_tokenizers.ByteLevel(add_prefix_space=False)])
+    backend.post_processor = processors.RobertaProcessing(
+        (END, ids[END]), (START, ids[START]), trim_offsets=False, add_prefix_space=False
+    )
+    marks = dict(bos_token=START, eos_token=END, unk_token=END, pad_token=END)
+    return as_tokenizer('CLIPTokenizerFast', backend, ids, **marks)
 
 
 def clean(sentence: str) -> str:

@@ -1,10 +1,10 @@
 """ConvNeXt (Liu et al., CVPR 2022) with a slot for language after each stage."""
 
-from mmpretrain.models.backbones import ConvNeXt
 from torch import Tensor
 
 from ..checkpoints import from_convolutional
 from ..fusion.neck import Fuse
+from .mmpretrain_backbones import ConvNeXt
 from .pretrained import load_pretrained
 
 

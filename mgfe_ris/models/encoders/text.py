@@ -17,6 +17,7 @@ from huggingface_hub.errors import HFValidationError
 from mmengine.logging import MMLogger
 from mmengine.model import BaseModule
 from mmseg.registry import MODELS
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from torch import Tensor, nn
 
 from ...structures import Text
@@ -26,11 +27,13 @@ from ..checkpoints import from_text
 from ..renaming import State, state_dict_of
 from ..sentence import STATES, check_state
 from .clip_vocabulary import CLIP_SUFFIX, clean, read_clip_vocabulary
+from .fast_tokenizer import as_tokenizer
 from .pretrained import load_pretrained
 from .word_list import LIST_SUFFIX, read_word_list
 
 VOCABULARY = Path(__file__).with_name('vocabulary.txt')
 """A small WordPiece vocabulary of referring expressions; letters and digits cover every other Latin word."""
+_FIVE = int(transformers.__version__.split('.')[0]) >= 5
 
 
 class HFTokenizer:
@@ -73,7 +76,7 @@ class HFTokenizer:
         self.met: frozenset[str] | None = None
         self._clean: Callable[[str], str] = str
         if pretrained is None:
-            self.tokenizer: Any = transformers.BertTokenizerFast(vocab_file=str(VOCABULARY))
+            self.tokenizer: Any = _built_in()
         elif str(pretrained).endswith(CLIP_SUFFIX):
             self.tokenizer, self._clean = read_clip_vocabulary(pretrained), clean
         elif str(pretrained).endswith(LIST_SUFFIX):
@@ -165,6 +168,22 @@ class HFTokenizer:
         self.num_unknown += 1
 
 
+def _built_in() -> transformers.PreTrainedTokenizerBase:
+    """BERT's tokenizer of the words of :data:`VOCABULARY`."""
+    words = {word: i for i, word in enumerate(VOCABULARY.read_text(encoding='utf-8').splitlines())}
+    start, end, unknown = '[CLS]', '[SEP]', '[UNK]'
+    backend = Tokenizer(models.WordPiece(words, unk_token=unknown))
+    backend.normalizer = normalizers.BertNormalizer(lowercase=True)
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    backend.decoder = decoders.WordPiece()
+    backend.post_processor = processors.TemplateProcessing(
+        single=f'{start}:0 $A:0 {end}:0',
+        pair=f'{start}:0 $A:0 {end}:0 $B:1 {end}:1',
+        special_tokens=[(mark, words[mark]) for mark in (start, end)],
+    )
+    return as_tokenizer('BertTokenizerFast', backend, words)
+
+
 def _is_word(token: str) -> bool:
     """Of letters, digits or signs such as $, not of punctuation alone; without what marks a word's begin or end."""
     return any(unicodedata.category(letter)[0] in 'LMNS' for letter in token.lstrip('Ġ▁').removesuffix('</w>'))
@@ -190,9 +209,10 @@ class HFTextEncoder(BaseModule):
             ``pretrained``.
 
     Raises:
-        ValueError: if neither ``pretrained`` nor ``config`` is given; if ``trainable_layers`` is given and the model
-            keeps its layers where neither BERT nor CLIP does; another ``sentence``; from ``init_weights``, if the files
-            of ``pretrained`` are of another type or lack a weight of the model.
+        ValueError: if neither ``pretrained`` nor ``config`` is given; for positions that transformers 5 has no
+            longer; if ``trainable_layers`` is given and the model keeps its layers where neither BERT nor CLIP does;
+            another ``sentence``; from ``init_weights``, if the files of ``pretrained`` are of another type or lack a
+            weight of the model.
         OSError: if ``pretrained`` can be found neither locally nor on the hub.
     """
 
@@ -212,8 +232,11 @@ class HFTextEncoder(BaseModule):
             hf_config = _config_of(pretrained)
         else:
             raise ValueError('HFTextEncoder needs pretrained (hub name or folder) or config (model_type, ...)')
+        positions = getattr(hf_config, 'position_embedding_type', 'absolute')
+        if _FIVE and positions != 'absolute':
+            raise ValueError(f'text_encoder.config.position_embedding_type={positions!r} needs transformers below 5')
         self.pretrained = pretrained
-        self.model = transformers.AutoModel.from_config(hf_config, **_without_pooler(hf_config))
+        self.model = _under_old_names(transformers.AutoModel.from_config(hf_config, **_without_pooler(hf_config)))
         if trainable_layers is not None:
             layers = _layers(self.model)
             self.model.requires_grad_(False)
@@ -227,8 +250,9 @@ class HFTextEncoder(BaseModule):
             # BERT's weights have the names and shapes of RoBERTa's, whose positions count otherwise
             raise ValueError(f'{self.pretrained!r} is a {theirs.model_type}, but config says {ours.model_type}')
         # Our class and our architecture, not the ones of the files: those may hold a head or, in a CLIP, an image tower
+        own = self.model.text_model if isinstance(self.model, CLIPText) else self.model
         source, info = _from_hub(
-            type(self.model),
+            type(own),
             self.pretrained,
             'text_encoder.pretrained',
             config=ours,
@@ -246,7 +270,7 @@ class HFTextEncoder(BaseModule):
                 f'{self.pretrained!r} has layers that config does not: {", ".join(sorted(layers))}. Pass the config '
                 'that fits the files'
             )
-        self.model.load_state_dict(source.state_dict())
+        own.load_state_dict(source.state_dict())
 
     def _convert(self, checkpoint: Mapping[str, Any]) -> State:
         ours = self.model.config.model_type
@@ -307,15 +331,51 @@ class HFTextEncoder(BaseModule):
 
     def forward(self, ids: Tensor, mask: Tensor) -> Text:
         """ids (B, T), mask (B, T) -> words (B, T, D), and the sentence (B, D), if it is asked for."""
-        seen = mask
-        if self.model.config.model_type in ('bert', 'roberta'):
-            # for a mask (B, T) they look whether it is all ones, and wait for a GPU
-            seen = mask[:, None].expand(-1, mask.shape[1], -1)
-        words = self.model(input_ids=ids, attention_mask=seen.long()).last_hidden_state
+        words = self.model(input_ids=ids, attention_mask=self._attention_mask(mask)).last_hidden_state
         return Text(words, mask, None if self.state is None else STATES[self.state](words, mask))
 
+    def _attention_mask(self, mask: Tensor) -> Tensor:
+        """mask (B, T) -> what the model takes without looking whether it is all ones, for which it waits for a GPU."""
+        kind = self.model.config.model_type
+        if kind not in ('bert', 'roberta', 'clip_text_model'):
+            return mask.long()
+        if not _FIVE:  # CLIP does not look
+            return mask.long() if kind == 'clip_text_model' else mask[:, None].expand(-1, mask.shape[1], -1).long()
+        seen = mask[:, None, None].expand(-1, -1, mask.shape[1], -1)
+        if kind == 'clip_text_model':
+            seen = seen.tril()  # those before it
+        # (B, 1, T, T), to be added to the scores: whatever is computed them by, and with the numbers of version 4
+        kept = torch.zeros(seen.shape, dtype=next(self.model.parameters()).dtype, device=mask.device)
+        return kept.masked_fill(~seen, torch.finfo(kept.dtype).min)
 
-def _layers(model: transformers.PreTrainedModel) -> nn.ModuleList:
+
+class CLIPText(nn.Module):
+    """CLIP's text tower of transformers 5, whose parameters have the names that version 4 has given them."""
+
+    def __init__(self, text_model: transformers.PreTrainedModel):
+        super().__init__()
+        self.text_model = text_model
+        self.config = text_model.config
+        self.get_input_embeddings = text_model.get_input_embeddings
+
+    def forward(self, **inputs: Tensor) -> Any:
+        return self.text_model(**inputs)
+
+
+def _under_old_names(model: transformers.PreTrainedModel) -> nn.Module:
+    """The same names in the same order in versions 4 and 5: those of checkpoints, and of the optimizers in them."""
+    if not _FIVE:
+        return model
+    kind = model.config.model_type
+    if kind == 'clip_text_model':
+        return CLIPText(model)
+    if kind in ('roberta', 'camembert', 'xlm-roberta'):
+        for name in ('token_type_embeddings', 'LayerNorm'):  # behind position_embeddings, which version 5 has last
+            model.embeddings.add_module(name, model.embeddings._modules.pop(name))
+    return model
+
+
+def _layers(model: nn.Module) -> nn.ModuleList:
     modules = dict(model.named_modules())
     for path in ('encoder.layer', 'text_model.encoder.layers'):
         layers = modules.get(path)
@@ -334,9 +394,11 @@ def _config_of(pretrained: str) -> transformers.PretrainedConfig:
 def _tokenizer_of(pretrained: str) -> Any:
     """What lies beside the weights on this machine, or None."""
     try:
-        return transformers.AutoTokenizer.from_pretrained(
+        found = transformers.AutoTokenizer.from_pretrained(
             in_package(pretrained), trust_remote_code=False, local_files_only=True
         )
+        _check_words(found)
+        return found
     except Exception:  # of a dozen kinds: there is none, or none that can be read, and nothing to compare
         return None
 
@@ -350,10 +412,24 @@ def _without_pooler(config: transformers.PretrainedConfig) -> dict:
     return dict(add_pooling_layer=False) if config.model_type in ('bert', 'roberta') else {}
 
 
+def _check_words(tokenizer: transformers.PreTrainedTokenizerBase) -> None:
+    """Raises a ValueError for what transformers 5 makes where version 4 refuses: a tokenizer of the marks alone where
+    there are no words, one without marks where no file says them, and another one than that whose class is code."""
+    if len(tokenizer.get_vocab()) <= len(set(tokenizer.all_special_ids)):
+        raise ValueError('it has no words but the marks')
+    if not tokenizer.all_special_ids:
+        raise ValueError('no file of it says which of its words are marks')
+    if type(tokenizer).__name__ == 'TokenizersBackend' and 'auto_map' in tokenizer.init_kwargs:
+        raise ValueError('its tokenizer is custom code, which is not run')
+
+
 def _from_hub(auto_class: Any, name: str, option: str, **kwargs):
     name = str(in_package(name))
     try:
-        return auto_class.from_pretrained(name, trust_remote_code=False, **kwargs)  # else it asks, and runs files
+        found = auto_class.from_pretrained(name, trust_remote_code=False, **kwargs)  # else it asks, and runs files
+        if auto_class is transformers.AutoTokenizer:
+            _check_words(found)
+        return found
     except Exception as error:
         if Path(name).is_dir():  # tokenizers raises bare Exceptions, transformers a page of text
             reason = str(error).splitlines()[0][:150]

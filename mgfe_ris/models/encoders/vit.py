@@ -2,13 +2,12 @@
 
 import torch
 from mmengine.model import ModuleList
-from mmpretrain.models.backbones import VisionTransformer
-from mmpretrain.models.utils import resize_pos_embed
 from torch import Tensor, nn
 
 from ..checkpoints import from_vit
 from ..fusion.neck import Fuse
 from .layout import to_map, to_tokens
+from .mmpretrain_backbones import VisionTransformer, resize_pos_embed
 from .patch_pyramid import PatchPyramid
 from .pretrained import load_pretrained
 

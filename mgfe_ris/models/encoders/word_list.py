@@ -8,6 +8,8 @@ from typing import NamedTuple
 import transformers
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
+from .fast_tokenizer import as_tokenizer
+
 LIST_SUFFIX = '.txt'
 
 
@@ -52,9 +54,10 @@ def read_word_list(path: str | Path) -> transformers.PreTrainedTokenizerBase:
     if kind is None:
         marks = ', or '.join(f'{kind.pad}, and {kind.unknown} among them' for kind in KINDS.values())
         raise ValueError(f'{path}: expected a list of words, one a line, the first one {marks}')
-    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token=kind.unknown))
-    tokenizer.normalizer, tokenizer.pre_tokenizer = kind.normalizer, kind.pre_tokenizer
-    return transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token=kind.unknown, pad_token=kind.pad)
+    ids = {word: i for i, word in enumerate(words)}
+    backend = Tokenizer(models.WordLevel(ids, unk_token=kind.unknown))
+    backend.normalizer, backend.pre_tokenizer = kind.normalizer, kind.pre_tokenizer
+    return as_tokenizer('PreTrainedTokenizerFast', backend, ids, unk_token=kind.unknown, pad_token=kind.pad)
 
 
 def make_word_list(sentences: Iterable[str], at_least: int = 1, kind: str = 'phrasecut') -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import transformers
 from huggingface_hub import CommitOperationAdd
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import DATASETS
@@ -44,6 +45,7 @@ KINDS = {
     'roberta': ('mgfe_ris/mgfe-ris_swin-base_roberta_refcoco.py', SWIN),
     'clip': ('mgfe_ris/mgfe-ris_swin-base_clip_refcoco.py', SWIN),
 }
+FOUR = transformers.__version__.startswith('4.')
 FILES = ['README.md', 'config.json', 'model.safetensors'] + [
     f'tokenizer/{name}' for name in ('special_tokens_map.json', 'tokenizer.json', 'tokenizer_config.json')
 ]
@@ -68,8 +70,8 @@ def write_tokenizer(kind: str, folder: Path) -> Path:
     (folder / 'vocab.json').write_text(json.dumps({word: i for i, word in enumerate(words)}))
     (folder / 'merges.txt').write_text('#version: 0.2\n' + '\n'.join(merges) + '\n')
     kinds = {'clip': CLIPTokenizerFast, 'roberta': RobertaTokenizerFast}
-    files = dict(vocab_file=str(folder / 'vocab.json'), merges_file=str(folder / 'merges.txt'))
-    kinds[kind](**files).save_pretrained(folder / 'saved')
+    # by place: the names of these arguments are others in transformers 5
+    kinds[kind](str(folder / 'vocab.json'), str(folder / 'merges.txt')).save_pretrained(folder / 'saved')
     return folder / 'saved'
 
 
@@ -163,7 +165,10 @@ def test_a_second_copy_is_the_same_as_the_first(saved, tmp_path):
 def test_the_files_of_a_folder(saved):
     model, folder = saved
     words = {'vocab.txt'} if (folder / 'tokenizer/vocab.txt').is_file() else {'vocab.json', 'merges.txt'}
-    assert everything_in(folder) == {*FILES, 'tokenizer', *(f'tokenizer/{name}' for name in words)}
+    # of which transformers 5 writes none, for they say again what tokenizer.json says
+    again = {f'tokenizer/{name}' for name in (*words, 'special_tokens_map.json')}
+    expected = {*FILES, 'tokenizer'} | again
+    assert everything_in(folder) == (expected if FOUR else expected - again)
     assert os.listdir(folder.parent) == ['folder'], 'something was left beside it'
     assert (config_in(folder), weights_in(folder)) == (folder / 'config.json', folder / 'model.safetensors')
     with safe_open(folder / 'model.safetensors', 'pt') as file:
@@ -174,7 +179,7 @@ def test_the_files_of_a_folder(saved):
 def test_nothing_of_this_machine_is_in_the_texts(saved):
     _, folder = saved
     texts = [path for path in folder.rglob('*') if path.suffix in ('.json', '.txt', '.md')]
-    assert len(texts) >= 6
+    assert len(texts) >= (6 if FOUR else 4)
     for path in texts:
         for place in (str(folder.parents[1]), str(CONFIGS.parent), '/tmp', str(Path.home()), 'http'):
             assert place not in path.read_text(), path
@@ -451,7 +456,7 @@ def test_a_config_from_anybody_runs_nothing(tiny_folder, tmp_path, monkeypatch, 
 def test_weights_of_another_tokenizer(tiny_folder, tmp_path):
     """The folder of one model with the words of another."""
     folder = shutil.copytree(tiny_folder, tmp_path / 'mixed')
-    for name in ('tokenizer.json', 'vocab.txt'):
+    for name in ('tokenizer.json', 'vocab.txt') if FOUR else ('tokenizer.json',):
         path = folder / 'tokenizer' / name
         path.write_text(path.read_text().replace('ring', 'rink'))
     with pytest.raises(ValueError, match=r'model\.safetensors was trained with another tokenizer'):

@@ -1,0 +1,16 @@
+"""mmpretrain's backbones that ours subclass, also where its multimodal models do not know the version of transformers.
+
+With transformers 5, which lacks what those import, ``import mmpretrain.models`` would fail as a whole. mmpretrain does
+without them where transformers is missing, and so here.
+"""
+
+import transformers
+from mmpretrain.utils import dependency
+
+if int(transformers.__version__.split('.')[0]) >= 5:
+    dependency.WITH_MULTIMODAL = False  # read when its models are first imported
+
+from mmpretrain.models.backbones import ConvNeXt, VisionTransformer
+from mmpretrain.models.utils import resize_pos_embed
+
+__all__ = ['ConvNeXt', 'VisionTransformer', 'resize_pos_embed']
