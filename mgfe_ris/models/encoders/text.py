@@ -236,7 +236,7 @@ class HFTextEncoder(BaseModule):
         if _FIVE and positions != 'absolute':
             raise ValueError(f'text_encoder.config.position_embedding_type={positions!r} needs transformers below 5')
         self.pretrained = pretrained
-        self.model = _under_old_names(transformers.AutoModel.from_config(hf_config, **_without_pooler(hf_config)))
+        self.model: Any = _under_old_names(transformers.AutoModel.from_config(hf_config, **_without_pooler(hf_config)))
         if trainable_layers is not None:
             layers = _layers(self.model)
             self.model.requires_grad_(False)
@@ -362,7 +362,7 @@ class CLIPText(nn.Module):
         return self.text_model(**inputs)
 
 
-def _under_old_names(model: transformers.PreTrainedModel) -> nn.Module:
+def _under_old_names(model: Any) -> nn.Module:
     """The same names in the same order in versions 4 and 5: those of checkpoints, and of the optimizers in them."""
     if not _FIVE:
         return model
@@ -370,12 +370,12 @@ def _under_old_names(model: transformers.PreTrainedModel) -> nn.Module:
     if kind == 'clip_text_model':
         return CLIPText(model)
     if kind in ('roberta', 'camembert', 'xlm-roberta'):
-        for name in ('token_type_embeddings', 'LayerNorm'):  # behind position_embeddings, which version 5 has last
+        for name in ('token_type_embeddings', 'LayerNorm'):  # after position_embeddings, which version 5 has last
             model.embeddings.add_module(name, model.embeddings._modules.pop(name))
     return model
 
 
-def _layers(model: nn.Module) -> nn.ModuleList:
+def _layers(model: Any) -> nn.ModuleList:
     modules = dict(model.named_modules())
     for path in ('encoder.layer', 'text_model.encoder.layers'):
         layers = modules.get(path)
