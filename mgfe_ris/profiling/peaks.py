@@ -17,8 +17,8 @@ _PEAKS: tuple[tuple[str, float, float], ...] = (
     (r'RTX 4090', 165.2, 82.6),
     (r'RTX 3090', 71, 35.6),
 )
-"""In names as ``torch.cuda.get_device_name`` says them: dense products on tensor cores, summed in float32, in bf16 (fp16
-is the same) and in TF32, TFLOP/s."""
+"""In names as ``torch.cuda.get_device_name`` says them: dense products on tensor cores, summed in float32, in bf16 (and
+fp16) and in TF32, TFLOP/s."""
 
 
 def known_peak(name: str, numbers: str) -> float | None:

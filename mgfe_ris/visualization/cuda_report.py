@@ -151,8 +151,8 @@ def _correctness(report: Row) -> str:
         'Each family in small: outputs and one training step, beside the same in float64 on the CPU. Logits: the '
         'largest difference over the largest logit; loss: relative, of the step, and after it; gradients: length of '
         'the difference over length, all weights together; pixels: share of the masks that changes. Counts: pixels of '
-        'intersection and union, as the device and as the CPU count them in the same masks. Where float32 on the CPU is '
-        'further from float64 than a bound, ten times that is allowed.\n\n' + markdown_table(header, lines)
+        'intersection and union, as the device and as the CPU count them in the same masks. Where float32 on the '
+        'CPU is further from float64 than a bound, ten times that is allowed.\n\n' + markdown_table(header, lines)
     )
 
 
@@ -296,9 +296,12 @@ def _plot_correctness(axes: Any, report: Row, families: Sequence[str]) -> None:
             )
             if points:
                 axes.axvline(bound[key], color=colour, linestyle=':' if marker == 'x' else '--', linewidth=1)
+    axes.set(title='difference from float64 (lines: bounds)')
+    if not axes.lines:
+        return
     axes.set_yticks(range(len(families)), families, fontsize=8)
     axes.invert_yaxis()
-    axes.set(xscale='log', title='difference from float64 (lines: bounds)')
+    axes.set(xscale='log')
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
 

@@ -99,9 +99,9 @@ def error_line(error: Exception) -> str:
     """What is wrong, and where in our code."""
     frames = extract_tb(error.__traceback__)
     ours = [frame for frame in frames if 'mgfe_ris' in Path(frame.filename).parts or 'projects' in frame.filename]
-    at = (ours or frames)[-1]
-    where = f'{Path(at.filename).name}:{at.lineno}, {at.name}'
-    return f'{type(error).__name__}: {one_line(error, 300)} ({where})'
+    # also where it was raised, which an assertion without words does not say
+    places = dict.fromkeys(f'{Path(at.filename).name}:{at.lineno}, {at.name}' for at in [*ours[-1:], frames[-1]])
+    return f'{type(error).__name__}: {one_line(error, 300)} ({"; ".join(places)})'
 
 
 @contextmanager

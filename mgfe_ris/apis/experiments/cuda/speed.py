@@ -96,6 +96,11 @@ class Models:
             free_memory()
 
     @property
+    def least(self) -> float | None:
+        """Seconds of a repeat, see :func:`repeat_of`."""
+        return 0.0 if self.bench.small else None
+
+    @property
     def _compile(self) -> bool | dict[str, str]:
         return dict(backend='eager') if self.bench.small else True
 
@@ -109,27 +114,28 @@ class Models:
 
 def speed_items(models: Models) -> Iterator[Item]:
     """What the aims ask for first."""
-    first, *others = (1, 2) if models.bench.small else (AIM_BATCH, 1, 32)
+    first, *others = (2,) if models.bench.small else (AIM_BATCH, 1, 32)
     for mode in ('train', 'test'):
         yield _cell(models, mode, first, BF16, TF32)
     for mode in ('train', 'test'):
         yield Item(SECTION, f'kernels, {mode}', partial(kernels, models, mode, first), most=60)
-    for name in OURS:
+    for name in OURS[: 1 if models.bench.small else None]:
         run = partial(memory, models, name, first)
         yield Item(SECTION, f'memory, {name}', run, later=int(name != OURS[0]), most=90)
-    yield _cell(models, 'train', first, COMPILED, BF16, names=OURS[:1], later=1)
     for batch in others:
         for mode in ('train', 'test'):
             yield _cell(models, mode, batch, BF16, TF32)
+    yield Item(SECTION, f'largest batch, {OURS[0]}', partial(largest_batch, models, OURS[0]), later=1, most=90)
+    if models.bench.small:
+        return
+    yield _cell(models, 'train', first, COMPILED, BF16, names=OURS[:1], later=1)
     for mode in ('train', 'test'):
         yield _cell(models, mode, first, CHANNELS_LAST, BF16, later=1)
-    for name in (OURS[0], NAIVE):
-        yield Item(SECTION, f'largest batch, {name}', partial(largest_batch, models, name), later=1, most=90)
-    if not models.bench.small:
-        yield _cell(models, 'test', first, COMPILED, BF16, names=OURS[:1], later=2)
-        yield _cell(models, 'train', first, COMPILED, BF16, names=OURS[1:], later=2)
-        for batch in others:
-            yield _cell(models, 'train', batch, COMPILED, BF16, names=OURS[:1], later=2)
+    yield Item(SECTION, f'largest batch, {NAIVE}', partial(largest_batch, models, NAIVE), later=2, most=90)
+    yield _cell(models, 'test', first, COMPILED, BF16, names=OURS[:1], later=2)
+    yield _cell(models, 'train', first, COMPILED, BF16, names=OURS[1:], later=2)
+    for batch in others:
+        yield _cell(models, 'train', batch, COMPILED, BF16, names=OURS[:1], later=2)
 
 
 def _cell(
@@ -139,7 +145,7 @@ def _cell(
     contenders = [*((name, how) for name in names), *((name, plain) for name in names)]
     contenders += [(NAIVE, one) for one in dict.fromkeys((BF16, TF32))]
     run = partial(measure, models, mode, batch, contenders)
-    return Item(SECTION, f'{mode}, {batch}, {how.name}', run, later=later, most=180)
+    return Item(SECTION, f'{mode}, {batch}, {how.name}', run, later=later, most=240)
 
 
 def measure(models: Models, mode: str, batch: int, contenders: Sequence[tuple[str, How]]) -> Mapping[str, Any]:
@@ -156,18 +162,17 @@ def measure(models: Models, mode: str, batch: int, contenders: Sequence[tuple[st
         rows: list[dict[str, Any]] = [dict(model=name, how=how.name) for name, how in contenders]
         fitting = []
         for (name, how), workload, row in zip(contenders, workloads, rows, strict=True):
-            try:
-                row['step_mib'], _ = warm_up(workload)
-                row['gflop'] = models.gflop(name, workload)
-                fitting.append((name, how, workload, row))
-            except torch.OutOfMemoryError:
+            if (found := _or_none(partial(warm_up, workload))) is None:
                 row['error'] = 'out of memory'
                 workload.optim = None
                 workload.model.zero_grad(set_to_none=True)
                 free_memory()
+                continue
+            row |= dict(step_mib=found[0], gflop=models.gflop(name, workload))
+            fitting.append((name, how, workload, row))
         products = {how.amp: SquareProduct(device, DTYPES[how.amp], now) for _, how, _, _ in fitting}
-        runs: list[Callable[[], float]] = [repeat_of(product, now) for product in products.values()]
-        runs += [repeat_of(workload.step, now) for _, _, workload, _ in fitting]
+        steps = [*products.values(), *(workload.step for _, _, workload, _ in fitting)]
+        runs = [repeat_of(step, now, least=models.least) for step in steps]
         seconds = in_turn(runs, 2 if models.bench.small else REPEATS)
     rates = {
         amp: [product.flops / 1e12 / s for s in spent]
@@ -254,9 +259,13 @@ def largest_batch(models: Models, name: str) -> Mapping[str, Any]:
 
 
 def _fits(models: Models, name: str, batch: int) -> bool:
+    with models.workloads([(name, BF16)], 'train', batch=batch) as (workload,):
+        return _or_none(partial(warm_up, workload)) is not None
+
+
+def _or_none(run: Callable[[], Any]) -> Any:
+    """None: out of memory. The error is gone behind it, and with it what its frames held."""
     try:
-        with models.workloads([(name, BF16)], 'train', batch=batch) as (workload,):
-            warm_up(workload)
+        return run()
     except torch.OutOfMemoryError:
-        return False
-    return True
+        return None
