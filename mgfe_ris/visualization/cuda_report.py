@@ -291,10 +291,8 @@ def _plot_correctness(axes: Any, report: Row, families: Sequence[str]) -> None:
         colour = f'C{i}'
         for key, marker in (('logits', 'o'), ('gradient', 'x')):
             points = [(r[key], families.index(r['family'])) for r in found if r.get(key)]
-            axes.plot(
-                *zip(*points, strict=True) if points else ([], []), marker, color=colour, label=f'{precision}: {key}'
-            )
             if points:
+                axes.plot(*zip(*points, strict=True), marker, color=colour, label=f'{precision}: {key}')
                 axes.axvline(bound[key], color=colour, linestyle=':' if marker == 'x' else '--', linewidth=1)
     axes.set(title='difference from float64 (lines: bounds)')
     if not axes.lines:

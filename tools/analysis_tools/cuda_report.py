@@ -32,6 +32,15 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def read(path: Path) -> dict[str, Any]:
+    """What an earlier run wrote."""
+    try:
+        report = json.loads(path.read_text(encoding='utf-8'))
+        return {key: report[key] for key in ('rows', 'left_out', 'broken', 'machine', 'setting', 'made', 'bounds')}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f'{path}: expected the cuda.json of an earlier run') from error
+
+
 def made() -> dict[str, Any]:
     """When, by which command, and of which commit."""
     from mgfe_ris.engine import git_state
@@ -57,8 +66,7 @@ def main() -> None:
         if args.json:
             if not args.page:
                 raise ValueError('--json: name the --page to write')
-            report = json.loads(args.json.read_text(encoding='utf-8'))
-            write_cuda(report, args.page)
+            write_cuda(read(args.json), args.page)
             print(f'wrote {args.page}')
             return
         require_folder('--out', args.out)

@@ -21,10 +21,12 @@ class SameDraws(TorchFunctionMode):
             return args[0].copy_(drawn)
         if func in (torch.rand_like, torch.randint_like):
             like, *bounds = args
-            here = dict(device=like.device, dtype=kwargs.get('dtype') or like.dtype)
+            drawn = torch.empty(like.shape)
             if func is torch.rand_like:
-                return torch.rand(like.shape, dtype=torch.float32, generator=self._generator).to(**here)
-            return torch.randint(*bounds, like.shape, generator=self._generator).to(**here)
+                drawn.uniform_(generator=self._generator)
+            else:
+                drawn.random_(*bounds, generator=self._generator)
+            return drawn.to(device=like.device, dtype=kwargs.get('dtype') or like.dtype)
         if func in (torch.rand, torch.randperm):
             device = kwargs.pop('device', None)
             numbers = {'dtype': torch.float32} if func is torch.rand else {}
@@ -33,17 +35,10 @@ class SameDraws(TorchFunctionMode):
 
 
 class AllDouble(TorchFunctionMode):
-    """What models turn to float32, or make beside their weights, is float64."""
-
-    def __enter__(self) -> 'AllDouble':
-        self._usual = torch.get_default_dtype()
-        torch.set_default_dtype(torch.float64)
-        super().__enter__()
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)
-        torch.set_default_dtype(self._usual)
+    """What models turn to float32 is float64, and the largest numbers of float64 have room in what is filled."""
 
     def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
-        return (Tensor.double if func is Tensor.float else func)(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        if func is torch.full:
+            kwargs = {'dtype': torch.float64} | kwargs
+        return (Tensor.double if func is Tensor.float else func)(*args, **kwargs)

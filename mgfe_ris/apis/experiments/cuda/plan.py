@@ -97,10 +97,10 @@ def free_memory() -> None:
 
 def error_line(error: Exception) -> str:
     """What is wrong, and where in our code."""
-    frames = extract_tb(error.__traceback__)
-    ours = [frame for frame in frames if 'mgfe_ris' in Path(frame.filename).parts or 'projects' in frame.filename]
+    frames = [frame for frame in extract_tb(error.__traceback__) if frame.filename != __file__]
+    ours = [frame for frame in frames if {'mgfe_ris', 'projects'} & set(Path(frame.filename).parts)]
     # also where it was raised, which an assertion without words does not say
-    places = dict.fromkeys(f'{Path(at.filename).name}:{at.lineno}, {at.name}' for at in [*ours[-1:], frames[-1]])
+    places = dict.fromkeys(f'{Path(at.filename).name}:{at.lineno}, {at.name}' for at in [*ours[-1:], *frames[-1:]])
     return f'{type(error).__name__}: {one_line(error, 300)} ({"; ".join(places)})'
 
 

@@ -171,7 +171,7 @@ def measure(models: Models, mode: str, batch: int, contenders: Sequence[tuple[st
             row |= dict(step_mib=found[0], gflop=models.gflop(name, workload))
             fitting.append((name, how, workload, row))
         products = {how.amp: SquareProduct(device, DTYPES[how.amp], now) for _, how, _, _ in fitting}
-        steps = [*products.values(), *(workload.step for _, _, workload, _ in fitting)]
+        steps: list[Callable[[], object]] = [*products.values(), *(workload.step for _, _, workload, _ in fitting)]
         runs = [repeat_of(step, now, least=models.least) for step in steps]
         seconds = in_turn(runs, 2 if models.bench.small else REPEATS)
     rates = {
@@ -232,7 +232,7 @@ def kernels(models: Models, mode: str, batch: int) -> Mapping[str, Any]:
 def memory(models: Models, name: str, batch: int) -> Mapping[str, Any]:
     """A row: GiB at the peak of a training step in bf16, ``measured_gib`` and ``traced_gib`` ahead."""
     cfg = models.config(name)
-    shapes = build_shapes(lambda: build_model(cfg))
+    shapes: Any = build_shapes(lambda: build_model(cfg))
     words = shapes.data_preprocessor.tokenizer.max_tokens
     traced = trace_memory(shapes, batch, models.size(), words, BF16.amp)
     with models.workloads([(name, BF16)], 'train', batch=batch) as (workload,):
