@@ -20,9 +20,9 @@ from mgfe_ris.tf32 import set_tf32, tf32_in_use
 
 PROJECTS = Path(__file__).parents[3] / 'projects'
 QUICK = (
-    'lavt_swin-base, float32',
-    'steps of lavt_swin-base',
-    'graph of lavt_swin-base',
+    'lavt_tiny, float32',
+    'steps of lavt_tiny',
+    'graph of lavt_tiny',
     'test, 2, bf16',
     '7 sentences, bf16',
     'loop, 0 workers',
@@ -96,6 +96,7 @@ def test_all_is_double():
     with AllDouble():
         assert torch.ones(1, dtype=torch.uint8).float().dtype == torch.float64
         assert torch.full((2,), torch.finfo(torch.float64).min).dtype == torch.float64
+        assert torch.full((2,), fill_value=0.5).dtype == torch.float64 and torch.full((2,), 3).dtype == torch.long
 
 
 def test_every_family_is_there():
@@ -117,7 +118,7 @@ def test_a_wrong_result_is_found(bench, monkeypatch):
         return examine(model, *args, **kwargs)
 
     monkeypatch.setattr(correctness, 'examine', wrong)
-    row = dict(correctness.compare(bench, 'lavt_swin-base', 'float32'), name='lavt')
+    row = dict(correctness.compare(bench, 'lavt_tiny', 'float32'), name='lavt')
     assert len(runs) == 3 and not row['holds'] and row['logits'] > 1e-4 and row['counts_exact']
     assert broken_bounds(dict(rows=dict(correctness=[row]))) == ['correctness: lavt']
 
@@ -194,9 +195,9 @@ def test_each_section_runs_on_a_cpu(bench):
     report = work_off(items, 600, lambda found: None)
     rows = {row['name']: row for found in report['rows'].values() for row in found}
     assert not [row for row in rows.values() if 'error' in row] and not broken_bounds(report)
-    assert rows['lavt_swin-base, float32']['holds'] and rows['lavt_swin-base, float32']['kernels']
-    assert rows['steps of lavt_swin-base']['skipped'].startswith('needs CUDA')
-    assert rows['graph of lavt_swin-base'] == rows['graph of lavt_swin-base'] | dict(graphs=1, breaks={})
+    assert rows['lavt_tiny, float32']['holds'] and rows['lavt_tiny, float32']['kernels']
+    assert rows['steps of lavt_tiny']['skipped'].startswith('needs CUDA')
+    assert rows['graph of lavt_tiny'] == rows['graph of lavt_tiny'] | dict(graphs=1, breaks={})
     ours = next(one for one in rows['test, 2, bf16']['models'] if one['model'] == 'LAVT' and one['how'] == 'TF32')
     assert ours['times_naive'].keys() == {'bf16', 'TF32'} and ours['gflop'] > 0
     assert rows['7 sentences, bf16']['times']['median'] > 0

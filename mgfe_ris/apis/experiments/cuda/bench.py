@@ -42,7 +42,7 @@ class Bench:
     def families(self) -> dict[str, tuple[Path, Options]]:
         """See :func:`small_families`; with ``small``, one of each kind."""
         found = small_families(self.projects)
-        kinds = ('lavt_swin-base', 'magnet_tiny', 'seqtr_tiny')  # windows, deformable attention, polygons
+        kinds = ('lavt_tiny', 'magnet_tiny', 'seqtr_tiny')  # logits, deformable attention, polygons
         return {name: found[name] for name in kinds} if self.small else found
 
 

@@ -39,6 +39,6 @@ class AllDouble(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         kwargs = kwargs or {}
-        if func is torch.full:
+        if func is torch.full and isinstance([*args, kwargs.get('fill_value')][1], float):
             kwargs = {'dtype': torch.float64} | kwargs
         return (Tensor.double if func is Tensor.float else func)(*args, **kwargs)

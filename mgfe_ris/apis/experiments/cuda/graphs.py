@@ -31,7 +31,7 @@ def graph_items(bench: Bench) -> Iterator[Item]:
             run = partial(compile_and_compare, bench, config, options)
             yield Item(SECTION, config, run, later=min(i, 1), most=150)
     for name in list(bench.families())[: 1 if bench.small else None]:
-        yield Item(SECTION, f'graph of {name}', partial(count_graphs, bench, name), later=2, most=60)
+        yield Item(SECTION, f'graph of {name}', partial(count_graphs, bench, name), later=2, most=120)
 
 
 def compile_and_compare(bench: Bench, config: str, options: Options) -> Mapping[str, Any]:
