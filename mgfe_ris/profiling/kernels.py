@@ -25,7 +25,7 @@ def kernels_of(run: Callable[[], object], device: torch.device) -> dict[str, int
                 name = name.removeprefix('aten::').removeprefix('_')
                 found[name] = found.get(name, 0) + 1
         elif _KERNELS.search(name) and not getattr(event, 'is_user_annotation', False):
-            name = re.sub(r'^void |<.*|\(.*', '', name)[:80]
+            name = re.sub(r'^void |<.*|\(.*', '', name.replace('(anonymous namespace)::', ''))[:80]
             found[name] = found.get(name, 0) + 1
     return dict(sorted(found.items()))
 

@@ -44,10 +44,12 @@ def test_kernels_of_a_device_are_counted_by_name(profiled):
         event('void pytorch_flash::flash_fwd_kernel<Flash_fwd_kernel_traits<32>>(Flash_fwd_params)'),
         event('void pytorch_flash::flash_fwd_kernel<Flash_fwd_kernel_traits<64>>(Flash_fwd_params)'),
         event('fmha_cutlassF_bf16_aligned_64x64_rf_sm80(PyTorchMemEffAttention)'),
+        event('void at::native::(anonymous namespace)::grid_sampler_2d_kernel<float, int>(int, float)'),
         event('sm90_xmma_gemm_bf16'),
         event('aten::_scaled_dot_product_flash_attention', device=DeviceType.CPU),
     )
     assert kernels.kernels_of(print, CPU) == {
+        'at::native::grid_sampler_2d_kernel': 1,
         'fmha_cutlassF_bf16_aligned_64x64_rf_sm80': 1,
         'pytorch_flash::flash_fwd_kernel': 2,
         'scaled_dot_product_flash_attention': 1,
