@@ -91,7 +91,7 @@ def cuda_text(report: Row | None) -> str:
     if report is None:
         return f'{NOT_MEASURED}\n\n{aims_table(None)}\n'
     rows: Rows = report['rows']
-    parts = [_about(report), '## Aims', aims_table(report)]
+    parts = [_about(report), '### Aims', aims_table(report)]
     for title, of in (
         ('Correctness', _correctness(report)),
         ('Which kernels ran', _kernels(rows)),
@@ -104,7 +104,7 @@ def cuda_text(report: Row | None) -> str:
         ('What was left out', _left_out(report)),
     ):
         if of:
-            parts += [f'## {title}', of]
+            parts += [f'### {title}', of]
     return '\n\n'.join(parts) + '\n'
 
 

@@ -162,14 +162,15 @@ def measure(models: Models, mode: str, batch: int, contenders: Sequence[tuple[st
         rows: list[dict[str, Any]] = [dict(model=name, how=how.name) for name, how in contenders]
         fitting = []
         for (name, how), workload, row in zip(contenders, workloads, rows, strict=True):
-            if (found := _or_none(partial(warm_up, workload))) is None:
-                row['error'] = 'out of memory'
-                workload.optim = None
-                workload.model.zero_grad(set_to_none=True)
-                free_memory()
-                continue
-            row |= dict(step_mib=found[0], gflop=models.gflop(name, workload))
-            fitting.append((name, how, workload, row))
+            if (found := _or_none(partial(warm_up, workload))) is not None:
+                row |= dict(step_mib=found[0], gflop=models.gflop(name, workload))
+                fitting.append((name, how, workload, row))
+            else:
+                _leave_out(workload, row)
+        for contender in list(fitting):  # once more, beside the weights and moments of the others
+            if _or_none(contender[2].step) is None:
+                _leave_out(*contender[2:])
+                fitting.remove(contender)
         products = {how.amp: SquareProduct(device, DTYPES[how.amp], now) for _, how, _, _ in fitting}
         steps: list[Callable[[], object]] = [*products.values(), *(workload.step for _, _, workload, _ in fitting)]
         runs = [repeat_of(step, now, least=models.least) for step in steps]
@@ -261,6 +262,13 @@ def largest_batch(models: Models, name: str) -> Mapping[str, Any]:
 def _fits(models: Models, name: str, batch: int) -> bool:
     with models.workloads([(name, BF16)], 'train', batch=batch) as (workload,):
         return _or_none(partial(warm_up, workload)) is not None
+
+
+def _leave_out(workload: Workload, row: dict[str, Any]) -> None:
+    row['error'] = 'out of memory'
+    workload.optim = None
+    workload.model.zero_grad(set_to_none=True)
+    free_memory()
 
 
 def _or_none(run: Callable[[], Any]) -> Any:
