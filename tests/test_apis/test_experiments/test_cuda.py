@@ -2,7 +2,9 @@
 
 import time
 from copy import deepcopy
+from dataclasses import replace
 from functools import partial
+from math import inf
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -190,9 +192,9 @@ def test_wrong_input_is_named(arguments, message, monkeypatch):
 
 
 def test_each_section_runs_on_a_cpu(bench):
-    items = [item for item in cuda_items(bench) if item.name in QUICK]
+    items = [replace(item, most=inf) for item in cuda_items(bench) if item.name in QUICK]  # on a busy machine, too
     assert {item.section for item in items} == set(SECTIONS) and len(items) == len(QUICK)
-    report = work_off(items, 600, lambda found: None)
+    report = work_off(items, 3000, lambda found: None)
     rows = {row['name']: row for found in report['rows'].values() for row in found}
     assert not [row for row in rows.values() if 'error' in row] and not broken_bounds(report)
     assert rows['lavt_tiny, float32']['holds'] and rows['lavt_tiny, float32']['kernels']
@@ -209,6 +211,7 @@ def test_every_family_is_near_float64(tmp_path):
     bench = Bench(torch.device('cpu'), PROJECTS, tmp_path)
     with importable(PROJECTS):
         items = [item for item in cuda_items(bench, ['correctness']) if item.name.endswith('float32')]
+        items = [replace(item, most=inf) for item in items]
         assert len(items) == len(bench.families())
         report = work_off(items, 3000, lambda found: None)
     assert not broken_bounds(report), report
