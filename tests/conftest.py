@@ -85,36 +85,17 @@ def refshapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope='session')
 def small_model() -> dict:
     """Options that make a tiny config 20 times smaller still."""
-    channels = (8, 16, 32, 64)
-    return {
-        'model.encoder.stem_channels': 8,
-        'model.encoder.base_channels': 8,
-        'model.neck.channels': channels,
-        'model.neck.text_channels': 32,
-        'model.decode_head.channels': channels,
-        'model.decode_head.hidden': 16,
-        'model.text_encoder.config.hidden_size': 32,
-        'model.text_encoder.config.intermediate_size': 32,
-        'model.text_encoder.config.num_hidden_layers': 1,
-    }
+    from mgfe_ris.apis.experiments.small_models import SMALLER_TINY
+
+    return SMALLER_TINY
 
 
 @pytest.fixture(scope='session')
 def small_swin() -> dict:
     """Options that leave of a config with Swin-B and BERT what a test has time for; the windows of 12 stay."""
-    channels = (32, 64, 128, 256)
-    return {
-        'model.encoder.embed_dims': channels[0],
-        'model.encoder.depths': (2, 1, 1, 1),  # the first stage has shifted windows and padding
-        'model.encoder.num_heads': (1, 2, 4, 8),
-        'model.neck.channels': channels,
-        'model.neck.text_channels': 32,
-        'model.decode_head.channels': channels,
-        'model.text_encoder.trainable_layers': 1,
-        'model.text_encoder.config': dict(
-            model_type='bert', hidden_size=32, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2
-        ),
-    }
+    from mgfe_ris.apis.experiments.small_models import SMALL_SWIN
+
+    return SMALL_SWIN
 
 
 @pytest.fixture(scope='session')

@@ -10,78 +10,17 @@ from mmseg.registry import MODELS
 from slow import slow
 
 from mgfe_ris.apis import build_model, export_onnx, load_config
+from mgfe_ris.apis.experiments.small_models import SMALL_ENCODERS
 from mgfe_ris.models.shapes_only import shapes_only
 
 ROOT = Path(__file__).parents[1] / 'configs/mgfe_ris'
-WORDS = {
-    'model.text_encoder.config.hidden_size': 16,
-    'model.text_encoder.config.intermediate_size': 16,
-    'model.text_encoder.config.num_hidden_layers': 3,
-    'model.text_encoder.config.num_attention_heads': 2,
-    'model.text_encoder.trainable_layers': 2,
-    'model.neck.text_channels': 16,
-}
-
-
-def channels(*widths):
-    return {'model.neck.channels': widths, 'model.decode_head.channels': widths}
-
-
-SWIN = {
-    'model.encoder.embed_dims': 16,
-    'model.encoder.depths': (2, 1, 2, 1),
-    'model.encoder.num_heads': (1, 2, 2, 4),
-    **channels(16, 32, 64, 128),
-}
-RESNET = {'model.encoder.stem_channels': 8, 'model.encoder.base_channels': 4, **channels(16, 32, 64, 128)}
-CLIP_WORDS = {
-    'model.text_encoder.width': 16,
-    'model.text_encoder.depth': 2,
-    'model.text_encoder.head_channels': 8,
-    'model.neck.text_channels': 16,
-}
-# What makes each config small enough for a step in a second
-SMALLER = {
-    'swin-tiny': SWIN,
-    'swin-small': SWIN,
-    'swin-large': SWIN,
-    'resnet-50': RESNET,
-    'resnet-101': RESNET,
-    'convnext-base': {
-        'model.encoder.arch': dict(_delete_=True, depths=(1, 1, 2, 1), channels=(16, 32, 64, 128)),
-        **channels(16, 32, 64, 128),
-    },
-    'vit-base-dino': {
-        'model.encoder.arch': dict(_delete_=True, embed_dims=32, num_layers=8, num_heads=2, feedforward_channels=64),
-        **channels(32, 32, 32, 32),
-    },
-    'swin-base_roberta': SWIN,
-    'swin-base_clip': SWIN,
-    'clip-rn50': {
-        **CLIP_WORDS,
-        'model.encoder.depths': (1, 1, 2, 1),
-        'model.encoder.base_channels': 4,
-        **channels(16, 32, 64, 128),
-    },
-    'clip-vit-b16': {
-        **CLIP_WORDS,
-        'model.encoder.width': 32,
-        'model.encoder.depth': 8,
-        'model.encoder.grid': 3,
-        'model.encoder.head_channels': 16,
-        **channels(32, 32, 32, 32),
-    },
-    'efficientnet-lite0_minilm': {},
-    'efficientnet-lite2_minilm': {},
-}
 CLIP = ('clip-rn50', 'clip-vit-b16')
 LIGHT = ('efficientnet-lite0_minilm', 'efficientnet-lite2_minilm')
 
 
 def build(name):
     """The config's model in small, its weights initialised, and its optimizer."""
-    options = SMALLER[name] if name in CLIP else {**WORDS, **SMALLER[name]}
-    cfg = load_config(ROOT / f'mgfe-ris_{name}_refcoco.py', options=options, from_scratch=True)
+    cfg = load_config(ROOT / f'mgfe-ris_{name}_refcoco.py', options=SMALL_ENCODERS[name], from_scratch=True)
     init_default_scope(cfg.default_scope)
     torch.manual_seed(0)
     model = MODELS.build(cfg.model)
@@ -99,7 +38,7 @@ def batch():
     return torch.randn(2, 3, 64, 64), ids, torch.arange(20) < torch.tensor([[5], [9]]), target
 
 
-@pytest.mark.parametrize('name', SMALLER)
+@pytest.mark.parametrize('name', SMALL_ENCODERS)
 def test_config_takes_a_step(name, batch, one_thread):
     model, wrapper = build(name)
     model.train()
@@ -116,7 +55,7 @@ def test_config_takes_a_step(name, batch, one_thread):
     assert changed == {'text_encoder', 'encoder', 'neck', 'decode_head'}
 
 
-@pytest.mark.parametrize('name', SMALLER)
+@pytest.mark.parametrize('name', SMALL_ENCODERS)
 def test_a_word_changes_the_logits_and_padding_does_not(name, batch, one_thread):
     model, _ = build(name)
     model.eval()
@@ -134,7 +73,7 @@ def test_a_word_changes_the_logits_and_padding_does_not(name, batch, one_thread)
 @pytest.mark.parametrize('name', CLIP)
 def test_clip_as_onnx(name, tmp_path):
     scale = {'test_dataloader.dataset.pipeline.0.transforms.1.scale': (64, 64)}
-    config, options = ROOT / f'mgfe-ris_{name}_refcoco.py', {**SMALLER[name], **scale}
+    config, options = ROOT / f'mgfe-ris_{name}_refcoco.py', {**SMALL_ENCODERS[name], **scale}
     model = build_model(load_config(config, options=options, from_scratch=True)).eval()
     assert export_onnx(model, tmp_path / 'out') < 1e-5  # of the logits; it raises where they differ
 
@@ -150,7 +89,7 @@ def test_clips_words_and_photos_are_of_one_archive():
         torch.testing.assert_close(torch.tensor(given) / 255, torch.tensor(expected), rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize('name', sorted(SMALLER.keys() - set(LIGHT)))
+@pytest.mark.parametrize('name', sorted(SMALL_ENCODERS.keys() - set(LIGHT)))
 def test_only_the_swapped_encoder_differs_from_the_paper(name):
     """Data, schedule, decoder and loss are the paper's; the neck's widths follow the encoder's."""
     base = load_config(ROOT / 'mgfe-ris_swin-base_refcoco.py')

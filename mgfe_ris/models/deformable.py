@@ -150,7 +150,7 @@ class DeformableAttention(nn.Module):
         """
         heads, levels, points = self.shape
         offsets = self.sampling_offsets(query).unflatten(-1, (heads, levels, points, 2))
-        extent = offsets.new_tensor([(width, height) for height, width in sizes])
+        extent = extents(sizes, offsets.device, offsets.dtype)
         where = centres[..., None, None, None, :] + offsets / extent[:, None]
         weights = self.attention_weights(query).unflatten(-1, (heads, levels * points)).softmax(-1)
         value = self.value_proj(memory).unflatten(-1, (heads, -1))
@@ -249,6 +249,12 @@ def two_nearest(where: Tensor, length: int) -> tuple[tuple[Tensor, Tensor], tupl
     inside = [(n >= 0) & (n < length) for n in (before, before + 1)]
     pixels = [n.long().clamp(0, length - 1) for n in (before, before + 1)]
     return (pixels[0], pixels[1]), ((1 - part) * inside[0], part * inside[1])
+
+
+@made_once
+def extents(sizes: Sizes, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """(L, 2), width and height of each map. Made once: a GPU is waited for where numbers of Python are copied to it."""
+    return torch.tensor([(width, height) for height, width in sizes], device=device, dtype=dtype)
 
 
 @made_once

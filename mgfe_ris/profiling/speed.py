@@ -115,11 +115,14 @@ def count_flops(step: Callable[[], object]) -> float:
     return sum(count_by_operator(step).values())
 
 
-def repeat_of(step: Callable[[], object], now: Clock) -> Callable[[], float]:
-    """A function that takes a step, warmed up, as often as fills ``MIN_SECONDS``, and returns the seconds of one."""
+def repeat_of(step: Callable[[], object], now: Clock, least: float | None = None) -> Callable[[], float]:
+    """A function that takes a step, warmed up, as often as fills ``least`` seconds, and returns the seconds of one.
+
+    ``least`` is ``MIN_SECONDS``, unless it is given.
+    """
     start = now()
     step()
-    count = max(1, round(MIN_SECONDS / max(now() - start, 1e-9)))
+    count = max(1, round((MIN_SECONDS if least is None else least) / max(now() - start, 1e-9)))
 
     def run() -> float:
         start = now()

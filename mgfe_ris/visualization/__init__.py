@@ -1,5 +1,6 @@
 from .ablation_report import ablation_table, milliseconds_per_step, plot_first_steps, write_ablation
 from .comparison import compare
+from .cuda_report import cuda_text, plot_cuda, write_cuda
 from .curves import plot_curves, read_scalars
 from .draw import PALETTE, caption, grid, overlay, read_photo
 from .feature_maps import STAGES_LEGEND, Response, draw_stages
@@ -41,6 +42,7 @@ __all__ = [
     'check_page',
     'compare',
     'count_samples',
+    'cuda_text',
     'decode_mask',
     'draw_stages',
     'factors',
@@ -49,6 +51,7 @@ __all__ = [
     'metrics_table',
     'milliseconds_per_step',
     'overlay',
+    'plot_cuda',
     'plot_curves',
     'plot_factors',
     'plot_first_steps',
@@ -67,6 +70,7 @@ __all__ = [
     'worst',
     'write_ablation',
     'write_between_marks',
+    'write_cuda',
     'write_photos',
     'write_rivals',
 ]

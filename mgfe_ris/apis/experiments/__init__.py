@@ -1,8 +1,9 @@
 """What trainings and tests take beside a config: mixed precision, flipped photos, the rows of an ablation, the systems
-of a comparison, baselines that do not listen, and what was tested on real photos."""
+of a comparison, baselines that do not listen, what was tested on real photos, and what a GPU makes of it all."""
 
 from .ablation import AblationRun, check_inputs, describe, find_rows, row_config
 from .blind import BASELINES, measure_blind
+from .cuda import check_cuda, measure_cuda
 from .flip_tta import FlipTTA
 from .photos import read_photos
 from .precision import use_mixed_precision
@@ -16,11 +17,13 @@ __all__ = [
     'FlipTTA',
     'alone_in',
     'budget_of',
+    'check_cuda',
     'check_inputs',
     'describe',
     'find_rows',
     'find_systems',
     'measure_blind',
+    'measure_cuda',
     'measure_systems',
     'read_photos',
     'read_scores',
