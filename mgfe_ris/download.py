@@ -86,14 +86,14 @@ class _Budget:
         self.end = time.monotonic() + seconds
 
     def wait(self) -> float:
-        """For how many seconds the next step may wait; raises TimeoutError behind the end."""
+        """For how many seconds the next step may wait; raises TimeoutError after the end."""
         left = self.end - time.monotonic()
         if left <= 0:
             raise TimeoutError(f'no end after {self.seconds:g} seconds')
         return min(left, self.silence)
 
     def timed_out(self) -> TimeoutError:
-        """What to raise behind a wait in which nothing came."""
+        """What to raise after a wait in which nothing came."""
         self.wait()
         return TimeoutError(f'nothing came for {self.silence:g} seconds')
 

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory, TemporaryFile
 def whole_file(path: str | Path) -> Iterator[Path]:
     """A path to write to; at the end, what was written takes the place of ``path``, and is on the disk.
 
-    Behind an error, ``path`` is as it was. Missing folders are made. Who is killed leaves a file of :func:`parts_in`.
+    After an error, ``path`` is as it was. Missing folders are made. Who is killed leaves a file of :func:`parts_in`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,8 @@
-"""Which float32 arithmetic of a GPU is shortened to TF32, 10 bits behind the point: set by each run, and recorded."""
+"""Which float32 arithmetic of a GPU is shortened to TF32, 10 bits after the point: set by each run, and recorded."""
 
 import torch
 
-# Not torch's newer fp32_precision, behind which whatever reads allow_tf32 fails; these two set both, in each version.
+# Not torch's newer fp32_precision, after which whatever reads allow_tf32 fails; these two set both, in each version.
 
 
 def set_tf32(matmul: bool = False, conv: bool = True) -> None:

@@ -39,7 +39,7 @@ def any_order() -> None:
     """What tests that fork and tests that send signals rely on, whatever ran before them, and whoever started them."""
     import torch
 
-    # The first backward pass starts a thread for each device. Behind any FakeTensorMode (torch.export, torch.compile)
+    # The first backward pass starts a thread for each device. After any FakeTensorMode (torch.export, torch.compile)
     # it takes a device for there that is not, and no fork could train
     torch.ones(1, requires_grad=True).sum().backward()
     # ignored in what a shell starts in the background, or nohup

@@ -55,7 +55,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    # behind the arguments: --help and wrong options need not wait for what takes seconds to import
+    # after the arguments: --help and wrong options need not wait for what takes seconds to import
     from tqdm import tqdm
 
     from mgfe_ris.apis import RISInferencer, default_model, read_jobs, report_errors, segment_jobs

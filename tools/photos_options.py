@@ -75,7 +75,7 @@ def _quoted(value: str | None) -> str:
 
 def main() -> None:
     args = parse_args()
-    # behind the arguments: --help and wrong options need not wait for what takes seconds to import
+    # after the arguments: --help and wrong options need not wait for what takes seconds to import
     from mgfe_ris.apis import report_errors
 
     with report_errors(), redirect_stdout(sys.stderr):  # what is logged is no option

@@ -1,5 +1,5 @@
 # For slurm_train.sh and slurm_test.sh, which read it: `flags` of srun, by the environment variables that they name.
-# Behind the number of arguments that the script needs stand those that it got; where they or a variable do not fit, it
+# After the number of arguments that the script needs stand those that it got; where they or a variable do not fit, it
 # prints the script's own head and ends.
 gpus=${GPUS:-8}
 per_node=${GPUS_PER_NODE:-8}

@@ -120,7 +120,7 @@ def say_how_to_go_on(runner: RISRunner | None, stopped: KeyboardInterrupt, args:
     if runner is None:
         said = 'before the training began'
     else:
-        said = f'in epoch {runner.epoch + 1}, behind step {runner.iter}'
+        said = f'in epoch {runner.epoch + 1}, after step {runner.iter}'
         saved = getattr(stopped, 'saved', None)
         said += f'; saved as {saved}' if saved else ''
     words = sys.argv if args.resume else [*sys.argv, '--resume']

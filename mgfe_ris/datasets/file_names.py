@@ -40,7 +40,7 @@ class FileFinder:
 
     A name is taken literally first, below the photos' folder. Where there is no such file, these are tried: with ``/``
     for Windows' ``\\``, below the data root, and for COCO's photos without the folders that exports put before a name,
-    in the folders of COCO, and without the number of an object behind it (``COCO_train2014_000000000009_1.jpg``). The
+    in the folders of COCO, and without the number of an object after it (``COCO_train2014_000000000009_1.jpg``). The
     last one never where files with such numbers are there, or where it is another photo that has a name of its own in
     the annotations.
 
@@ -100,7 +100,7 @@ class FileFinder:
 
     @cached_property
     def _counted_is_there(self) -> bool:
-        """Whether some photo with a number behind COCO's name is there as it is written."""
+        """Whether some photo with a number after COCO's name is there as it is written."""
         counted = (name for name in self.names() if _uncounted(_slashed(name).name))
         return any((self.roots[0] / name).is_file() for name in counted)
 
@@ -109,7 +109,7 @@ _COCO = re.compile(r'(COCO_(?:train|val|test)2014_\d{12})(_\d+)?\.jpg')
 
 
 def _uncounted(last: str) -> str | None:
-    """COCO's own name, of one with a number behind it."""
+    """COCO's own name, of one with a number after it."""
     coco = _COCO.fullmatch(last)
     return f'{coco[1]}.jpg' if coco and coco[2] else None
 

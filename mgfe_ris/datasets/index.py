@@ -101,7 +101,7 @@ class SharedIndex:
 
     @cached_property
     def sentence_start(self) -> np.ndarray:
-        """Of each object, the number of its first sentence; ``sentence_end``: behind its last."""
+        """Of each object, the number of its first sentence; ``sentence_end``: after its last."""
         return np.concatenate([[0], self.sentence_end])[: len(self)]
 
     def size(self, photo: int) -> tuple[int, int]:
@@ -187,7 +187,7 @@ def write_index(folder: Path, source: Path, records: Iterable[Record]) -> None:
 
 
 class _Writer:
-    """Appends to the columns of a folder; a context, behind which they are whole."""
+    """Appends to the columns of a folder; a context, after which they are whole."""
 
     def __init__(self, folder: Path):
         self.folder = folder

@@ -123,7 +123,7 @@ def _scan(data: bytes) -> None:
 
 
 def _end_of_call(data: bytes, at: int, asked: str) -> int:
-    """Behind a tuple and the call that takes it; raises UnsafePickleError where there is none."""
+    """After a tuple and the call that takes it; raises UnsafePickleError where there is none."""
     if call := _CALL.match(data, at):
         for memo in filter(None, call.groups()):
             _check_number(memo, 0, len(memo), memo[0], len(data))

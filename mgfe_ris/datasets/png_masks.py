@@ -81,7 +81,7 @@ def _palette_pixels(png: Image.Image) -> np.ndarray:
     some programs count the two of a mask that way."""
     numbers = np.asarray(png)
     colours = np.array(png.getpalette('RGB') or [0] * 768).reshape(-1, 3)
-    white_first = (colours[:1] == 255).all() and not colours[1:].any()  # behind the two, some fill up with black
+    white_first = (colours[:1] == 255).all() and not colours[1:].any()  # after the two, some fill up with black
     return 1 - numbers if white_first and len(colours) > 1 and numbers.max() <= 1 else numbers
 
 

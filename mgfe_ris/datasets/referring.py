@@ -244,7 +244,7 @@ class ReferringDataset(BaseDataset):
         return {**info, 'score_at': self.score_at, 'no_target': self.no_target}
 
     def prepare_data(self, idx: int) -> Any:
-        """The sample behind the pipeline, and what is known of it beside, whatever ``meta_keys`` the pipeline packs."""
+        """The sample after the pipeline, and what is known of it beside, whatever ``meta_keys`` the pipeline packs."""
         packed = super().prepare_data(idx)
         found = packed.get('data_samples') if isinstance(packed, dict) else None
         for sample in found if isinstance(found, list) else [found]:  # several: a photo that is tested in several ways

@@ -31,7 +31,7 @@ def seed_generators(*key: int) -> None:
 
 @contextmanager
 def kept_generators() -> Iterator[None]:
-    """The global generators go on behind it as if nothing had been drawn; CUDA's are left alone."""
+    """The global generators go on after it as if nothing had been drawn; CUDA's are left alone."""
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     try:
         yield

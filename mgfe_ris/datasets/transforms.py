@@ -36,7 +36,7 @@ class LoadPhoto(LoadImageFromFile):
         return results
 
     def _load(self, path: str, pixels: int) -> np.ndarray:
-        """mmcv's, which would read the file again behind the check of what was read."""
+        """mmcv's, which would read the file again after the check of what was read."""
         try:
             data = self._read(path)
             check_scans(data, pixels)
@@ -85,7 +85,7 @@ class OncePerPhoto(BaseTransform):
 class LoadReferringMask(BaseTransform):
     """``segmentation`` -> ``gt_seg_map`` (height, width) uint8, 1 on the object; and ``parts``, of how many it is made.
 
-    At the size of ``img`` at this place of the pipeline: ahead of ``Resize`` the photo's own, behind it the input's
+    At the size of ``img`` at this place of the pipeline: ahead of ``Resize`` the photo's own, after it the input's
     (nearest pixels); with ``score_at='photo'``, which the data set sets, always the photo's own. A sample without
     ``segmentation``, a user's own photo, passes unchanged. The last object's mask is kept for its next sentence.
 
@@ -116,7 +116,7 @@ class LoadReferringMask(BaseTransform):
         # a copy: what follows may change it, and the photo's next sentence wants it as it was
         results['gt_seg_map'] = self.mask.copy()
         results['parts'] = len(results['segmentation'])
-        results['seg_fields'] = [] if for_scoring else ['gt_seg_map']  # what a Resize behind takes along
+        results['seg_fields'] = [] if for_scoring else ['gt_seg_map']  # what a Resize after takes along
         return results
 
     def _decode(self, results: dict) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""When checkpoints are written, and when those of before go: behind the new ones."""
+"""When checkpoints are written, and when those of before go: after the new ones."""
 
 import shutil
 import time
@@ -38,7 +38,7 @@ class CheckpointHook(mmengine.hooks.CheckpointHook):
     checkpoint holds the names of those that it replaces, so that a resumed training can remove what was left. It holds
     which validation was the last, too: one that was interrupted is done again.
 
-    Behind each validation the checkpoint of the same epoch, or step, is written again; mmengine does so only where the
+    After each validation the checkpoint of the same epoch, or step, is written again; mmengine does so only where the
     validation was the best.
     """
 
@@ -68,7 +68,7 @@ class CheckpointHook(mmengine.hooks.CheckpointHook):
         if resumed.name == self._name(runner):
             self.last_ckpt = str(self.folder / resumed.name)
         if VALIDATED in info and info[VALIDATED] < _position(runner) and _validates_here(runner):
-            runner.logger.info('the validation behind this checkpoint was interrupted, and is done again')
+            runner.logger.info('the validation after this checkpoint was interrupted, and is done again')
             runner.val_loop.run()
 
     def after_val_epoch(self, runner: Runner, metrics: dict) -> None:
@@ -145,7 +145,7 @@ def _position(runner: Runner) -> int:
 
 
 def _validates_here(runner: Runner) -> bool:
-    """Whether the loop validates behind what is trained so far."""
+    """Whether the loop validates after what is trained so far."""
     loop = runner.train_loop
     if runner.val_loop is None:
         return False

@@ -20,7 +20,7 @@ OUTDATED = 'outdated'
 STARTED = 'started'
 """Likewise: when the training began, in seconds; what goes on keeps it."""
 VALIDATED = 'last_validation'
-"""Likewise: the epoch, or step, behind which it was last validated."""
+"""Likewise: the epoch, or step, after which it was last validated."""
 SETTINGS = 'settings'
 """In ``meta``: the config that the checkpoint was written with, see ``settings_as_json``."""
 _NUMBERED = r'(?:epoch|iter)_\d+\.pth'
@@ -91,7 +91,7 @@ def nothing_in(folder: str | Path) -> str:
 def newest_first(paths: Iterable[Path]) -> Iterator[Path]:
     """The whole ones of these checkpoints, those of most steps first; the others are named in the log.
 
-    What another training left in the folder comes behind what the last one wrote there. Cheap where files are large:
+    What another training left in the folder comes after what the last one wrote there. Cheap where files are large:
     what they hold beside the tensors is read.
     """
     places = {}

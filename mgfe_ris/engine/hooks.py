@@ -20,7 +20,7 @@ from .weights import optim_wrappers, unwrap
 
 
 class StartFromHook(Hook):
-    """Training starts from these weights: loaded behind the model's own initialisation.
+    """Training starts from these weights: loaded after the model's own initialisation.
 
     Args:
         state: some or all of the model's weights, by name.
@@ -92,7 +92,7 @@ class EpochSummaryHook(Hook):
     Memory is the peak of the process: on CUDA what torch allocated, else the resident set.
     """
 
-    priority = 'LOW'  # behind the hooks that step the learning rate
+    priority = 'LOW'  # after the hooks that step the learning rate
 
     def before_train(self, runner: Runner) -> None:
         self._start, self._first_epoch = time.monotonic(), runner.epoch
@@ -141,7 +141,7 @@ class SlowStepsHook(Hook):
         warm_up: steps that are left out at the start of a run, resumed or not: they compile, and fill caches.
     """
 
-    priority = 'HIGHEST'  # what other hooks do behind a step, such as saving, is not measured
+    priority = 'HIGHEST'  # what other hooks do after a step, such as saving, is not measured
 
     def __init__(self, factor: float = 3.0, window: int = 51, warm_up: int = 10):
         self.factor, self.window, self.warm_up = factor, window, warm_up

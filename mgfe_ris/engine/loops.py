@@ -1,4 +1,4 @@
-"""Training loops that may stop behind any step, and go on from there."""
+"""Training loops that may stop after any step, and go on from there."""
 
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -28,7 +28,7 @@ class _StoppingLoop(mmengine.runner.BaseLoop):
     no state of a generator is to be kept.
 
     Attributes:
-        samples: so many, behind the step that is done now.
+        samples: so many, after the step that is done now.
         saved: the steps that the last checkpoint to go on from holds.
     """
 
@@ -62,7 +62,7 @@ class _StoppingLoop(mmengine.runner.BaseLoop):
             raise
 
     def stop_if_asked(self) -> None:
-        """Where the weights are those behind a step, and no gradient waits for more.
+        """Where the weights are those after a step, and no gradient waits for more.
 
         Raises:
             Stopped: see :class:`StopRequest`.
@@ -89,7 +89,7 @@ class _StoppingLoop(mmengine.runner.BaseLoop):
         """Of the loader, which may let wait for one, and there is no need to wait where it is to stop.
 
         Args:
-            steps: so many are there, behind which an epoch is brought to its end.
+            steps: so many are there, after which an epoch is brought to its end.
         """
         iterator = iter(self.dataloader)
         for step in count():
@@ -179,7 +179,7 @@ class _EndlessBatches:
         self._iterator: Iterator[Any] | None = None
 
     def skip_iter(self, steps: int) -> None:
-        """Begin behind so many steps of the run, or rather behind the loop's samples, if they are known."""
+        """Begin after so many steps of the run, or rather after the loop's samples, if they are known."""
         loader = self.loop.dataloader
         sampler, size = _sampler_of(loader), loader.batch_size or 1
         if not isinstance(sampler, SeededSampler):
@@ -227,7 +227,7 @@ class _StoppingHook(Hook):
         share_buffers(unwrap(runner.model))  # what is validated is what is saved
 
     def before_val_epoch(self, runner: Any) -> None:
-        # processes may get different numbers of batches, and ask one another behind those that all have
+        # processes may get different numbers of batches, and ask one another after those that all have
         self._asked = runner.stop.least(len(runner.val_loop.dataloader))
 
     def after_val_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:

@@ -12,7 +12,7 @@ class Samples(list):
     """Of a batch. torch pins tensors in lists and dicts, and passes over samples unless they are asked."""
 
     def pin_memory(self) -> 'Samples':
-        """As the loader's thread calls it, behind its workers."""
+        """As the loader's thread calls it, after its workers."""
         return Samples(map(_pinned, self))
 
 

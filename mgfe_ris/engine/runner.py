@@ -136,7 +136,7 @@ class RISRunner(DealtBatches):
             raise
 
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
-        """mmengine's; its two loops are ours, which may stop behind any step."""
+        """mmengine's; its two loops are ours, which may stop after any step."""
         if isinstance(loop, dict):
             loop = dict(loop)
             by_epoch = loop.pop('by_epoch', None)
@@ -185,11 +185,11 @@ class RISRunner(DealtBatches):
         self.optim_wrapper = self.build_optim_wrapper(self.optim_wrapper)
         if self.param_schedulers is not None:
             self._compare_ends()
-            if not (self.auto_scale_lr or {}).get('enable'):  # else they are built behind the rate's scaling
+            if not (self.auto_scale_lr or {}).get('enable'):  # else they are built after the rate's scaling
                 self.param_schedulers = self.build_param_scheduler(self.param_schedulers)
 
     def _compare_ends(self) -> None:
-        """Say where the learning rate's schedule ends before the training, or behind it."""
+        """Say where the learning rate's schedule ends before the training, or after it."""
         by_epoch = isinstance(self.train_loop, EpochBasedTrainLoop)
         unit, total = ('epoch', self.max_epochs) if by_epoch else ('step', self.max_iters)
         schedulers = self.param_schedulers if isinstance(self.param_schedulers, list) else [self.param_schedulers]

@@ -94,7 +94,7 @@ class ShardedRunner(RISRunner):
                 hook.in_parts = True
 
     def save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
-        """As :class:`RISRunner` does, in the first process, behind all that put the model together."""
+        """As :class:`RISRunner` does, in the first process, after all that put the model together."""
         weights = self.strategy.whole_weights(self.model)
         optimizer = self.strategy.whole_optimizer(self.optim_wrapper) if kwargs.get('save_optimizer', True) else {}
         with self._as_whole(weights, optimizer):

@@ -38,7 +38,7 @@ class StartRecordHook(Hook):
     fingerprints: of the annotation files of each data set, and of the weights that the training starts from.
     """
 
-    priority = 20  # behind the hooks that load weights, ahead of the one that shares them out
+    priority = 20  # after the hooks that load weights, ahead of the one that shares them out
 
     @master_only
     def before_train(self, runner: Runner) -> None:

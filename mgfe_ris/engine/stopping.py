@@ -44,7 +44,7 @@ class Stopped(KeyboardInterrupt):
 class StopRequest:
     """Whether a signal has asked the training to stop; it stops where nothing is lost.
 
-    In a training's steps a signal is noted, and all processes of a training stop behind the same step. Else, and where
+    In a training's steps a signal is noted, and all processes of a training stop after the same step. Else, and where
     a second signal comes, it raises :class:`Stopped` at once.
     """
 

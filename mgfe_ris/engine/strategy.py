@@ -45,7 +45,7 @@ class Strategy:
         """Ahead of a validation, of which one process may have more batches than another."""
 
     def after_val(self, model: nn.Module) -> None:
-        """Behind it."""
+        """After it."""
 
     def __str__(self) -> str:
         return f'strategy {type(self).__name__.removesuffix("Strategy").lower()}'
@@ -54,7 +54,7 @@ class Strategy:
 class StrategyHook(Hook):
     """Starts a strategy, when all weights are loaded."""
 
-    priority = 'HIGH'  # behind StartFromHook, ahead of the hooks that log and save
+    priority = 'HIGH'  # after StartFromHook, ahead of the hooks that log and save
 
     def __init__(self, strategy: Strategy):
         self.strategy = strategy

@@ -52,7 +52,7 @@ class SplitsTestLoop(BaseLoop):
             self._look_at(loop)
             self.runner.logger.info(f'Testing {name}: {len(loop.dataloader.dataset)} sentences')
             for key, value in loop.run().items():
-                of_part, found, metric = key.rpartition(f'{REVIEWED}/')  # of a part of the samples, behind a prefix
+                of_part, found, metric = key.rpartition(f'{REVIEWED}/')  # of a part of the samples, after a prefix
                 metrics[f'{name}-{REVIEWED}/{of_part}{metric}' if found else f'{name}/{key}'] = value
         return metrics
 

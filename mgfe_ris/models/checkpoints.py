@@ -116,7 +116,7 @@ def from_swin(checkpoint: Mapping[str, Any]) -> State:
 def from_vit(checkpoint: Mapping[str, Any]) -> State:
     """A plain ViT's weights from DINO's repository (timm's names) or OpenMMLab, under mmpretrain's names.
 
-    The norm behind the last block is left out: our encoder has one for each stage.
+    The norm after the last block is left out: our encoder has one for each stage.
     """
     state = _body(state_dict_of(checkpoint), ('backbone.',))
     return rename(state, _VIT, left_out=[r'(norm|ln1|head)\.'])

@@ -213,7 +213,7 @@ def sample_rows(value: Tensor, sizes: Sizes, where: Tensor, weights: Tensor) -> 
 
 
 class TableGradient(torch.autograd.Function):
-    """Weighted sums of a table's rows as they are; behind them the table's gradient, in half of the time that
+    """Weighted sums of a table's rows as they are; after them the table's gradient, in half of the time that
     ``embedding_bag`` takes for it: each of its rows is a weighted sum of the gradients of those who read it.
 
     Inputs: sums (Q, d), the table (R, d), the rows that each sum reads, and their weights, both (Q, K).

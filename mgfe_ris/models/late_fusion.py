@@ -1,4 +1,4 @@
-"""Photo and sentence read apart, and joined behind both encoders: the frame in which LAVT's authors rebuilt VLT and
+"""Photo and sentence read apart, and joined after both encoders: the frame in which LAVT's authors rebuilt VLT and
 LTS."""
 
 import torch

@@ -14,7 +14,7 @@ from ..tf32 import tf32_in_use
 from ..version import __version__
 
 Clock = Callable[[], float]
-"""Seconds, behind everything that was asked of the device so far."""
+"""Seconds, after everything that was asked of the device so far."""
 
 
 def describe_machine(device: torch.device) -> dict[str, str | int]:

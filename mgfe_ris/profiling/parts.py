@@ -58,7 +58,7 @@ class Stopwatch:
 def watched(model: Any, optim: OptimWrapper | None, watch: Stopwatch) -> Iterator[None]:
     """While open, the parts of a step report to ``watch``.
 
-    A stage of the encoder is what it does between two slots: stage 2 begins with the norm and the down-sampling behind
+    A stage of the encoder is what it does between two slots: stage 2 begins with the norm and the down-sampling after
     the first slot. ``fusion`` is what the neck does at a slot, by the names of its parts (``attention``, ``refine``,
     ``weigh``), and ``other``. Of a model of another shape, the parts are its modules, by their names.
 

@@ -27,7 +27,7 @@ def write_between_marks(page: str | Path, text: str, title: str) -> None:
 
 
 def _parts_of(page: Path) -> tuple[str, str]:
-    """What stands ahead of the first mark, and behind the last."""
+    """What stands ahead of the first mark, and after the last."""
     text = page.read_text(encoding='utf-8')
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
         raise ValueError(f'{page}: expected the lines {BEGIN} and {END}, once each, between which the table is written')

@@ -22,7 +22,7 @@ class Step(NamedTuple):
     edge: Tensor
     """(B, n, H, W), of the size of the next map."""
     out: Tensor
-    """The next map; behind the last step, the logits."""
+    """The next map; after the last step, the logits."""
 
 
 class BoundaryDecoder(nn.Module):

@@ -12,7 +12,7 @@ from mgfe_ris.structures import Text
 
 @MODELS.register_module()
 class EFNTextEncoder(BaseModule):
-    """Words are rows of a table behind a linear layer; the sentence is the state of a gated recurrent unit (GRU) of two
+    """Words are rows of a table after a linear layer; the sentence is the state of a gated recurrent unit (GRU) of two
     directions at the last word.
 
     There, the unit that reads backwards has read one word: only this step is computed.
@@ -48,7 +48,7 @@ class EFNTextEncoder(BaseModule):
         return Text(words, mask, torch.cat(states, dim=1))
 
     def _read(self, words: Tensor) -> Tensor:
-        """(B, T, D) -> the states behind each word, (B, T, D); more of them in a graph that is exported."""
+        """(B, T, D) -> the states after each word, (B, T, D); more of them in a graph that is exported."""
         if torch.compiler.is_exporting():  # its loop must not depend on T
             words = F.pad(words, (0, 0, 0, self.max_tokens - words.shape[1]))
         states = []

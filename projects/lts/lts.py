@@ -32,7 +32,7 @@ class LTSHead(nn.Module):
         channels: (C2, C3, C4) of the maps, finest first.
         text_channels: of the sentence.
         rates: dilations of the ASPP's three 3x3 convolutions.
-        dropout: behind the ASPP.
+        dropout: after the ASPP.
     """
 
     def __init__(

@@ -92,7 +92,7 @@ class RegionHead(nn.Module):
     def _say(self, regions: Tensor, finest: Tensor) -> Regions:
         regions = self.norm(regions)
         minimap = self.minimap(regions)
-        # filters are summed before they meet the map, in the place of P masks behind it
+        # filters are summed before they meet the map, in the place of P masks after it
         target_filter = minimap.transpose(1, 2) @ self.mask_filter(regions)
         logits = torch.einsum('bac,bchw->bahw', target_filter, finest)
         return Regions(logits, minimap, self.no_target(regions).mean(1))

@@ -129,7 +129,7 @@ def main() -> None:
         answers = asyncio.run(ask_all(address.hostname, address.port, requests, args.at_once))
         for line in (*summary(answers), masks(answers)):
             print(f'round {i}: {line}')
-        print(f'behind it: {process(args.url)}', flush=True)
+        print(f'after it: {process(args.url)}', flush=True)
 
 
 if __name__ == '__main__':

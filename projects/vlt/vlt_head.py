@@ -144,7 +144,7 @@ class QueryMaker(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Pixels ask pixels, then queries ask queries and pixels; with norms behind each sum.
+    """Pixels ask pixels, then queries ask queries and pixels; with norms after each sum.
 
     Args:
         channels: D.

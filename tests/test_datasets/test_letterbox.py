@@ -61,7 +61,7 @@ def test_shares_are_packed():
 
 
 def test_a_mask_that_would_be_stretched_is_refused():
-    """Behind the letterbox, a mask of the photo's shape has no place, unless it is scored at the photo's size."""
+    """After the letterbox, a mask of the photo's shape has no place, unless it is scored at the photo's size."""
     results = dict(img_path='photo.jpg', height=30, width=50, segmentation=[[0, 0, 9, 0, 9, 9]], ref_id=1)
     made = Letterbox((64, 64))(dict(results, img=np.zeros((30, 50, 3), np.uint8), ori_shape=(30, 50)))
     with pytest.raises(ValueError, match='put LoadReferringMask ahead of Letterbox'):

@@ -274,10 +274,10 @@ def test_behind_resize_the_mask_is_what_resize_makes_of_it(sample):
     assert behind['gt_seg_map'].shape == (9, 11)
 
 
-@pytest.mark.parametrize('order', ['behind Resize', 'ahead of Resize'])
+@pytest.mark.parametrize('order', ['after Resize', 'ahead of Resize'])
 def test_a_mask_to_score_at_the_photos_size_stays_as_it_is(sample, order):
     resize = dict(type='Resize', scale=(11, 9), backend='pillow')
-    pipeline = [once(), LoadReferringMask()] if order == 'behind Resize' else [LoadPhoto(), LoadReferringMask(), resize]
+    pipeline = [once(), LoadReferringMask()] if order == 'after Resize' else [LoadPhoto(), LoadReferringMask(), resize]
     kept = Compose(pipeline)(dict(sample, score_at='photo'))
     assert kept['img'].shape[:2] == (9, 11)
     np.testing.assert_array_equal(kept['gt_seg_map'], LoadReferringMask()(dict(sample))['gt_seg_map'])

@@ -52,7 +52,7 @@ def in_child(function: Callable[[], object], log: Path) -> int:
 
 
 class Moments:
-    """Of writing: half of the bytes, ahead of and behind the renaming, ahead of and behind each removal.
+    """Of writing: half of the bytes, ahead of and after the renaming, ahead of and after each removal.
 
     Counts them, and kills this process at the one that is asked for.
     """
@@ -219,7 +219,7 @@ def test_killed_at_every_moment_of_writing(toy, tmp_path, epochs, best, keep):
 
 
 def test_where_it_stopped_is_kept_until_there_is_more(toy, tmp_path):
-    """Asked to stop in a validation that no checkpoint precedes; killed behind that validation."""
+    """Asked to stop in a validation that no checkpoint precedes; killed after that validation."""
     runner, score = toy
     score.best = ()
     folder, log = tmp_path / 'run', tmp_path / 'log.txt'

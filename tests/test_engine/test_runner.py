@@ -108,7 +108,7 @@ def test_checkpoints_in_a_folder_of_their_own(tmp_path):
         assert runner.checkpoint_folder == tmp_path / 'all/run'
         runner.choose_resumed()
         runner.train()
-        assert runner.checkpoint_folder == tmp_path / 'all/run', 'also behind the start'
+        assert runner.checkpoint_folder == tmp_path / 'all/run', 'also after the start'
     assert runner.iter == 4
     assert sorted(path.name for path in (tmp_path / 'all/run').iterdir()) == ['epoch_1.pth', 'epoch_2.pth']
 

@@ -104,4 +104,4 @@ def test_processes_stop_at_the_same_place(one_thread, tmp_path):
     (first, signum), (second, _) = in_processes(2, stop_together, tmp_path)
     assert first == second and signum == signal.SIGTERM, 'the first one did not get it'
     asked = [place[:2] for place in first if place[-1]]
-    assert asked[0] == ('batch', 2) and first.index((*asked[0], True)) == 3 * 3 + 1, 'one place behind the signal'
+    assert asked[0] == ('batch', 2) and first.index((*asked[0], True)) == 3 * 3 + 1, 'one place after the signal'

@@ -1,4 +1,4 @@
-"""What is wrong with names of metrics is said before the work, as the runner would find it behind it."""
+"""What is wrong with names of metrics is said before the work, as the runner would find it after it."""
 
 import pytest
 import torch

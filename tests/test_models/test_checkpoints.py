@@ -152,7 +152,7 @@ def swin_config(size, window):
 
 
 def hf_swin(size=SMALL, window=7):
-    """Hugging Face's Swin for dense tasks, with a norm behind each stage."""
+    """Hugging Face's Swin for dense tasks, with a norm after each stage."""
     return scatter(transformers.SwinBackbone(swin_config(size, window)))
 
 
@@ -267,8 +267,8 @@ def test_swin_of_mmseg(size, window, whole, tmp_path):
 
 
 def test_swin_of_mmpretrain(tmp_path):
-    """A classifier's norm behind the last stage is that stage's."""
-    from mmpretrain.models import ImageClassifier, SwinTransformer  # behind mmpretrain_backbones, which lets them in
+    """A classifier's norm after the last stage is that stage's."""
+    from mmpretrain.models import ImageClassifier, SwinTransformer  # after mmpretrain_backbones, which lets them in
 
     backbone = dict(type='SwinTransformer', arch=SMALL, pad_small_map=True)
     head = dict(type='LinearClsHead', num_classes=10, in_channels=64)

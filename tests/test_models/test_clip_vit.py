@@ -49,7 +49,7 @@ def tower(record: dict) -> CLIPViTEncoder:
 
 @torch.no_grad()
 def test_recorded_tokens_up_to_the_first_bridge(record):
-    """Behind it, ETRIS's tokens are CLIP's no more; and BarLeRIa's flows stand inside of every block."""
+    """After it, ETRIS's tokens are CLIP's no more; and BarLeRIa's flows stand inside of every block."""
     if 'vit_ln_pre' not in record['features']:
         tower(record)
         pytest.skip('its weights are read; this record has no tokens of CLIP alone')

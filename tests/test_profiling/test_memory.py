@@ -47,7 +47,7 @@ def test_two_layers_by_hand():
         ('layers.1', (4096, 256), torch.float32),
         ('layers.0', (4096, 64), torch.float32),
     ]
-    # behind the ReLU in the backward pass: what was kept, and the gradients at both sides of it
+    # after the ReLU in the backward pass: what was kept, and the gradients at both sides of it
     peak = 3 * trained + x + 3 * hidden + 4 * 256 * 64
     assert memory.peak * GIB == pytest.approx(peak, abs=4096)
 

@@ -178,7 +178,7 @@ def _groups(model, official: list[list[str]]) -> list[list[torch.nn.Parameter]]:
 
 
 def test_recorded_groups_are_those_of_the_config(record, model, project):
-    """Encoders at half of the rate, what lies between them and behind them at the whole; everything decays."""
+    """Encoders at half of the rate, what lies between them and after them at the whole; everything decays."""
     cfg = load_config(project / 'cgformer_swin-base_refcoco.py')
     wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
     ours = {id(p): group for group in wrapper.param_groups for p in group['params']}

@@ -282,7 +282,7 @@ def test_a_full_model_has_the_official_size(project):
 
 @pytest.mark.parametrize('config', [name for name in CONFIGS if 'tiny' not in name])
 def test_a_config_is_the_official_recipe(project, config):
-    """8 photos, SGD, 200,000 steps, a tenth of the rate behind 60 percent; photos are stretched, masks grow."""
+    """8 photos, SGD, 200,000 steps, a tenth of the rate after 60 percent; photos are stretched, masks grow."""
     cfg = load_config(project / config)
     assert cfg.train_dataloader.batch_size == cfg.auto_scale_lr.base_batch_size == 8
     assert cfg.optim_wrapper.optimizer == dict(type='SGD', lr=5e-4, momentum=0.9, weight_decay=5e-4)

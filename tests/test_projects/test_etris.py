@@ -247,7 +247,7 @@ def test_recorded_groups_hold_what_is_trained(record, model):
 
 
 def test_recorded_gradients_that_are_zero(record, model, tables):
-    """Of a bias that the norms behind it take away again, and of queries and keys of the neck, exactly."""
+    """Of a bias that the norms after it take away again, and of queries and keys of the neck, exactly."""
     told = record['training']
     image, ids = told['inputs']['image'], told['inputs']['ids']
     BinaryCrossEntropy()(model.train().segment(image, ids, ids != 0), told['target'][:, 0]).backward()

@@ -156,7 +156,7 @@ def test_recorded_masks(record, model):
 
 
 def test_recorded_training(record, model):
-    """Three steps of AdamW behind a clip of what is trained: losses, terms, rates and norms of gradients."""
+    """Three steps of AdamW after a clip of what is trained: losses, terms, rates and norms of gradients."""
     told = record['training']
     assert told['official'] and not told['without_gradient']
     names = {official_name(name): p for name, p in model.named_parameters()}

@@ -571,7 +571,7 @@ def test_what_takes_longer_is_refused_in_the_end(start, photos):
 
 
 def grown(server: Running, requests: list[bytes], rounds: int) -> list[dict[str, float]]:
-    """Metrics behind each round, of which all are served."""
+    """Metrics after each round, of which all are served."""
     load = server.modules.load
     behind = []
     for _ in range(rounds):

@@ -203,7 +203,7 @@ def test_the_table_is_written_behind_each_seed_and_progress_leaves_out_what_fail
     runs = prepared(tmp_path / 'out', rows=2, seeds=2)
     written = []
     failed = work(runs, 1, lambda: written.append([run.done for run in runs]))
-    assert written == [[False, True, False, False]], 'behind seed 0; the last one is for the caller to write'
+    assert written == [[False, True, False, False]], 'after seed 0; the last one is for the caller to write'
     assert [run.done for run in runs] == [False, True, False, True] and list(failed) == [runs[0], runs[2]]
     said = capfd.readouterr().err
     assert said.count('error: 1_baseline, seed 0: train.py failed') == 1
@@ -314,5 +314,5 @@ def test_whoever_ends_it_ends_the_trainings_and_gets_a_table(tool, command, tmp_
     pids = [int(path.read_text()) for path in tmp_path.glob('table9_refshapes/*/seed1/pid')]
     assert len(pids) == 2 and not any(is_alive(pid) for pid in pids)
     assert (tmp_path / 'table9_refshapes.md').is_file() and said.out.count('wrote ') == 2, (
-        'behind seed 0, and at the end'
+        'after seed 0, and at the end'
     )

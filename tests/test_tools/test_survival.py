@@ -106,7 +106,7 @@ def _train_here(
 
 
 def at(name: str, call: int, signum: int) -> Trouble:
-    """A signal in that call of ``loss`` or ``predict`` of the model, both behind its forward pass."""
+    """A signal in that call of ``loss`` or ``predict`` of the model, both after its forward pass."""
 
     def trouble() -> None:
         from mgfe_ris.models.segmentor import ReferringSegmentor
@@ -203,7 +203,7 @@ def test_asked_to_stop(undisturbed, options, tmp_path, signum, name, call):
     step = STEPS if name == 'predict' else call
     epoch, inside = 1 + step // STEPS, step % STEPS
     saved = f'; saved as {run}/iter_{step}.pth' if inside else ''
-    by = f'stopped by {signal.Signals(signum).name} in epoch {epoch}, behind step {step}{saved}. To go on: '
+    by = f'stopped by {signal.Signals(signum).name} in epoch {epoch}, after step {step}{saved}. To go on: '
     command = shlex.join([str(TRAIN), str(TINY), '--work-dir', str(run), '--resume', *options])
     assert last == f'{by}python {command}'
     assert [path.name for path in run.glob('iter_*.pth')] == ([f'iter_{step}.pth'] if inside else [])
@@ -232,12 +232,12 @@ def ends_of_runs(folder: Path, options: list[str], *troubles: Trouble, config: P
 
 @slow('10 s each')
 def test_gradients_of_several_steps_are_not_lost(options, tmp_path):
-    """Each 4th of 12 steps changes the weights. Killed in the 9th, it goes on behind the 6th, with two gradients;
+    """Each 4th of 12 steps changes the weights. Killed in the 9th, it goes on after the 6th, with two gradients;
     asked to stop in the 7th, it goes on to the 8th."""
     several = changed(options, optim_wrapper__accumulative_counts=4)
     alone, troubled = ends_of_runs(tmp_path, several, at('loss', 9, signal.SIGKILL), at('loss', 1, signal.SIGTERM))
     assert same(alone, troubled)
-    assert 'behind step 8; saved' in (tmp_path / 'troubled_1.txt').read_text().splitlines()[-1]
+    assert 'after step 8; saved' in (tmp_path / 'troubled_1.txt').read_text().splitlines()[-1]
 
 
 @slow('10 s each')
@@ -274,8 +274,8 @@ def test_two_processes_of_which_one_is_asked_to_stop(options, tmp_path):
     two = changed(options, train_dataloader__batch_size=2, val_dataloader__batch_size=1)
     assert [status for status, _ in train_in_two(tmp_path / 'alone', two)] == [0, 0]
     for trouble, place in (
-        (at('loss', 2, signal.SIGTERM), 'epoch 1, behind step 3; saved'),
-        (at('predict', 1, signal.SIGUSR1), 'behind step 6'),
+        (at('loss', 2, signal.SIGTERM), 'epoch 1, after step 3; saved'),
+        (at('predict', 1, signal.SIGUSR1), 'after step 6'),
     ):
         runs = train_in_two(tmp_path / 'run', two, trouble)
         assert {status for status, _ in runs} <= {128 + signal.SIGTERM, 128 + signal.SIGUSR1} and place in runs[0][1]

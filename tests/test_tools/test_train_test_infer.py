@@ -178,7 +178,7 @@ def test_a_training_that_is_stopped_says_how_to_go_on(options, tmp_path, run_her
         run_here('train.py', TINY, '--work-dir', tmp_path, *options, 'train_cfg.max_epochs=1')
     said = capsys.readouterr().err.splitlines()[-1]
     assert ended.value.code == 130
-    assert said.startswith('stopped by SIGINT in epoch 1, behind step 0. To go on: python ')
+    assert said.startswith('stopped by SIGINT in epoch 1, after step 0. To go on: python ')
     assert said.endswith(' --resume')
 
 

@@ -62,7 +62,7 @@ def build(cfg: Config, data: bool, setting: Setting) -> Workload:
 
 def main() -> None:
     args = parse_args()
-    # behind the arguments: --help and wrong options need not wait for what takes seconds to import
+    # after the arguments: --help and wrong options need not wait for what takes seconds to import
     import torch
     from mmengine.logging import MMLogger
 

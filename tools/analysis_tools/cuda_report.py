@@ -1,6 +1,6 @@
 """What a GPU makes of all this, in ten minutes: numbers, waiting, graphs, speed, memory, evaluation; no network needed.
 
-It prints tables last, and writes cuda.json behind each measurement, cuda.md and cuda.png. It stops by itself, and says
+It prints tables last, and writes cuda.json after each measurement, cuda.md and cuda.png. It stops by itself, and says
 what it left out. The exit status is 1 where a bound of correctness is broken.
 
 Example: python tools/analysis_tools/cuda_report.py --out work_dirs/cuda --page docs/cuda.md

@@ -26,7 +26,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    # behind the arguments: --help and wrong options need not wait for what takes seconds to import
+    # after the arguments: --help and wrong options need not wait for what takes seconds to import
     from mgfe_ris.apis import build_model, input_size, load_config, report_errors
     from mgfe_ris.models.shapes_only import build_shapes
     from mgfe_ris.profiling import trace_memory

@@ -37,7 +37,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     args = parse_args(arguments)
-    # behind the arguments: --help and wrong options need not wait for what takes seconds to import
+    # after the arguments: --help and wrong options need not wait for what takes seconds to import
     from mgfe_ris.apis import report_errors
     from mgfe_ris.datasets import convert
 

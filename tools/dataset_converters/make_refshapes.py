@@ -41,7 +41,7 @@ def report(out: Path, summary: dict) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     args = parse_args(arguments)
-    # behind the arguments: --help and wrong options need not wait for what takes seconds to import
+    # after the arguments: --help and wrong options need not wait for what takes seconds to import
     from mgfe_ris.apis import report_errors
     from mgfe_ris.datasets.synthetic import write_refshapes
 

@@ -58,7 +58,7 @@ def save(report: dict, path: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     args = parse_args(arguments)
-    # behind the arguments: --help and wrong options need not wait for what takes seconds to import
+    # after the arguments: --help and wrong options need not wait for what takes seconds to import
     from mgfe_ris.apis import report_errors
     from mgfe_ris.datasets.prepare import prepare
 

@@ -26,7 +26,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    # behind the arguments: --help and wrong options need not wait for what takes seconds to import
+    # after the arguments: --help and wrong options need not wait for what takes seconds to import
     from mgfe_ris.apis import export_int8, export_onnx, load_trained, report_errors, require_empty
     from mgfe_ris.apis.config import set_everywhere
     from mgfe_ris.apis.onnx_segmentor import require_onnx

@@ -17,7 +17,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    # behind the arguments: --help and wrong options need not wait for what takes seconds to import
+    # after the arguments: --help and wrong options need not wait for what takes seconds to import
     from mgfe_ris.apis import build_model, load_config, report_errors, require_empty, save_converted
     from mgfe_ris.checkpoint_files import convert_checkpoint
     from mgfe_ris.models.checkpoints import from_lavt

@@ -37,7 +37,7 @@ def find_metrics(model: Any, checkpoint: Path, named: str | None) -> dict:
 
 def main() -> None:
     args = parse_args()
-    # behind the arguments: --help and wrong options need not wait for what takes seconds to import
+    # after the arguments: --help and wrong options need not wait for what takes seconds to import
     from mgfe_ris.apis import load_model, report_errors, require_empty, save_folder, weights_in
 
     with report_errors():

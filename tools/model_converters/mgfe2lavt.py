@@ -17,7 +17,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    # behind the arguments: --help and wrong options need not wait for what takes seconds to import
+    # after the arguments: --help and wrong options need not wait for what takes seconds to import
     from mgfe_ris.apis import report_errors, weights_in
     from mgfe_ris.checkpoint_files import convert_checkpoint, require_new_pth, write_checkpoint
     from mgfe_ris.models.checkpoints import to_lavt

@@ -17,7 +17,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    # behind the arguments: --help and wrong options need not wait for what takes seconds to import
+    # after the arguments: --help and wrong options need not wait for what takes seconds to import
     from mgfe_ris.apis import load_model, report_errors, weights_in
     from mgfe_ris.checkpoint_files import require_new_pth, write_checkpoint
 

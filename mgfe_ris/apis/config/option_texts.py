@@ -94,7 +94,7 @@ def _is_unbalanced(text: str) -> bool:
 
 
 def _pieces(text: str, separator: str) -> Iterator[str]:
-    """Cut at the separator, where no bracket and no quote is open; '' cuts behind a bracket that closes the first one.
+    """Cut at the separator, where no bracket and no quote is open; '' cuts after a bracket that closes the first one.
 
     A quote opens at the begin of a piece only: within a word, it is an apostrophe.
 

@@ -19,7 +19,7 @@ class FlipTTA(BaseTTAModel):
 
     Where that would not make the sentence true again, see :func:`turns_with_photo`, it is the first alone.
 
-    Logits are averaged, so that all that reads ``seg_logits`` goes on as without. The batch is mirrored here, behind
+    Logits are averaged, so that all that reads ``seg_logits`` goes on as without. The batch is mirrored here, after
     any pipeline and sampler: mmengine's ``TestTimeAug`` would have to stand in the pipeline of every config. A sentence
     that is too long for the model is cut, and counted, once in each reading.
 

@@ -75,7 +75,7 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 
 def work(runs: Sequence[AblationRun], jobs: int, write_table: Callable[[], None]) -> dict[AblationRun, str]:
-    """Do what is not done, and write the table behind each seed but the last -> what failed, and why.
+    """Do what is not done, and write the table after each seed but the last -> what failed, and why.
 
     Whatever ends this, an interruption, too, ends the trainings.
     """

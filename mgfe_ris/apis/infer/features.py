@@ -11,7 +11,7 @@ from .photos import Photo
 
 
 def stage_features(model: Any, photo: Photo, sentence: str) -> list[tuple[np.ndarray, np.ndarray]]:
-    """What meets at the seam behind each stage of the encoder, of which figure 7 of the paper is drawn.
+    """What meets at the seam after each stage of the encoder, of which figure 7 of the paper is drawn.
 
     Args:
         model: from :func:`load_model`.
@@ -45,5 +45,5 @@ def stage_features(model: Any, photo: Photo, sentence: str) -> list[tuple[np.nda
 
 
 def _of_one(x: Tensor) -> np.ndarray:
-    # a copy: the layers behind may write into what they are handed
+    # a copy: the layers after may write into what they are handed
     return x[0].float().cpu().numpy().copy()

@@ -83,7 +83,7 @@ def _jobs_of(source: str | Path, sentences: Sequence[str], alone: bool, private_
             raise FileNotFoundError(f'{source}: no photo in this folder; photos are {", ".join(SUFFIXES)}')
         return [Job(os.path.abspath(p), texts, str(p.relative_to(path).parent / _name(str(p)))) for p in photos]
     job = Job(whole_path(name), texts, _name(name))
-    # of many, the headers are enough: what is broken behind them is listed at the end
+    # of many, the headers are enough: what is broken after them is listed at the end
     opened = open_photo(name, private_addresses=private_addresses) if alone or not is_address(name) else None
     if alone and isinstance(opened, Path):
         decode_photo(opened.read_bytes(), name)
@@ -154,7 +154,7 @@ def _check_row(row: Any) -> tuple[str, list[str]]:
     if not names:
         raise ValueError(f'expected photo and text, got {columns or row!r}')
     photo, text = (row[name] for name in names)
-    if None in columns:  # as csv calls what is behind the last column
+    if None in columns:  # as csv calls what is after the last column
         raise ValueError('more cells than columns; a text with a comma needs quotes: "the dog, left"')
     if not isinstance(photo, str) or not photo.strip():
         raise ValueError('the photo is empty')

@@ -35,7 +35,7 @@ def segment_jobs(
         threshold: of the score, in (0, 1); None: the model's own, or none, where it draws polygons.
 
     Returns:
-        each job behind its end, with what is wrong with its photo, if it is broken. To go on is to compute.
+        each job after its end, with what is wrong with its photo, if it is broken. To go on is to compute.
 
     Raises:
         FileExistsError: a folder with other things in it; at once.

@@ -124,7 +124,7 @@ class Photos:
         """As :meth:`find`; a ``size`` (height, width) that the annotations say must be the photo's.
 
         Raises:
-            ValueError: it is no number, or another; a photo that was turned or resized behind the annotations.
+            ValueError: it is no number, or another; a photo that was turned or resized after the annotations.
         """
         photo, found = self.find(name, where)
         if None in size:

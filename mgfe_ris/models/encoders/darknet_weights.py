@@ -13,7 +13,7 @@ def read_darknet(encoder: nn.Module, path: str | Path) -> None:
     """Load a file of Darknet's: numbers of its version, and how many photos it has seen; then of each convolution, in
     the order of its network, the norm's bias, weight, mean and variance, and the kernel, in float32.
 
-    What stands behind the encoder's last layer, as YOLOv3's heads do, is not read.
+    What stands after the encoder's last layer, as YOLOv3's heads do, is not read.
 
     Args:
         encoder: whose convolutions and their norms are built in the order in which they are run.

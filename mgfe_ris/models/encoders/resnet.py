@@ -22,8 +22,8 @@ class ResNetEncoder(ResNet):
     decoder passes a group norm of one group, the convolutional form of Swin's layer norm.
 
     Args:
-        max_pool: False leaves out the pool behind the stem: strides 2, 4, 8, 16 instead of 4, 8, 16, 32.
-        position_map: size (H, W) of a learned map that is added behind the stem, stretched to the map's size.
+        max_pool: False leaves out the pool after the stem: strides 2, 4, 8, 16 instead of 4, 8, 16, 32.
+        position_map: size (H, W) of a learned map that is added after the stem, stretched to the map's size.
             A convolution alone finds out slowly where "left" is. None: no map.
         out_indices: stages whose maps are returned; the others have no norm.
         kwargs: mmseg's ``ResNet``: depth, base_channels, ...; weights by ``init_cfg=dict(type='Pretrained',

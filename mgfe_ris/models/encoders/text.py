@@ -39,7 +39,7 @@ _FIVE = int(transformers.__version__.split('.')[0]) >= 5
 class HFTokenizer:
     """Sentences -> token ids, padded to ``max_tokens``.
 
-    As in the official baseline, a longer sentence is cut behind its first ``max_tokens`` tokens, the end mark
+    As in the official baseline, a longer sentence is cut after its first ``max_tokens`` tokens, the end mark
     included; the cut is logged once and counted in ``num_truncated``. So are sentences of which it knows no word, as
     those in a script that is not in the vocabulary: ``num_unknown``.
 
@@ -306,7 +306,7 @@ class HFTextEncoder(BaseModule):
         """Tokens that it has positions for; None: they are not limited, as where only distances count."""
         for name, table in self.model.named_modules():
             if isinstance(table, nn.Embedding) and name.endswith(('position_embedding', 'position_embeddings')):
-                # RoBERTa's first position is behind that of padding
+                # RoBERTa's first position is after that of padding
                 return table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)
         return None
 

@@ -16,7 +16,7 @@ STAGES = 4
 
 # registered in __init__.py, which imports this file when a config first names it
 class ViTEncoder(VisionTransformer):
-    """mmpretrain's ViT (same arguments, same parameter names), its blocks in four groups with a slot behind each.
+    """mmpretrain's ViT (same arguments, same parameter names), its blocks in four groups with a slot after each.
 
     Inside, all four stages have one size, a pixel a patch. What the slot returns as feedback is added to the patch
     tokens that go on; the class token sees language through attention alone. What goes to the decoder passes a layer

@@ -19,7 +19,7 @@ class ListKind(NamedTuple):
     pad: str
     unknown: str
     others: tuple[str, ...]
-    """Marks behind the unknown word, where a new list is made; nothing writes them."""
+    """Marks after the unknown word, where a new list is made; nothing writes them."""
     by_count: bool
     """Of a new list: words that are said most come first; False: in the order in which they are first said."""
     normalizer: normalizers.Normalizer
@@ -97,7 +97,7 @@ KINDS = {
         normalizer=normalizers.Sequence(
             [normalizers.Strip(), normalizers.Replace(Regex(r'(?<=\w)\.\z'), ''), normalizers.Lowercase()]
         ),
-        # into words and what is between them; a comma with a blank behind it is another word than one without
+        # into words and what is between them; a comma with a blank after it is another word than one without
         pre_tokenizer=pre_tokenizers.Sequence(
             [pre_tokenizers.Split(Regex(r'\W+'), 'isolated'), pre_tokenizers.Split(Regex(r'\A\s+\z'), 'removed')]
         ),

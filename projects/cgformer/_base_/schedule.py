@@ -1,7 +1,7 @@
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=1e-4, weight_decay=1e-4, amsgrad=True),
-    # both encoders at half of the rate; what lies between and behind them at the whole
+    # both encoders at half of the rate; what lies between and after them at the whole
     paramwise_cfg=dict(custom_keys={'encoder.': dict(lr_mult=0.5)}),
 )
 param_scheduler = dict(

@@ -115,7 +115,7 @@ def test_a_wrong_result_is_found(bench, monkeypatch):
 
     def wrong(model, *args, **kwargs):
         runs.append(model)
-        if len(runs) == 2:  # behind float64, and ahead of float32 on the CPU
+        if len(runs) == 2:  # after float64, and ahead of float32 on the CPU
             model.decode_head.classify.weight.data *= 1.01
         return examine(model, *args, **kwargs)
 

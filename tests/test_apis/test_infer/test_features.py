@@ -1,4 +1,4 @@
-"""What meets at the seam behind each stage."""
+"""What meets at the seam after each stage."""
 
 from pathlib import Path
 

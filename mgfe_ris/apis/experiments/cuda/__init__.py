@@ -54,7 +54,7 @@ def measure_cuda(
     made: dict[str, Any] | None = None,
     tell: Callable[[str], object] = print,
 ) -> dict[str, Any]:
-    """Measure, and write ``cuda.json`` behind each measurement, so that nothing is lost.
+    """Measure, and write ``cuda.json`` after each measurement, so that nothing is lost.
 
     Args:
         out: a folder for it.
@@ -64,7 +64,7 @@ def measure_cuda(
         small: as little of everything as shows that it runs.
         sections: some of them; None: all.
         made: written beside: ``command``, ``date``, ``commit``.
-        tell: called with a line behind each measurement.
+        tell: called with a line after each measurement.
 
     Returns:
         what the JSON holds: ``rows`` and ``left_out`` of :func:`work_off`, ``bounds``, ``machine``, ``setting``,

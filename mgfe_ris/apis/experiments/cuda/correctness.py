@@ -39,7 +39,7 @@ class Bound:
     gradient: float
     """The length of the difference of all gradients together, over the length of the gradient."""
     after: float
-    """Of the sum of all losses behind a step of the config's optimiser, relative. AdamW's first step goes by the sign
+    """Of the sum of all losses after a step of the config's optimiser, relative. AdamW's first step goes by the sign
     of a gradient, however small, so that rounding decides where some weights go."""
     pixels: float
     """Share of the masks' pixels that change sides."""
@@ -68,7 +68,7 @@ class Found:
     gradient: Tensor
     """Of all weights, one after another."""
     loss_after: float
-    """Behind a step of the config's own optimiser."""
+    """After a step of the config's own optimiser."""
 
 
 def correctness_items(bench: Bench) -> Iterator[Item]:
@@ -188,7 +188,7 @@ def _as_lists(counts: tuple[Tensor, Tensor]) -> tuple[list[int], list[int]]:
 
 def differences(found: Found, expected: Found, discrete: bool) -> dict[str, float]:
     """By the names of :class:`Bound`; of a model that decides step by step what it draws, few bits change everything
-    behind the first decision, so that its losses and gradients alone are compared."""
+    after the first decision, so that its losses and gradients alone are compared."""
     differ = dict(
         loss=abs(found.loss - expected.loss) / abs(expected.loss),
         after=abs(found.loss_after - expected.loss_after) / abs(expected.loss_after),

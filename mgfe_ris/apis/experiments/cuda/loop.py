@@ -104,7 +104,7 @@ def waiting_forbidden(forbid: bool = True) -> Iterator[None]:
 
 
 class _NoWaiting(Hook):
-    """Forbids waiting from behind the other hooks' beginning of a step to behind their end of it."""
+    """Forbids waiting from after the other hooks' beginning of a step to after their end of it."""
 
     def __init__(self, cuda: bool):
         self.cuda = cuda

@@ -27,7 +27,7 @@ class Item:
     run: Callable[[], Mapping[str, Any]]
     """What is found, for JSON."""
     later: int = 0
-    """Behind all whose number is smaller."""
+    """After all whose number is smaller."""
     most: float = inf
     """Seconds, after which it is given up."""
 
@@ -41,12 +41,12 @@ class TimeUp(BaseException):
 
 
 def work_off(items: Sequence[Item], seconds: float, save: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
-    """Run the items in their order, what may come later behind the others.
+    """Run the items in their order, what may come later after the others.
 
     Args:
         items: of all sections.
         seconds: after which what runs is given up, and what is left is left out.
-        save: called with all that is known, behind each item.
+        save: called with all that is known, after each item.
 
     Returns:
         ``rows``: of each section a list of what its items found, each with ``name`` and ``seconds``; or ``error``, a
@@ -127,7 +127,7 @@ def _up(*_: object) -> None:
 
 @contextmanager
 def kept_settings() -> Iterator[None]:
-    """What is set inside for the process is as before behind it."""
+    """What is set inside for the process is as before after it."""
     tf32, benchmark = tf32_in_use(), torch.backends.cudnn.benchmark
     try:
         yield

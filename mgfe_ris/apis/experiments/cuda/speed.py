@@ -73,7 +73,7 @@ class Models:
 
     @contextmanager
     def workloads(self, contenders: Sequence[tuple[str, How]], mode: str, **setting: Any) -> Iterator[list[Workload]]:
-        """Of each contender one; behind it all lie on the CPU again."""
+        """Of each contender one; after it all lie on the CPU again."""
         set_tf32(matmul=True, conv=True)
         torch.backends.cudnn.benchmark = True  # as in training; photos have one size
         torch._dynamo.reset()
@@ -272,7 +272,7 @@ def _leave_out(workload: Workload, row: dict[str, Any]) -> None:
 
 
 def _or_none(run: Callable[[], Any]) -> Any:
-    """None: out of memory. The error is gone behind it, and with it what its frames held."""
+    """None: out of memory. The error is gone after it, and with it what its frames held."""
     try:
         return run()
     except torch.OutOfMemoryError:
