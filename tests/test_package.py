@@ -79,7 +79,7 @@ def test_the_source_distribution_holds_no_link_and_no_tests(source):
     assert tests == ['tests/requirements.txt']  # the extra mgfe-ris[dev] reads it
 
 
-def test_example_project_trains_outside_the_repository(environment, tmp_path):
+def test_example_project_runs_outside_the_repository(environment, tmp_path):
     """A stranger's folder: own neck, config by ``_base_ = ['mgfe_ris::...']``, and the tools of the package."""
     for file in EXAMPLE.glob('*.py'):
         (tmp_path / file.name).write_text(file.read_text())
@@ -93,10 +93,13 @@ def test_example_project_trains_outside_the_repository(environment, tmp_path):
     ]
     make = [tools / 'dataset_converters' / 'make_refshapes.py', '--out', 'data/refshapes', '--images', 16]
     train = [tools / 'train.py', config, '--work-dir', 'out', '--cfg-options', *options]
-    # one process for all three, which spares its imports twice
+    test = [tools / 'test.py', config, 'out/epoch_1.pth', '--out', 'tested', '--work-dir', 'work', *options]
+    infer = [tools / 'infer.py', 'data/refshapes/images', '--text', 'the red ring', '--model', 'out', '--out', 'found']
+    commands = [list(map(str, words)) for words in (make, train, test, infer)]
+    # one process for all, which spares its imports
     code = f"""
         import runpy, sys
-        for words in ({list(map(str, make))}, {list(map(str, train))}):
+        for words in {commands}:
             sys.argv = words
             runpy.run_path(words[0], run_name='__main__')
         import mgfe_ris
@@ -109,3 +112,4 @@ def test_example_project_trains_outside_the_repository(environment, tmp_path):
     where, module, stages = run(environment, tmp_path, '-c', textwrap.dedent(code)).split()[-3:]
     assert Path(where).is_relative_to(environment)
     assert (module, stages) == ('film_neck', '4')
+    assert (tmp_path / 'tested/metrics.json').is_file() and (tmp_path / 'found/results.jsonl').is_file()
