@@ -10,23 +10,58 @@ from .markdown import markdown_table
 from .marked_page import write_between_marks
 from .metrics_report import INTERVAL, SHOWN, with_interval
 
+Rows = Mapping[str, Mapping[str, Any]]
+"""Of each system, by test, what :func:`mgfe_ris.apis.read_photos` found."""
 
-def write_photos(rows: Mapping[str, Mapping[str, Any]], page: str | Path, made: Mapping[str, Any]) -> None:
+
+def write_photos(rows: Rows, page: str | Path, made: str, keep: bool = False) -> None:
     """The page, and ``<page>.json`` with all numbers.
 
     Args:
-        rows: of :func:`mgfe_ris.apis.read_photos`.
+        rows: the systems.
         page: Markdown; made where there is none, else what stands between its marks is replaced.
-        made: by which ``command``, ``date`` and ``commit``.
+        made: when, and with which commit.
+        keep: the rows of the page that stands stay where they are, but for those that come anew; their lines of the
+            tests need not be there any more.
+
+    Raises:
+        FileNotFoundError: no ``<page>.json`` to keep.
+        ValueError: it is broken, or a kept row is of other counts of sentences or photos.
     """
     page = Path(page)
-    write_between_marks(page, photos_text(rows, made), title='Real photos, sentences by people')
-    with whole_file(page.with_suffix('.json')) as part:
-        part.write_text(json.dumps(dict(systems=rows, **made), indent=1, allow_nan=False) + '\n', encoding='utf-8')
+    numbers = page.with_suffix('.json')
+    when = dict.fromkeys(rows, made)
+    if keep:
+        old = _read_numbers(numbers)
+        _require_same_counts(rows, old['systems'])
+        rows, when = {**old['systems'], **rows}, {**old['made'], **when}
+    write_between_marks(page, photos_text(rows, when), title='Real photos, sentences by people')
+    with whole_file(numbers) as part:
+        part.write_text(json.dumps(dict(systems=rows, made=when), indent=1, allow_nan=False) + '\n', encoding='utf-8')
 
 
-def photos_text(rows: Mapping[str, Mapping[str, Any]], made: Mapping[str, Any]) -> str:
-    """What stands between the marks."""
+def _read_numbers(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding='utf-8'))
+        if found['systems'].keys() != found['made'].keys():
+            raise KeyError('made')
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ValueError(f'{path}: expected systems, and when each was tested; write the page anew') from error
+    return found
+
+
+def _require_same_counts(rows: Rows, kept: Rows) -> None:
+    counts = [
+        (row, {name: (found['sentences'], found['photos']) for name, found in tests.items()})
+        for row, tests in {**kept, **rows}.items()
+    ]
+    for row, of_row in counts:
+        if of_row != counts[0][1]:
+            raise ValueError(f'{row} and {counts[0][0]}: tested on different samples')
+
+
+def photos_text(rows: Rows, made: Mapping[str, str]) -> str:
+    """What stands between the marks; ``made``: of each system, when."""
     tests = next(iter(rows.values()))
     sets = [name for name in tests if not name.startswith(('pool', 'people'))]
     counts = {name: f'{found["sentences"]} sentences about {found["photos"]} photos' for name, found in tests.items()}
@@ -36,7 +71,7 @@ def photos_text(rows: Mapping[str, Mapping[str, Any]], made: Mapping[str, Any]) 
         people=_table(rows, _of_test('people')),
         sets=_table(rows, [(f'{name} {metric}', name, metric) for name in sets for metric in SHOWN[:2]]),
         interval=INTERVAL,
-        **made,
+        made='\n'.join(f'- {row}: {when}' for row, when in made.items()),
     )
 
 
@@ -46,7 +81,7 @@ def _of_test(test: str) -> list[tuple[str, str, str]]:
     return [*((metric, test, metric) for metric in SHOWN), *exchanged]
 
 
-def _table(rows: Mapping[str, Mapping[str, Any]], columns: Sequence[tuple[str, str, str]]) -> str:
+def _table(rows: Rows, columns: Sequence[tuple[str, str, str]]) -> str:
     header = ['system', 'seeds', *(title for title, _, _ in columns)]
     seeds = [found['pool']['seeds'] for found in rows.values()]
     cells = [[with_interval(found[test]['metrics'][name]) for _, test, name in columns] for found in rows.values()]
@@ -59,7 +94,7 @@ sentences that people wrote, of the published val and test splits of RefCOCO, Re
 sentences tell whether a model listens, and what a pretrained encoder is worth. **They are not comparable with published
 tables.**
 
-All in percent, mean of the seeds and, behind ±, their standard deviation. {interval} Masks are compared at the photo's
+All in percent, mean of the seeds and, after ±, their standard deviation. {interval} Masks are compared at the photo's
 own size. *Exchanged*: the same photos and objects, with the sentences of each photo's objects exchanged; photos with a
 single object, among them all of G-Ref's test, are left out. Who scores as much there does not listen.
 
@@ -87,17 +122,22 @@ the most pixels. Its outline is the annotated one, which no model is given: wher
 
 The models have EfficientNet-lite0 and MiniLM, pretrained
 (`configs/mgfe_ris/mgfe-ris_efficientnet-lite0_minilm_photos.py`), and see each object of the pool's train 20 times, at
-192 px. The last epoch is tested.
+192 px. The last epoch is tested. *From scratch* is MGFE-RIS with random weights and the built-in vocabulary
+(`configs/mgfe_ris/mgfe-ris_efficientnet-lite0_minilm_photos_from-scratch.py`): what pretraining is worth.
 
 ```bash
 python tools/analysis_tools/ablate.py table3 --data photos --rows 1_baseline 3_combine-loss 5_mgfe_dw_combine-loss \\
     --seeds 1 --jobs 2 --out work_dirs/ablations --cfg-options data_root=POOL
+python tools/train.py configs/mgfe_ris/mgfe-ris_efficientnet-lite0_minilm_photos_from-scratch.py \\
+    --cfg-options data_root=POOL
 test="bash tools/test_photos.sh POOL PEOPLE"     # val of the pool, and the three sets of PEOPLE
 $test work_dirs/photos/SYSTEM/seed0 python tools/test.py CONFIG CHECKPOINT
 $test work_dirs/photos/largest python tools/analysis_tools/blind_baseline.py CONFIG largest
 $test work_dirs/photos/prior python tools/analysis_tools/blind_baseline.py CONFIG prior
-{command}
+python tools/analysis_tools/photos_page.py SYSTEM=work_dirs/photos/SYSTEM ...     # --keep: beside the rows that stand
 ```
 
-Written on {date}, commit {commit}.
+Tested on, and with which commit:
+
+{made}
 """

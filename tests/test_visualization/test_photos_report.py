@@ -1,6 +1,7 @@
 """The page of real photos, from the files of tests that are made by hand."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from mgfe_ris.apis.experiments.photos import PEOPLE, TESTS
 from mgfe_ris.visualization import write_photos
 from mgfe_ris.visualization.marked_page import BEGIN, END
 
-MADE = dict(command='python photos_page.py', date='2026-01-01', commit='abc')
+MADE = '2026-01-01, abc'
 
 
 def write_run(folder: Path, people: float, pool: float = 0.5, exchanged: float = 0.1, side: int = 20) -> Path:
@@ -40,7 +41,8 @@ def test_a_page_of_seeds_and_of_a_single_run(tmp_path):
     page = tmp_path / 'docs/photos.md'
     write_photos(rows, page, MADE)
     text = page.read_text()
-    assert 'not comparable with published' in text.replace('\n', ' ') and '`python photos' not in text
+    assert 'not comparable with published' in text.replace('\n', ' ')
+    assert '- ours: 2026-01-01, abc\n- a prior: 2026-01-01, abc\n' in text
     assert '2 sentences about 2 photos' in text and '16 sentences about 2 photos' in text, 'a photo of all sets is one'
     tables = [line for line in text.splitlines() if line.startswith('|') and '---' not in line]
     assert tables[:3] == [
@@ -65,7 +67,7 @@ def test_a_page_of_seeds_and_of_a_single_run(tmp_path):
         '| 20.0 (20.0 to 20.0) | 20.0 (20.0 to 20.0) | 35.0 (35.0 to 35.0) | 35.0 (35.0 to 35.0) |'
     )
     report = json.loads(page.with_suffix('.json').read_text())
-    assert report['commit'] == 'abc' and report['systems']['a prior']['people']['sentences'] == 16
+    assert report['made']['ours'] == MADE and report['systems']['a prior']['people']['sentences'] == 16
 
 
 def test_a_page_keeps_what_stands_around_the_marks(tmp_path):
@@ -75,6 +77,36 @@ def test_a_page_keeps_what_stands_around_the_marks(tmp_path):
     write_photos(rows, page, MADE)
     text = page.read_text()
     assert text.startswith(f'# Mine\n{BEGIN}\n') and text.endswith(f'{END}\nbelow\n') and 'old' not in text
+
+
+def test_rows_that_stand_are_kept_without_their_runs(tmp_path):
+    page = tmp_path / 'photos.md'
+    write_photos(read_photos({'a': write_run(tmp_path / 'a', 0.2), 'b': write_run(tmp_path / 'b', 0.3)}), page, MADE)
+    shutil.rmtree(tmp_path / 'a')
+    rows = read_photos({'c': write_run(tmp_path / 'c', 0.5), 'b': write_run(tmp_path / 'b', 0.4)})
+    write_photos(rows, page, 'later, def', keep=True)
+    report = json.loads(page.with_suffix('.json').read_text())
+    assert report['made'] == dict(a=MADE, b='later, def', c='later, def')
+    assert [row['people']['metrics']['mIoU']['mean'] for row in report['systems'].values()] == [20, 40, 50]
+    assert '| c | 1 | 50.0' in page.read_text() and '- a: 2026-01-01, abc\n- b: later, def\n' in page.read_text()
+    write_photos(rows, page, 'later, def')
+    assert '| a |' not in page.read_text()
+
+
+def test_rows_that_cannot_be_kept(tmp_path):
+    page = tmp_path / 'photos.md'
+    rows = read_photos({'a': write_run(tmp_path / 'a', 0.2)})
+    with pytest.raises(FileNotFoundError, match=r'photos\.json'):
+        write_photos(rows, page, MADE, keep=True)
+    write_photos(rows, page, MADE)
+    report = json.loads(page.with_suffix('.json').read_text())
+    other = {'b': rows['a'] | dict(people=rows['a']['people'] | dict(photos=3))}
+    with pytest.raises(ValueError, match='b and a: tested on different samples'):
+        write_photos(other, page, MADE, keep=True)
+    page.with_suffix('.json').write_text(json.dumps(report | dict(made={})))
+    with pytest.raises(ValueError, match=r'photos\.json: expected systems, and when each was tested'):
+        write_photos(rows, page, MADE, keep=True)
+    assert '| b |' not in page.read_text()
 
 
 def test_runs_that_cannot_stand_side_by_side(tmp_path):

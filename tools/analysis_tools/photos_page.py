@@ -6,8 +6,6 @@ Example: python tools/analysis_tools/photos_page.py "LAVT=work_dirs/photos/lavt"
 from __future__ import annotations
 
 import argparse
-import shlex
-import sys
 import time
 from pathlib import Path
 
@@ -17,6 +15,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         'rows', nargs='+', metavar='NAME=FOLDER', help='with seed0/, seed1/, ..., each as tools/test_photos.sh left it'
     )
+    parser.add_argument('--keep', action='store_true', help='the rows that the page has stay, but for those named anew')
     parser.add_argument('--page', type=Path, default=Path('docs/photos.md'), help='default: %(default)s')
     return parser.parse_args()
 
@@ -45,15 +44,8 @@ def main() -> None:
         check_page(args.page)
         found = read_photos(read_rows(args.rows))
         git = git_state(Path(__file__).parent) or dict(commit='unknown', dirty=False)
-        write_photos(
-            found,
-            args.page,
-            dict(
-                command=shlex.join(['python', *sys.argv]),
-                date=time.strftime('%Y-%m-%d'),
-                commit=git['commit'][:12] + ' with changes' * git['dirty'],
-            ),
-        )
+        made = f'{time.strftime("%Y-%m-%d")}, {git["commit"][:12]}' + ' with changes' * git['dirty']
+        write_photos(found, args.page, made, args.keep)
     print(f'wrote {args.page} and {args.page.with_suffix(".json")}')
 
 

@@ -55,14 +55,19 @@ def _written_twice(copied: Path, model: torch.nn.Module, folder: Path, tolerance
 
 def test_the_graph_has_integers_and_nearly_the_same_masks(both):
     exact, integers = (onnx.load(folder / 'model.onnx').graph for folder in (both.float, both.int8))
+    kinds = {value.name: value.data_type for value in integers.initializer}
     made_by = {name: node.op_type for node in integers.node for name in node.output}
-    convolutions = [node for node in integers.node if node.op_type == 'Conv']
-    left = [
-        node.name for node in convolutions if {made_by.get(name) for name in node.input[:2]} != {'DequantizeLinear'}
-    ]
-    assert len(convolutions) > 20 and len(left) == 1, 'the last layer alone has floats'
-    tables = [value for value in integers.initializer if value.name.endswith('word_embeddings.weight_integers')]
-    assert [value.data_type for value in tables] == [TensorProto.INT8]
+
+    def sources(kind: str) -> list[set]:
+        """Of each node of a kind, what its weights are made by, or their type where they are stored as they are."""
+        nodes = [node for node in integers.node if node.op_type == kind]
+        return [{made_by.get(node.input[1], kinds.get(node.input[1]))} for node in nodes]
+
+    convolutions, products = sources('Conv'), [*sources('Gemm'), *sources('MatMul')]
+    assert len(convolutions) > 20 and sum(made != {'Mul'} for made in convolutions) == 1, 'the last layer has floats'
+    assert {'DequantizeLinear'} in products and {TensorProto.FLOAT} not in products
+    tables = [kind for name, kind in kinds.items() if name.endswith('word_embeddings.weight_integers')]
+    assert tables == [TensorProto.INT8]
     small, large = (sum(len(value.raw_data) for value in graph.initializer) for graph in (integers, exact))
     assert small < 0.5 * large
     assert 0 < both.said.differ < 0.1 and 0.8 < both.said.iou < 1
@@ -114,34 +119,53 @@ def _save(path: Path, nodes: list, inputs: dict, weights: dict) -> Path:
     return path
 
 
-def test_a_convolution_ends_where_its_activation_would_cut(tmp_path):
-    """Channels whose weights differ a hundredfold; ReLU6 is the range; a weight has 7 bits; the last layer none."""
+def test_weights_of_a_convolution_are_integers_and_it_computes_with_floats(tmp_path):
+    """Channels whose weights differ a hundredfold; the last layer stays as it is."""
     rng = np.random.default_rng(0)
-    weight = (
-        rng.normal(size=(4, 3, 3, 3)).astype(np.float32) * np.array([0.02, 0.1, 1, 2], np.float32)[:, None, None, None]
+    scale = np.array([0.02, 0.1, 1, 2], np.float32)[:, None, None, None]
+    weights = dict(
+        w=rng.normal(size=(4, 3, 3, 3)).astype(np.float32) * scale,
+        last=rng.normal(size=(4, 4, 1, 1)).astype(np.float32),
+        shape=np.array([1, 4, 16, 16]),
     )
     nodes = [
-        helper.make_node('Conv', ['x', 'w', 'b'], ['c'], 'conv', pads=[1, 1, 1, 1]),
-        helper.make_node('Clip', ['c', 'low', 'high'], ['a'], 'relu6'),
+        helper.make_node('Conv', ['x', 'w'], ['c'], 'conv', pads=[1, 1, 1, 1]),
+        helper.make_node('Relu', ['c'], ['a'], 'relu'),
         helper.make_node('Conv', ['a', 'last'], ['r'], 'classify'),
         helper.make_node('Reshape', ['r', 'shape'], ['y'], 'reshape'),
     ]
-    last = dict(last=np.eye(4, dtype=np.float32)[..., None, None], shape=np.array([1, 4, 16, 16]))
-    weights = dict(**last, w=weight, b=np.zeros(4, np.float32), low=np.float32(0), high=np.float32(6))
-    inputs = dict(x=(TensorProto.FLOAT, [1, 3, 16, 16]))
-    source = _save(tmp_path / 'float.onnx', nodes, inputs, {k: np.asarray(v) for k, v in weights.items()})
+    source = _save(tmp_path / 'float.onnx', nodes, dict(x=(TensorProto.FLOAT, [1, 3, 16, 16])), weights)
     photos = [rng.normal(size=(1, 3, 16, 16)).astype(np.float32) for _ in range(4)]
     quantize(source, tmp_path / 'int8.onnx', [dict(x=photo) for photo in photos])
-    graph = onnx.load(tmp_path / 'int8.onnx').graph
-    assert [node.op_type for node in graph.node].count('Clip') == 0
-    stored = [numpy_helper.to_array(value) for value in graph.initializer if value.data_type == TensorProto.INT8]
-    (integers,) = [value for value in stored if value.ndim == 4]
-    assert integers.shape == weight.shape
-    assert np.abs(integers).max((1, 2, 3)).tolist() == [64] * 4
+    stored = {value.name: numpy_helper.to_array(value) for value in onnx.load(tmp_path / 'int8.onnx').graph.initializer}
+    integers, factors = stored['w_integers'], stored['w_factors']
+    assert np.abs(integers).max((1, 2, 3)).tolist() == [127] * 4 and 'w' not in stored and 'last' in stored
+    assert np.abs(integers * factors - weights['w']).max() <= factors.max() * 0.5001
     exact, found = _run(source, x=photos[0]), _run(tmp_path / 'int8.onnx', x=photos[0])
-    assert exact.max() == 6 and 5.9 < found.max() <= 6.01 and found.min() >= 0
-    error = np.abs(exact - found).mean((0, 2, 3))
-    assert error.max() < 0.05, error
+    written = {**weights, 'w': integers * factors}
+    as_written = _run(
+        _save(tmp_path / 'written.onnx', nodes, dict(x=(TensorProto.FLOAT, [1, 3, 16, 16])), written), x=photos[0]
+    )
+    assert np.abs(found - as_written).max() < 1e-5 < np.abs(exact - found).max() < 0.2
+
+
+def test_a_linear_layer_computes_with_integers_of_seven_bits(tmp_path):
+    rng = np.random.default_rng(0)
+    weights = dict(w=(rng.normal(size=(6, 4)) * [0.02, 0.1, 1, 2]).astype(np.float32), last=np.eye(4, dtype=np.float32))
+    nodes = [
+        helper.make_node('MatMul', ['x', 'w'], ['c'], 'linear'),
+        helper.make_node('MatMul', ['c', 'last'], ['y'], 'classify'),
+    ]
+    source = _save(tmp_path / 'float.onnx', nodes, dict(x=(TensorProto.FLOAT, [5, 6])), weights)
+    batches = [rng.normal(size=(5, 6)).astype(np.float32) for _ in range(4)]
+    quantize(source, tmp_path / 'int8.onnx', [dict(x=batch) for batch in batches])
+    graph = onnx.load(tmp_path / 'int8.onnx').graph
+    stored = [numpy_helper.to_array(v) for v in graph.initializer if v.data_type == TensorProto.INT8]
+    (integers,) = (value for value in stored if value.shape == weights['w'].shape)
+    assert np.abs(integers).max(0).tolist() == [64] * 4
+    assert [node.op_type for node in graph.node].count('MatMul') == 2
+    exact, found = _run(source, x=batches[0]), _run(tmp_path / 'int8.onnx', x=batches[0])
+    assert 0 < np.abs(exact - found).max() < 0.1
 
 
 def test_each_word_keeps_its_own_range(tmp_path):
