@@ -41,7 +41,7 @@ def environment(source, tmp_path_factory) -> Path:
     # a plain path entry: it brings the packages, but not the .pth of an editable install of ours
     # mmengine imports distutils, which Python 3.12 and later have of setuptools, by such a line in a .pth of its own
     shim = 'import _distutils_hack; _distutils_hack.add_shim()'
-    (ours / 'borrowed.pth').write_text(f"{sysconfig.get_paths()['purelib']}\n{shim}\n")
+    (ours / 'borrowed.pth').write_text(f'{sysconfig.get_paths()["purelib"]}\n{shim}\n')
     return folder / 'env'
 
 
