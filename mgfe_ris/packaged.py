@@ -1,10 +1,9 @@
 """The configs and tools that belong to the package, and where they are.
 
-``.mim/configs`` and ``.mim/tools`` are links. Where git does not make links, on Windows or with
-``core.symlinks=false``, and in GitHub's zip files, each is a file that holds its target's path.
+A wheel has them in ``.mim``, the ecosystem's place for what belongs to a package but is no module; a checkout, beside
+the package.
 """
 
-import os
 from pathlib import Path
 
 import mmengine.config.config as mmengine_config
@@ -14,10 +13,8 @@ PACKAGE = Path(__file__).parent
 
 def packaged(name: str) -> Path:
     """The folder of ``configs`` or of ``tools``."""
-    link = PACKAGE / '.mim' / name
-    if link.is_file():
-        return Path(os.path.normpath(link.parent / link.read_text(encoding='utf-8').strip()))
-    return link
+    installed = PACKAGE / '.mim' / name
+    return installed if installed.is_dir() else PACKAGE.parent / name
 
 
 def _base_path(package_path: str, cfg_name: str) -> str:
@@ -26,6 +23,6 @@ def _base_path(package_path: str, cfg_name: str) -> str:
     return _mmengines(package_path, cfg_name)
 
 
-# mmengine has no other door: it joins the paths of ``_base_ = ['mgfe_ris::...']`` itself, as if the link were one
+# mmengine has no other door: it joins the paths of ``_base_ = ['mgfe_ris::...']`` itself, and knows .mim alone
 _mmengines = mmengine_config._get_external_cfg_base_path
 mmengine_config._get_external_cfg_base_path = _base_path

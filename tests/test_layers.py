@@ -21,7 +21,7 @@ def name_of(path: Path) -> str:
     return '.'.join(parts[:-1] if parts[-1] == '__init__' else parts)
 
 
-MODULES = {name_of(path): path for path in ROOT.rglob('*.py') if '.mim' not in path.parts}
+MODULES = {name_of(path): path for path in ROOT.rglob('*.py')}
 
 
 def imported_by(module: str) -> Iterator[str]:

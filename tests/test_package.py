@@ -1,9 +1,10 @@
-"""The wheel carries configs and tools, so that a project anywhere can inherit from them."""
+"""The source distribution holds what the wheel is built from; the wheel, configs and tools for a project anywhere."""
 
 import os
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import textwrap
 import venv
 from pathlib import Path
@@ -15,18 +16,32 @@ EXAMPLE = ROOT / 'projects' / 'example_project'
 
 
 @pytest.fixture(scope='module')
-def environment(tmp_path_factory) -> Path:
+def source(tmp_path_factory) -> Path:
+    """The source distribution of this checkout."""
+    folder = tmp_path_factory.mktemp('source')
+    code = f'import setuptools.build_meta as build; build.build_sdist({str(folder)!r})'
+    subprocess.run([sys.executable, '-W', 'ignore', '-c', code], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    return next(folder.glob('mgfe_ris-*.tar.gz'))
+
+
+@pytest.fixture(scope='module')
+def environment(source, tmp_path_factory) -> Path:
     """A fresh environment with our wheel; what the wheel needs comes from the environment of the tests."""
     folder = tmp_path_factory.mktemp('environment')
     pip = [sys.executable, '-m', 'pip', '--disable-pip-version-check']
-    subprocess.run([*pip, 'wheel', '--quiet', '--no-deps', '--no-build-isolation', '-w', folder, ROOT], check=True)
+    subprocess.run([*pip, 'wheel', '--quiet', '--no-deps', '--no-build-isolation', '-w', folder, source], check=True)
     venv.create(folder / 'env', with_pip=False)
     python = folder / 'env' / 'bin' / 'python'
     (wheel,) = folder.glob('mgfe_ris-*.whl')
-    subprocess.run([*pip, '--python', python, 'install', '--quiet', '--no-deps', '--no-index', wheel], check=True)
+    # a checkout on PYTHONPATH would pass for one that is installed already
+    bare = {name: value for name, value in os.environ.items() if name != 'PYTHONPATH'}
+    install = [*pip, '--python', python, 'install', '--quiet', '--no-deps', '--no-index', wheel]
+    subprocess.run(install, check=True, env=bare)
     ours = next((folder / 'env').glob('lib/python*/site-packages'))
     # a plain path entry: it brings the packages, but not the .pth of an editable install of ours
-    (ours / 'borrowed.pth').write_text(sysconfig.get_paths()['purelib'] + '\n')
+    # mmengine imports distutils, which Python 3.12 and later have of setuptools, by such a line in a .pth of its own
+    shim = 'import _distutils_hack; _distutils_hack.add_shim()'
+    (ours / 'borrowed.pth').write_text(f'{sysconfig.get_paths()["purelib"]}\n{shim}\n')
     return folder / 'env'
 
 
@@ -42,16 +57,31 @@ def run(environment: Path, cwd: Path, *args: str) -> str:
     return done.stdout
 
 
-def test_wheel_holds_configs_and_tools(environment):
+def files(folder: Path, *patterns: str) -> set[Path]:
+    return {path.relative_to(folder) for pattern in patterns for path in folder.rglob(pattern)}
+
+
+def test_wheel_holds_package_configs_and_tools(environment):
     (package,) = environment.glob('lib/python*/site-packages/mgfe_ris')
-    for folder in ('configs', 'tools'):
-        source = {p.relative_to(ROOT / folder) for p in (ROOT / folder).rglob('*.py')}
-        installed = {p.relative_to(package / '.mim' / folder) for p in (package / '.mim' / folder).rglob('*.py')}
-        assert installed == source
-    assert not (package / '.mim' / 'configs').is_symlink()
+    assert files(package / '.mim/configs', '*.py') == files(ROOT / 'configs', '*.py')
+    tools = files(ROOT / 'tools', '*.py', 'dist_*.sh', 'slurm_*.sh')
+    assert files(package / '.mim/tools', '*.py', '*.sh') == tools
+    ours = {path for path in files(package, '*.py', '*.txt', '*.yml') if path.parts[:2] not in MIM}
+    assert ours == files(ROOT / 'mgfe_ris', '*.py', '*.txt', '*.yml')
 
 
-def test_example_project_trains_outside_the_repository(environment, tmp_path):
+MIM = (('.mim', 'configs'), ('.mim', 'tools'))
+
+
+def test_the_source_distribution_holds_no_link_and_no_tests(source):
+    with tarfile.open(source) as file:
+        members = file.getmembers()
+    assert not [one.name for one in members if one.issym() or one.islnk()]
+    tests = [one.name.partition('/')[2] for one in members if '/tests/' in one.name]
+    assert tests == ['tests/requirements.txt']  # the extra mgfe-ris[dev] reads it
+
+
+def test_example_project_runs_outside_the_repository(environment, tmp_path):
     """A stranger's folder: own neck, config by ``_base_ = ['mgfe_ris::...']``, and the tools of the package."""
     for file in EXAMPLE.glob('*.py'):
         (tmp_path / file.name).write_text(file.read_text())
@@ -65,10 +95,13 @@ def test_example_project_trains_outside_the_repository(environment, tmp_path):
     ]
     make = [tools / 'dataset_converters' / 'make_refshapes.py', '--out', 'data/refshapes', '--images', 16]
     train = [tools / 'train.py', config, '--work-dir', 'out', '--cfg-options', *options]
-    # one process for all three, which spares its imports twice
+    test = [tools / 'test.py', config, 'out/epoch_1.pth', '--out', 'tested', '--work-dir', 'work', *options]
+    infer = [tools / 'infer.py', 'data/refshapes/images', '--text', 'the red ring', '--model', 'out', '--out', 'found']
+    commands = [list(map(str, words)) for words in (make, train, test, infer)]
+    # one process for all, which spares its imports
     code = f"""
         import runpy, sys
-        for words in ({list(map(str, make))}, {list(map(str, train))}):
+        for words in {commands}:
             sys.argv = words
             runpy.run_path(words[0], run_name='__main__')
         import mgfe_ris
@@ -81,3 +114,4 @@ def test_example_project_trains_outside_the_repository(environment, tmp_path):
     where, module, stages = run(environment, tmp_path, '-c', textwrap.dedent(code)).split()[-3:]
     assert Path(where).is_relative_to(environment)
     assert (module, stages) == ('film_neck', '4')
+    assert (tmp_path / 'tested/metrics.json').is_file() and (tmp_path / 'found/results.jsonl').is_file()

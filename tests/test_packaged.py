@@ -1,4 +1,4 @@
-"""Configs by name in a checkout without links."""
+"""Configs by name in a checkout, which has no links that git or a zip file could lose."""
 
 from pathlib import Path
 
@@ -12,33 +12,33 @@ REPO = Path(__file__).parents[1]
 
 
 @pytest.fixture
-def without_links(tmp_path, monkeypatch) -> Path:
-    """A checkout in which links are files that hold their targets, as git and zip files leave them."""
+def installed(tmp_path, monkeypatch) -> Path:
+    """A package as a wheel leaves it."""
     package = tmp_path / 'mgfe_ris'
-    (package / '.mim').mkdir(parents=True)
-    for name in ('configs', 'tools'):
-        (package / '.mim' / name).write_text(f'../../{name}')
-        (tmp_path / name / 'some').mkdir(parents=True)
+    (package / '.mim/configs/some').mkdir(parents=True)
     (package / '.mim/model-index.yml').write_text('Import: []\n')
-    (tmp_path / 'configs/some/ours.py').write_text('x = 3\n')
+    (package / '.mim/configs/some/ours.py').write_text('x = 3\n')
     monkeypatch.setattr(packaged_file, 'PACKAGE', package)
     monkeypatch.setattr('mmengine.config.config.get_installed_path', lambda name: str(package))
-    return tmp_path
+    return package
 
 
-def test_links_are_followed():
-    for name in ('configs', 'tools'):
-        assert packaged(name).is_dir() and packaged(name).resolve() == (REPO / name).resolve()
+def test_a_checkout_has_them_beside_the_package():
+    assert packaged('configs') == REPO / 'configs' and packaged('tools') == REPO / 'tools'
+    assert not [path for path in REPO.rglob('mgfe_ris/**/*') if path.is_symlink()]
 
 
-def test_links_that_are_files_are_followed(without_links):
-    assert packaged('configs') == without_links / 'configs' and packaged('tools') == without_links / 'tools'
-
-
-def test_a_config_inherits_from_ours_without_links(without_links):
-    own = without_links / 'own.py'
-    own.write_text("_base_ = ['mgfe_ris::some/ours.py']\n")
-    assert Config.fromfile(own).x == 3
+def test_a_config_inherits_from_ours_in_a_checkout(tmp_path):
+    own = tmp_path / 'own.py'
+    own.write_text("_base_ = ['mgfe_ris::mgfe_ris/mgfe-ris_tiny_refshapes.py']\n")
+    assert Config.fromfile(own).model.neck.type == 'MGFENeck'
     own.write_text("_base_ = ['mgfe_ris::some/gone.py']\n")
     with pytest.raises(FileNotFoundError, match=r'some/gone\.py'):
         Config.fromfile(own)
+
+
+def test_a_wheel_has_them_inside_the_package(installed, tmp_path):
+    assert packaged('configs') == installed / '.mim/configs'
+    own = tmp_path / 'own.py'
+    own.write_text("_base_ = ['mgfe_ris::some/ours.py']\n")
+    assert Config.fromfile(own).x == 3

@@ -1,6 +1,7 @@
 """Training that goes on: a checkpoint is read safely, and nothing outside of the work dir is touched."""
 
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from logging import INFO, WARNING
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from mmengine.model import is_model_wrapper, revert_sync_batchnorm
 from mmengine.registry import LOOPS
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop, Priority, Runner
 from mmengine.utils import get_object_from_string
+from mmengine.visualization import Visualizer
 from mmseg.registry import MODEL_WRAPPERS
 from torch import nn
 from torch.utils.data import DataLoader
@@ -79,6 +81,16 @@ class RISRunner(DealtBatches):
         wrapper: dict = dict(type='MMDistributedDataParallel', broadcast_buffers=False)
         wrapper['find_unused_parameters'] = self.cfg.get('find_unused_parameters', False)
         return MODEL_WRAPPERS.build({**wrapper, **(model_wrapper_cfg or {}), 'module': revert_sync_batchnorm(model)})
+
+    def build_visualizer(self, visualizer: Visualizer | dict | None = None) -> Visualizer:
+        """mmengine's; where TensorBoard is not installed, a run does without its files."""
+        if isinstance(visualizer, dict) and find_spec('tensorboard') is None:
+            backends = visualizer.get('vis_backends') or []
+            kept = [backend for backend in backends if backend.get('type') != 'TensorboardVisBackend']
+            if len(kept) < len(backends):
+                self.logger.warning('no files for TensorBoard, which is not installed: pip install tensorboard')
+                visualizer = dict(visualizer, vis_backends=kept)
+        return super().build_visualizer(visualizer)
 
     def register_hook(self, hook: Hook | dict, priority: str | int | Priority | None = None) -> None:
         """mmengine's; in the place of its ``CheckpointHook``, which deletes before it writes, ours."""

@@ -12,7 +12,7 @@ def mean_word(words: Tensor, mask: Tensor) -> Tensor:
 
 def first_word(words: Tensor, mask: Tensor) -> Tensor:
     """words (B, T, D) -> (B, D), the first: the mark of the start, in which BERT gathers the sentence."""
-    return words[:, 0]
+    return words.select(1, 0)  # [:, 0] is the same, but in a graph of torch 2.7 a limit of the batch
 
 
 def last_word(words: Tensor, mask: Tensor) -> Tensor:

@@ -38,7 +38,12 @@ _OF_MMPRETRAIN = {'ConvNeXtEncoder': '.convnext', 'ViTEncoder': '.vit'}
 def __getattr__(name: str) -> Any:
     if name not in _OF_MMPRETRAIN:
         raise AttributeError(f'module {__name__} has no attribute {name}')
-    return getattr(import_module(_OF_MMPRETRAIN[name], __name__), name)
+    try:
+        return getattr(import_module(_OF_MMPRETRAIN[name], __name__), name)
+    except ModuleNotFoundError as error:
+        if error.name != 'mmpretrain':
+            raise
+        raise ImportError(f'{name} needs mmpretrain, which is not installed: pip install onedl-mmpretrain') from error
 
 
 def _register_builder(name: str) -> None:
