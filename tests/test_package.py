@@ -73,12 +73,10 @@ def test_wheel_holds_package_configs_and_tools(environment):
 MIM = (('.mim', 'configs'), ('.mim', 'tools'))
 
 
-def test_the_source_distribution_holds_no_link_and_no_tests(source):
+def test_the_source_distribution_holds_no_link(source):
     with tarfile.open(source) as file:
         members = file.getmembers()
     assert not [one.name for one in members if one.issym() or one.islnk()]
-    tests = [one.name.partition('/')[2] for one in members if '/tests/' in one.name]
-    assert tests == ['tests/requirements.txt']  # the extra mgfe-ris[dev] reads it
 
 
 def test_example_project_runs_outside_the_repository(environment, tmp_path):
