@@ -102,7 +102,7 @@ def test_in_python(here):
 
 
 def test_what_replaces_the_calls_of_mmseg(here):
-    (code,) = blocks(section('## Original OpenMMLab packages'), 'python')
+    (code,) = blocks(section('### Original OpenMMLab packages'), 'python')
     names: dict = {}
     exec(code, names)
     assert names['result'].mask.shape == (320, 320) and names['inferencer'].model is names['model']
