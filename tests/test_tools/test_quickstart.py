@@ -145,6 +145,10 @@ def test_lines_of_json_need_their_photos(quickstart, photos):
         2, '', 'error: --photos my photos: train.jsonl, but no folder photos with its photos\n',
     )  # fmt: skip
     (photos / 'photos').mkdir()
+    assert quickstart('--photos', 'my photos')[:3] == (
+        2, '', 'error: --photos my photos: train.jsonl, but no val.jsonl\n',
+    )  # fmt: skip
+    (photos / 'val.jsonl').touch()
     assert quickstart('--photos', 'my photos')[0] == 0
 
 

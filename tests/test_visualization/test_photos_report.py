@@ -46,21 +46,22 @@ def test_a_page_of_seeds_and_of_a_single_run(tmp_path):
     assert '2 sentences about 2 photos' in text and '16 sentences about 2 photos' in text, 'a photo of all sets is one'
     tables = [line for line in text.splitlines() if line.startswith('|') and '---' not in line]
     assert tables[:3] == [
-        '| system | seeds | oIoU | mIoU | P@0.5 | P@0.7 | P@0.9 | oIoU, exchanged | mIoU, exchanged |',
+        '| system | seeds | oIoU | mIoU | P@0.5 | P@0.7 | P@0.9 '
+        '| oIoU, as said | oIoU, exchanged | mIoU, as said | mIoU, exchanged |',
         '| ours | 3 | 50.0 ± 0.0 (50.0 to 50.0) | 50.0 ± 0.0 (50.0 to 50.0) | 100.0 ± 0.0 (100.0 to 100.0) '
         + '| 0.0 ± 0.0 (0.0 to 0.0) ' * 2
-        + '| 10.0 ± 0.0 (10.0 to 10.0) ' * 2
+        + '| 50.0 ± 0.0 (50.0 to 50.0) | 10.0 ± 0.0 (10.0 to 10.0) ' * 2
         + '|',
-        '| a prior | 1 | 50.0 (50.0 to 50.0) | 50.0 (50.0 to 50.0) | 100.0 (100.0 to 100.0) '
+        '| a prior | none | 50.0 (50.0 to 50.0) | 50.0 (50.0 to 50.0) | 100.0 (100.0 to 100.0) '
         + '| 0.0 (0.0 to 0.0) ' * 2
-        + '| 10.0 (10.0 to 10.0) ' * 2
+        + '| 50.0 (50.0 to 50.0) | 10.0 (10.0 to 10.0) ' * 2
         + '|',
     ]
     assert tables[4].startswith('| ours | 3 | 41.2 ± 8.8'), '7 files of 0.3, 0.4 or 0.5, and one of 0.5'
     assert (
         tables[6]
         == '| system | seeds | '
-        + ' | '.join(f'{name} {metric}' for name in ('refcoco', 'refcoco+', 'refcocog') for metric in ('oIoU', 'mIoU'))
+        + ' | '.join(f'{name}, {metric}' for name in ('RefCOCO', 'RefCOCO+', 'G-Ref') for metric in ('oIoU', 'mIoU'))
         + ' |'
     )
     assert tables[8].endswith(
@@ -73,10 +74,10 @@ def test_a_page_of_seeds_and_of_a_single_run(tmp_path):
 def test_a_page_keeps_what_stands_around_the_marks(tmp_path):
     rows = read_photos({'x': write_run(tmp_path / 'x', 0.2)})
     page = tmp_path / 'photos.md'
-    page.write_text(f'# Mine\n{BEGIN}\nold\n{END}\nbelow\n')
+    page.write_text(f'# Mine\n{BEGIN}\nthe stale page\n{END}\nbelow\n')
     write_photos(rows, page, MADE)
     text = page.read_text()
-    assert text.startswith(f'# Mine\n{BEGIN}\n') and text.endswith(f'{END}\nbelow\n') and 'old' not in text
+    assert text.startswith(f'# Mine\n{BEGIN}\n') and text.endswith(f'{END}\nbelow\n') and 'stale' not in text
 
 
 def test_rows_that_stand_are_kept_without_their_runs(tmp_path):
@@ -88,7 +89,7 @@ def test_rows_that_stand_are_kept_without_their_runs(tmp_path):
     report = json.loads(page.with_suffix('.json').read_text())
     assert report['made'] == dict(a=MADE, b='later, def', c='later, def')
     assert [row['people']['metrics']['mIoU']['mean'] for row in report['systems'].values()] == [20, 40, 50]
-    assert '| c | 1 | 50.0' in page.read_text() and '- a: 2026-01-01, abc\n- b: later, def\n' in page.read_text()
+    assert '| c | none | 50.0' in page.read_text() and '- a: 2026-01-01, abc\n- b: later, def\n' in page.read_text()
     write_photos(rows, page, 'later, def')
     assert '| a |' not in page.read_text()
 
@@ -101,7 +102,7 @@ def test_rows_that_cannot_be_kept(tmp_path):
     write_photos(rows, page, MADE)
     report = json.loads(page.with_suffix('.json').read_text())
     other = {'b': rows['a'] | dict(people=rows['a']['people'] | dict(photos=3))}
-    with pytest.raises(ValueError, match='b and a: tested on different samples'):
+    with pytest.raises(ValueError, match='b and a, people: tested on different samples'):
         write_photos(other, page, MADE, keep=True)
     page.with_suffix('.json').write_text(json.dumps(report | dict(made={})))
     with pytest.raises(ValueError, match=r'photos\.json: expected systems, and when each was tested'):

@@ -1,4 +1,5 @@
-# Photos with sentences in RefCOCO's form, at 192 px, for laptops: DIR/images, DIR/refcoco. Few photos: they are changed
+# Photos with sentences in RefCOCO's form, at 192 px, for laptops: DIR/images, DIR/refcoco. With so few photos, training
+# crops, mirrors and recolours them
 _base_ = './refcoco.py'
 
 data_root = 'data/photos'

@@ -5,6 +5,7 @@ optim_wrapper = dict(
     paramwise_cfg=dict(
         norm_decay_mult=0.0,
         custom_keys={
+            'encoder.stem': dict(lr_mult=0.2),
             'encoder.blocks': dict(lr_mult=0.2),
             'encoder.position_map': dict(decay_mult=0.0),
         },

@@ -1,4 +1,4 @@
-"""A graph of ONNX with weights of 8 bits, whose linear layers compute with integers: a file a quarter as large."""
+"""A graph of ONNX with weights of 8 bits, whose linear layers compute with integers: down to a quarter of the file."""
 
 import shutil
 from collections import defaultdict
@@ -134,7 +134,7 @@ def quantize(source: Path, target: Path, batches: Iterable[Inputs]) -> None:
             reduce_range=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            nodes_to_exclude=[last],
+            nodes_to_exclude=[last] if last else [],
             extra_options=dict(MatMulConstBOnly=True),
         )
     graph = onnx.load(target)
@@ -143,17 +143,17 @@ def quantize(source: Path, target: Path, batches: Iterable[Inputs]) -> None:
     onnx.save(graph, target)
 
 
-def last_layer(graph: Any) -> str:
-    """The name of the convolution or linear layer that makes the logits: what comes after it only resizes. Empty where
-    none is on the way of first inputs."""
+def last_layer(graph: Any) -> str | None:
+    """The name of the convolution or linear layer that makes the logits: what comes after it only resizes. None where
+    following first inputs back from the logits meets no such layer, or one without a name."""
     made_by = {name: node for node in graph.node for name in node.output}
     node = made_by.get(graph.output[0].name)
     while node is not None and node.op_type not in ('Conv', *INTEGER):
         node = made_by.get(node.input[0])
-    return '' if node is None else node.name
+    return node.name or None if node is not None else None
 
 
-def shrink_convolutions(graph: Any, last: str = '') -> None:
+def shrink_convolutions(graph: Any, last: str | None = None) -> None:
     """Weights of convolutions become integers with a factor for each output channel; of the node ``last`` they stay."""
     readers = _readers(graph)
     for weight in list(graph.initializer):
