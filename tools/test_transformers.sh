@@ -19,7 +19,7 @@ failed=()
 for version in "$@"; do
     environment=$environments/${version//\*/newest}
     [ -e "$environment/bin/python" ] || python -m venv "$environment"
-    install=("$environment/bin/python" -m pip install --quiet --disable-pip-version-check "transformers==$version")
+    install=("$environment/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade "transformers==$version")
     if [ "${REUSE:-}" = 1 ]; then
         echo "$active" >"$("$environment/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/reused.pth"
         "${install[@]}"

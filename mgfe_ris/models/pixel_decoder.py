@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .cache import made_once
+
 
 class PixelDecoder(nn.Module):
     """Layers in which pixels attend to pixels, then to words; with norms on both sides of each attention.
@@ -28,8 +30,8 @@ class PixelDecoder(nn.Module):
         """x (B, D, h, w), words (B, T, D), hidden (B, T), True = padding -> (B, D, h, w)."""
         height, width = x.shape[-2:]
         tokens = x.flatten(2).transpose(1, 2)
-        places = grid_places(height, width, x.shape[1]).to(x)
-        order = sine(torch.arange(words.shape[1]), x.shape[1]).to(x)
+        places = grid_places(height, width, x.shape[1], x.device, x.dtype)
+        order = word_places(words.shape[1], x.shape[1], x.device, x.dtype)
         for layer in self.layers:
             tokens = layer(tokens, words, places, order, hidden)
         return self.norm(tokens).transpose(1, 2).unflatten(2, (height, width))
@@ -101,9 +103,15 @@ def conv_norm(in_channels: int, out_channels: int, kernel: int, stride: int = 1)
 def with_coordinates(x: Tensor) -> Tensor:
     """(B, C, h, w) -> (B, C + 2, h, w): and where a pixel is, from -1 to 1, along the width, along the height."""
     height, width = x.shape[-2:]
-    down = torch.linspace(-1, 1, height).to(x).view(1, 1, height, 1).expand(x.shape[0], 1, height, width)
-    along = torch.linspace(-1, 1, width).to(x).view(1, 1, 1, width).expand(x.shape[0], 1, height, width)
+    down = from_end_to_end(height, x.device, x.dtype).view(1, 1, height, 1).expand(x.shape[0], 1, height, width)
+    along = from_end_to_end(width, x.device, x.dtype).view(1, 1, 1, width).expand(x.shape[0], 1, height, width)
     return torch.cat([x, along, down], dim=1)
+
+
+@made_once
+def from_end_to_end(length: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """(length,), from -1 to 1. Made once, as all places are: a GPU is waited for where they are copied to it."""
+    return torch.linspace(-1, 1, length).to(device, dtype)
 
 
 def sine(position: Tensor, channels: int) -> Tensor:
@@ -115,8 +123,21 @@ def sine(position: Tensor, channels: int) -> Tensor:
     return torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1)
 
 
-def grid_places(height: int, width: int, channels: int) -> Tensor:
-    """(height * width, channels) float32: half of the channels for the column, half for the row."""
+@made_once
+def word_places(length: int, channels: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """(length, channels)."""
+    return sine(torch.arange(length), channels).to(device, dtype)
+
+
+@made_once
+def grid_places(
+    height: int,
+    width: int,
+    channels: int,
+    device: torch.device | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
+    """(height * width, channels): half of the channels for the column, half for the row."""
     along, down = sine(torch.arange(width), channels // 2), sine(torch.arange(height), channels // 2)
     shape = height, width, channels // 2
-    return torch.cat([along[None].expand(shape), down[:, None].expand(shape)], dim=2).flatten(0, 1)
+    return torch.cat([along[None].expand(shape), down[:, None].expand(shape)], dim=2).flatten(0, 1).to(device, dtype)

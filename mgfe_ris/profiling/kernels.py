@@ -18,7 +18,8 @@ def kernels_of(run: Callable[[], object], device: torch.device) -> dict[str, int
     """How often ``run()`` called what may serve attention and sampling: operators of torch, whose names tell flash,
     memory-efficient, cuDNN's and plain attention apart; and, on CUDA, the device's own kernels."""
     found: dict[str, int] = {}
-    for event in _profiled(run, device).events():
+    cuda = [ProfilerActivity.CUDA] if device.type == 'cuda' else []
+    for event in _profiled(run, device, [ProfilerActivity.CPU, *cuda]).events():
         name = event.name
         if event.device_type == DeviceType.CPU:
             if _OPERATORS.fullmatch(name):
@@ -34,7 +35,7 @@ def device_seconds(run: Callable[[], object], device: torch.device) -> float:
     """In which a CUDA device computed or copied while ``run()`` ran; what overlaps counts once."""
     spans = sorted(
         (event.time_range.start, event.time_range.end)
-        for event in _profiled(run, device).events()
+        for event in _profiled(run, device, [ProfilerActivity.CUDA]).events()
         if event.device_type == DeviceType.CUDA and not getattr(event, 'is_user_annotation', False)
     )
     busy, end = 0.0, float('-inf')
@@ -44,10 +45,9 @@ def device_seconds(run: Callable[[], object], device: torch.device) -> float:
     return busy / 1e6
 
 
-def _profiled(run: Callable[[], object], device: torch.device) -> Any:
-    cuda = [ProfilerActivity.CUDA] if device.type == 'cuda' else []
-    with profile(activities=[ProfilerActivity.CPU, *cuda]) as profiled:
+def _profiled(run: Callable[[], object], device: torch.device, activities: list[ProfilerActivity]) -> Any:
+    with profile(activities=activities) as profiled:
         run()
-        if cuda:
+        if device.type == 'cuda':
             torch.cuda.synchronize(device)
     return profiled

@@ -123,7 +123,9 @@ def _about(report: Row) -> str:
     if made:
         lines.append(f'`{made["command"]}`, {made["date"]}, commit {made["commit"]}.')
     broken = report['broken']
-    lines.append(f'**Broken: {", ".join(broken)}.**' if broken else 'No bound is broken.')
+    compared = sum('holds' in row for rows in report['rows'].values() for row in rows)
+    fine = f'No bound is broken, in {compared} rows.' if compared else 'Nothing was compared with a bound.'
+    lines.append(f'**Broken: {", ".join(broken)}.**' if broken else fine)
     return '\n'.join(lines)
 
 

@@ -21,7 +21,9 @@ def event(name, begin=0.0, end=1.0, device=DeviceType.CUDA, annotation=False):
 @pytest.fixture
 def profiled(monkeypatch):
     def give(*events):
-        monkeypatch.setattr(kernels, '_profiled', lambda run, device: SimpleNamespace(events=lambda: events))
+        monkeypatch.setattr(
+            kernels, '_profiled', lambda run, device, activities: SimpleNamespace(events=lambda: events)
+        )
 
     return give
 

@@ -14,5 +14,5 @@ def tables(record, monkeypatch):
     torch.testing.assert_close(module.sine(torch.arange(len(order)), order.shape[1]), order, rtol=0, atol=1e-6)
     height, width = (side // 16 for side in record['config']['image_size'])
     torch.testing.assert_close(module.grid_places(height, width, places.shape[1]), places, rtol=0, atol=1e-6)
-    monkeypatch.setattr(module, 'sine', lambda *_: order)
+    monkeypatch.setattr(module, 'word_places', lambda *_: order)
     monkeypatch.setattr(module, 'grid_places', lambda *_: places)

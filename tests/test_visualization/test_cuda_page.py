@@ -89,7 +89,7 @@ def test_all_that_was_found_is_told(report):
 
 def test_a_report_with_nothing_in_it(report, tmp_path):
     empty = report | dict(rows={}, left_out={}, broken=[])
-    assert 'No bound is broken.' in cuda_text(empty)
+    assert 'Nothing was compared with a bound.' in cuda_text(empty)
     plot_cuda(empty, tmp_path / 'empty.png')
 
 

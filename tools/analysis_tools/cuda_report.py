@@ -1,7 +1,7 @@
 """What a GPU makes of all this, in ten minutes: numbers, waiting, graphs, speed, memory, evaluation; no network needed.
 
 It prints tables last, and writes cuda.json after each measurement, cuda.md and cuda.png. It stops by itself, and says
-what it left out. The exit status is 1 where a bound of correctness is broken.
+what it left out. The exit status is 1 where numbers are out of bounds, a graph breaks or a step waits.
 
 Example: python tools/analysis_tools/cuda_report.py --out work_dirs/cuda --page docs/cuda.md
 """

@@ -130,9 +130,9 @@ def test_no_number_is_within_no_bound():
     assert correctness.within(dict(loss=0.5), dict(loss=1.0, logits=0.0))
 
 
-def test_an_error_breaks_correctness_and_nothing_else():
+def test_an_error_breaks_what_is_compared_and_what_must_not_wait():
     rows = {section: [dict(name='x', error='E')] for section in SECTIONS}
-    assert broken_bounds(dict(rows=rows)) == ['correctness: x']
+    assert broken_bounds(dict(rows=rows)) == ['correctness: x', 'waiting: x', 'compile: x']
 
 
 def test_waiting_is_forbidden_in_steps_that_do_not_log(monkeypatch):

@@ -81,7 +81,7 @@ def measure_cuda(
             items = cuda_items(bench, sections)
             known = dict(
                 made=made or {},
-                machine=describe_machine(bench.device),
+                machine=_machine(bench.device),
                 setting=dict(device=device, minutes=minutes, small=small, items=len(items)),
                 bounds={precision: asdict(bound) for precision, bound in BOUNDS.items()},
             )
@@ -100,6 +100,15 @@ def measure_cuda(
             return {**known, **work_off(items, 60 * minutes, save)}
 
 
+def _machine(device: torch.device) -> dict[str, str | int]:
+    """Without what is TF32, which each section sets, and with the memory of a GPU."""
+    found = {key: value for key, value in describe_machine(device).items() if key != 'tf32'}
+    if device.type == 'cuda':
+        about = torch.cuda.get_device_properties(device)
+        found |= {'GiB': round(about.total_memory / 2**30), 'capability': f'{about.major}.{about.minor}'}
+    return found
+
+
 def cuda_items(bench: Bench, sections: Sequence[str] | None = None) -> list[Item]:
     """All measurements, or those of some sections."""
     models = Models(bench)
@@ -114,12 +123,13 @@ def cuda_items(bench: Bench, sections: Sequence[str] | None = None) -> list[Item
 
 
 def broken_bounds(report: dict[str, Any]) -> list[str]:
-    """What is not right: rows that do not hold, and of the first section also those that ended in an error."""
+    """What is not right: rows that do not hold; of what is compared or must not wait, also those that ended in an
+    error."""
     return [
         f'{section}: {row["name"]}'
         for section, rows in report['rows'].items()
         for row in rows
-        if not row.get('holds', True) or (section == 'correctness' and 'error' in row)
+        if not row.get('holds', True) or (section in ('correctness', 'waiting', 'compile') and 'error' in row)
     ]
 
 

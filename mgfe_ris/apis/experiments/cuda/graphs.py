@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict
 from functools import partial
+from math import isfinite
 from typing import Any
 
 import torch
@@ -51,7 +52,8 @@ def compile_and_compare(bench: Bench, config: str, options: Options) -> Mapping[
         graphs, breaks = count()
     differ = differences(found, expected, discrete=False)
     holds = not breaks and within(differ, asdict(BOUNDS['float32']))
-    return dict(graphs=graphs, breaks=breaks, compile_seconds=seconds, **differ, holds=holds)
+    numbers = {key: value if isfinite(value) else None for key, value in differ.items()}
+    return dict(graphs=graphs, breaks=breaks, compile_seconds=seconds, **numbers, holds=holds)
 
 
 def count_graphs(bench: Bench, name: str) -> Mapping[str, Any]:

@@ -85,7 +85,10 @@ def _run(item: Item, left: float) -> dict[str, Any] | None:
         found = dict(error=f'given up after {item.most:.0f} s')
     except Exception as error:
         found = dict(error=error_line(error))
-    free_memory()
+    try:
+        free_memory()
+    except RuntimeError as error:  # of CUDA, which after some errors answers nothing else
+        found.setdefault('error', error_line(error))
     return dict(name=item.name, **found, seconds=round(time.monotonic() - start, 2))
 
 

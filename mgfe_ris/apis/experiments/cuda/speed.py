@@ -1,5 +1,6 @@
 """How fast ours and the plain LAVT segment and train, in turn, and how much memory that takes."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
@@ -77,6 +78,8 @@ class Models:
         set_tf32(matmul=True, conv=True)
         torch.backends.cudnn.benchmark = True  # as in training; photos have one size
         torch._dynamo.reset()
+        for model in self._built.values():  # what was given up may have left one there
+            _put_back(model)
         made = []
         try:
             for name, how in contenders:
@@ -88,10 +91,7 @@ class Models:
         finally:
             made.clear()
             for name, how in contenders:
-                model = self.get(name, how.channels_last)
-                vars(model).pop('segment', None)  # what compiles
-                model.zero_grad(set_to_none=True)
-                model.to('cpu')
+                _put_back(self.get(name, how.channels_last))
             torch._dynamo.reset()
             free_memory()
 
@@ -110,6 +110,12 @@ class Models:
         if key not in self._gflop:
             self._gflop[key] = count_flops(workload.eager_step) / 1e9 / workload.setting.batch
         return self._gflop[key] * workload.setting.batch
+
+
+def _put_back(model: Any) -> None:
+    vars(model).pop('segment', None)  # what compiles
+    model.zero_grad(set_to_none=True)
+    model.to('cpu')
 
 
 def speed_items(models: Models) -> Iterator[Item]:
@@ -145,7 +151,7 @@ def _cell(
     contenders = [*((name, how) for name in names), *((name, plain) for name in names)]
     contenders += [(NAIVE, one) for one in dict.fromkeys((BF16, TF32))]
     run = partial(measure, models, mode, batch, contenders)
-    return Item(SECTION, f'{mode}, {batch}, {how.name}', run, later=later, most=240)
+    return Item(SECTION, f'{mode}, {batch}, {how.name}', run, later=later, most=420)
 
 
 def measure(models: Models, mode: str, batch: int, contenders: Sequence[tuple[str, How]]) -> Mapping[str, Any]:
@@ -242,12 +248,13 @@ def memory(models: Models, name: str, batch: int) -> Mapping[str, Any]:
 
 
 def largest_batch(models: Models, name: str) -> Mapping[str, Any]:
-    """A row: ``largest``, the photos with which a training step in bf16 fits; ``at_least``, if the search ended ahead
-    of the memory."""
+    """A row: ``largest``, the photos with which a training step in bf16 fits; ``at_least``, if the search ended before
+    it was found."""
     most = 4 if models.bench.small else 512
-    fits, too_many = 0, None
+    fits, too_many, found = 0, None, False
     batch = 1 if models.bench.small else AIM_BATCH
-    while batch <= most and batch > fits:
+    end = time.monotonic() + 60
+    while batch <= most and batch > fits and time.monotonic() < end:
         if _fits(models, name, batch):
             fits = batch
             batch = 2 * batch if too_many is None else (fits + too_many) // 2
@@ -255,8 +262,9 @@ def largest_batch(models: Models, name: str) -> Mapping[str, Any]:
             too_many = batch
             batch = (fits + too_many) // 2
         if too_many is not None and too_many - fits <= max(1, fits // 8):
+            found = True
             break
-    return dict(model=name, largest=fits, at_least=too_many is None)
+    return dict(model=name, largest=fits, at_least=not found)
 
 
 def _fits(models: Models, name: str, batch: int) -> bool:
