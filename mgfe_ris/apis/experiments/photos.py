@@ -66,7 +66,7 @@ def _read_runs(folder: Path) -> dict[str, list[Run]]:
     return runs
 
 
-def _as_said(found: Mapping[str, list[dict]], files: Iterable[str]) -> Iterator[dict]:
+def _as_said(found: Mapping[str, list[Mapping[str, Any]]], files: Iterable[str]) -> Iterator[Mapping[str, Any]]:
     """Lines about the photos of these files, from those without exchanged sentences."""
     for file in files:
         photos = {line['img_id'] for line in found[file]}
