@@ -93,7 +93,17 @@ def test_example_project_runs_outside_the_repository(environment, tmp_path):
     ]
     make = [tools / 'dataset_converters' / 'make_refshapes.py', '--out', 'data/refshapes', '--images', 16]
     train = [tools / 'train.py', config, '--work-dir', 'out', '--cfg-options', *options]
-    test = [tools / 'test.py', config, 'out/epoch_1.pth', '--out', 'tested', '--work-dir', 'work', *options]
+    test = [
+        tools / 'test.py',
+        config,
+        'out/epoch_1.pth',
+        '--out',
+        'tested',
+        '--work-dir',
+        'work',
+        '--cfg-options',
+        *options,
+    ]
     infer = [tools / 'infer.py', 'data/refshapes/images', '--text', 'the red ring', '--model', 'out', '--out', 'found']
     commands = [list(map(str, words)) for words in (make, train, test, infer)]
     # one process for all, which spares its imports

@@ -10,9 +10,10 @@ from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 from slow import slow
-from test_encoder_configs import ROOT, SMALLER, WORDS
+from test_encoder_configs import ROOT
 
 from mgfe_ris.apis import load_config
+from mgfe_ris.apis.experiments.small_models import SMALL_ENCODERS
 from mgfe_ris.engine.fsdp import FSDPStrategy, sharded_blocks
 
 # parts by block, checkpointed activations, and one of each kind of list
@@ -31,7 +32,7 @@ SETTINGS = dict(
 
 
 def build(name: str) -> tuple[torch.nn.Module, OptimWrapper]:
-    options = {**WORDS, **SMALLER[name], **ENCODERS[name]}
+    options = {**SMALL_ENCODERS[name], **ENCODERS[name]}
     cfg = load_config(ROOT / f'mgfe-ris_{name}_refcoco.py', options=options, from_scratch=True)
     init_default_scope(cfg.default_scope)
     torch.manual_seed(0)

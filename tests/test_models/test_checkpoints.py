@@ -721,11 +721,13 @@ def decode(state, feats):
 @torch.no_grad()
 def official(state, swin, x, words, mask):
     """Features and logits of LAVT from the official names, Swin's blocks and merging those of Hugging Face."""
+    swin = getattr(swin, 'swin', swin)  # transformers 5 has it inside of what counts its stages
     x, size = swin.embeddings(x)
     feats = []
     for i, stage in enumerate(swin.encoder.layers):
         for block in stage.blocks:
-            x = block(x, size, always_partition=True)[0]
+            out = block(x, size, always_partition=True)
+            x = out[0] if isinstance(out, tuple) else out  # a tuple in transformers 4
         name = f'backbone.layers.{i}.'
         fusion = {k.removeprefix(f'{name}fusion.'): v for k, v in state.items() if k.startswith(f'{name}fusion.')}
         g = word_context(fusion, x, words, mask)

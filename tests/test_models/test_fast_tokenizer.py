@@ -1,6 +1,7 @@
 """Tokenizers that every version of transformers makes and saves alike."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import transformers
@@ -33,9 +34,11 @@ def test_a_tokenizer_of_other_words_is_refused(monkeypatch):
     marks = dict(pad_token='<pad>', unk_token='<unk>')
     assert as_tokenizer('PreTrainedTokenizerFast', backend(), WORDS, **marks).get_vocab() == WORDS
     kind, few = transformers.PreTrainedTokenizerFast, backend({'<pad>': 0, '<unk>': 1})
-    monkeypatch.setattr(
-        transformers, 'PreTrainedTokenizerFast', lambda tokenizer_object, **marks: kind(tokenizer_object=few, **marks)
+    other = SimpleNamespace(
+        PreTrainedTokenizerFast=lambda tokenizer_object, **marks: kind(tokenizer_object=few, **marks)
     )
+    other.__version__ = transformers.__version__
+    monkeypatch.setitem(as_tokenizer.__globals__, 'transformers', other)
     with pytest.raises(ImportError, match=r'with 2 entries of a vocabulary with 3.*requirements\.txt'):
         as_tokenizer('PreTrainedTokenizerFast', backend(), WORDS, **marks)
 

@@ -40,8 +40,8 @@ model = dict(
 def write_tokenizer(folder: Path, *more: str) -> Path:
     words = [*VOCABULARY.read_text().split('\n')[:-1], *more]
     folder.mkdir()
-    (folder / 'words.txt').write_text('\n'.join(words) + '\n')
-    BertTokenizerFast(vocab_file=str(folder / 'words.txt')).save_pretrained(folder)
+    (folder / 'vocab.txt').write_text('\n'.join(words) + '\n')
+    (folder / 'tokenizer_config.json').write_text(json.dumps(dict(tokenizer_class='BertTokenizer')))
     return folder
 
 

@@ -1,5 +1,7 @@
 """CLIP's tokenizer out of the vocabulary file that OpenAI published, and of sentences as OpenAI's code cleans them."""
 
+from __future__ import annotations
+
 import gzip
 import html
 import re

@@ -1,5 +1,7 @@
 """Tokenizers of the tokenizers library as transformers' own, made and saved alike by its versions 4 and 5."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,5 +1,7 @@
 """A tokenizer of whole words out of a list of them, and such a list out of sentences."""
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
