@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from slow import slow
 from some_records import records
 
 import mgfe_ris.datasets.cache as cache
@@ -288,6 +289,7 @@ def place(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp('place')
 
 
+@slow('half a minute')
 def test_time_and_memory_at_the_size_of_refcoco(large, place):
     """Asked: 3 s and 300 MB on an idle machine. Bounds are of what Python's own reader of the same file takes."""
     begin = time.process_time()
@@ -300,6 +302,7 @@ def test_time_and_memory_at_the_size_of_refcoco(large, place):
         assert cpu < most_times * plain and megabytes < most_megabytes
 
 
+@slow('half a minute')
 def test_what_was_loaded_at_that_size(large, place):
     instances = json.loads((large / 'instances.json').read_text())
     masks = [a['segmentation'] for a in instances['annotations']]
