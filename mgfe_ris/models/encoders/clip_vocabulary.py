@@ -6,6 +6,7 @@ import gzip
 import html
 import re
 from pathlib import Path
+from typing import Any
 
 import transformers
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
@@ -28,7 +29,7 @@ def read_clip_vocabulary(path: str | Path) -> transformers.PreTrainedTokenizerBa
         lines = gzip.decompress(Path(path).read_bytes()).decode().split('\n')
     except (OSError, EOFError, UnicodeDecodeError) as error:
         raise ValueError(f'{path}: not the vocabulary {FILE} that OpenAI published with CLIP ({error})') from error
-    pairs = [tuple(line.split(' ')) for line in lines[1 : MERGES + 1]]
+    pairs: list[Any] = [tuple(line.split(' ')) for line in lines[1 : MERGES + 1]]
     if len(pairs) < MERGES or any(len(pair) != 2 for pair in pairs):
         raise ValueError(f'{path}: not the vocabulary {FILE} that OpenAI published with CLIP: too few pairs of tokens')
     letters = list(_letters_of_bytes().values())
