@@ -69,6 +69,16 @@ def test_a_word_changes_the_logits_and_padding_does_not(name, batch, one_thread)
         assert torch.equal(model.segment(image, padding, mask), before)
 
 
+def test_what_a_light_encoder_was_pretrained_with_learns_slowly():
+    model, wrapper = build(LIGHT[0])
+    rates = {id(p): group['lr'] for group in wrapper.optimizer.param_groups for p in group['params']}
+    (stem,), (blocks,), (head,) = (
+        {rates[id(p)] for n, p in model.named_parameters() if n.startswith(part)}
+        for part in ('encoder.stem.', 'encoder.blocks.', 'decode_head.')
+    )
+    assert stem == blocks == pytest.approx(head / 5)
+
+
 @slow('20 s of tracing each')
 @pytest.mark.parametrize('name', CLIP)
 def test_clip_as_onnx(name, tmp_path):

@@ -80,6 +80,20 @@ def test_a_page_keeps_what_stands_around_the_marks(tmp_path):
     assert text.startswith(f'# Mine\n{BEGIN}\n') and text.endswith(f'{END}\nbelow\n') and 'stale' not in text
 
 
+def test_as_said_are_the_photos_whose_sentences_are_exchanged(tmp_path):
+    """And no others, file by file; their own sentences."""
+    run = write_run(tmp_path / 'x', people=0.3)
+    for i, file in enumerate(('refcoco/val-shuffled', 'refcoco/testA-shuffled')):
+        lines = (run / f'{file}.jsonl').read_text().splitlines(keepends=True)
+        (run / f'{file}.jsonl').write_text(lines[i])
+    tests = read_photos({'x': run})['x']
+    assert tests['people']['sentences'] == 16
+    # 7 files of two photos each take part, G-Ref's test does not
+    assert tests['people, exchanged']['sentences'] == tests['people, as said']['sentences'] == 14 - 2
+    said, exchanged = (tests[f'people, {how}']['metrics']['mIoU']['mean'] for how in ('as said', 'exchanged'))
+    assert (said, exchanged) == pytest.approx((30, 10))
+
+
 def test_rows_that_stand_are_kept_without_their_runs(tmp_path):
     page = tmp_path / 'photos.md'
     write_photos(read_photos({'a': write_run(tmp_path / 'a', 0.2), 'b': write_run(tmp_path / 'b', 0.3)}), page, MADE)

@@ -206,8 +206,7 @@ _TEXT_NAMES = {
 _TEXT_SWITCHES = ('gradient_checkpointing', 'output_past', 'tie_word_embeddings', 'use_cache')
 OF_ANY_MODEL = (
     *('add_cross_attention', 'architectures', 'chunk_size_feed_forward', 'dtype', 'id2label', 'is_decoder'),
-    *('is_encoder_decoder', 'kwargs', 'label2id', 'output_hidden_states', 'problem_type', 'return_dict', 'self'),
-    'transformers_version',
+    *('is_encoder_decoder', 'label2id', 'output_hidden_states', 'problem_type', 'return_dict', 'transformers_version'),
 )
 """What transformers 5 lists for every model, and version 4 does not: no encoder of words is made by it."""
 
@@ -220,7 +219,7 @@ def is_text_setting(model_type: Any, key: str, value: Any) -> bool:
     if model_type not in _TEXT_MODELS or not (value is None or isinstance(value, (bool, int, float))):
         return False
     known = inspect.signature(transformers.CONFIG_MAPPING[model_type].__init__).parameters
-    return (key in known and key not in OF_ANY_MODEL) or key in _TEXT_SWITCHES
+    return (key in known and key not in ('self', 'kwargs', *OF_ANY_MODEL)) or key in _TEXT_SWITCHES
 
 
 def _refused_of_text(config: Any) -> Iterator[str]:

@@ -150,7 +150,7 @@ def last_layer(graph: Any) -> str | None:
     node = made_by.get(graph.output[0].name)
     while node is not None and node.op_type not in ('Conv', *INTEGER):
         node = made_by.get(node.input[0])
-    return node.name or None if node is not None else None
+    return None if node is None else node.name or None
 
 
 def shrink_convolutions(graph: Any, last: str | None = None) -> None:

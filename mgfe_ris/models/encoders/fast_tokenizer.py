@@ -10,6 +10,8 @@ import transformers
 from tokenizers import Tokenizer
 
 CONFIG = 'tokenizer_config.json'
+FIVE = int(transformers.__version__.split('.')[0]) >= 5
+"""Whether transformers is of version 5."""
 
 
 def as_tokenizer(

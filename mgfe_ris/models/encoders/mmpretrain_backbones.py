@@ -4,10 +4,11 @@ With transformers 5, which lacks what those import, ``import mmpretrain.models``
 without them where transformers is missing, and so here.
 """
 
-import transformers
 from mmpretrain.utils import dependency
 
-if int(transformers.__version__.split('.')[0]) >= 5:
+from .fast_tokenizer import FIVE
+
+if FIVE:
     dependency.WITH_MULTIMODAL = False  # read when its models are first imported
 
 from mmpretrain.models.backbones import ConvNeXt, VisionTransformer

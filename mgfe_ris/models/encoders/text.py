@@ -17,7 +17,6 @@ from huggingface_hub.errors import HFValidationError
 from mmengine.logging import MMLogger
 from mmengine.model import BaseModule
 from mmseg.registry import MODELS
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from torch import Tensor, nn
 
 from ...structures import Text
@@ -27,13 +26,13 @@ from ..checkpoints import from_text
 from ..renaming import State, state_dict_of
 from ..sentence import STATES, check_state
 from .clip_vocabulary import CLIP_SUFFIX, clean, read_clip_vocabulary
-from .fast_tokenizer import as_tokenizer
+from .fast_tokenizer import FIVE
 from .pretrained import load_pretrained
 from .word_list import LIST_SUFFIX, read_word_list
+from .word_pieces import read_word_pieces
 
 VOCABULARY = Path(__file__).with_name('vocabulary.txt')
 """A small WordPiece vocabulary of referring expressions; letters and digits cover every other Latin word."""
-_FIVE = int(transformers.__version__.split('.')[0]) >= 5
 
 
 class HFTokenizer:
@@ -76,7 +75,7 @@ class HFTokenizer:
         self.met: frozenset[str] | None = None
         self._clean: Callable[[str], str] = str
         if pretrained is None:
-            self.tokenizer: Any = _built_in()
+            self.tokenizer: Any = read_word_pieces(VOCABULARY)
         elif str(pretrained).endswith(CLIP_SUFFIX):
             self.tokenizer, self._clean = read_clip_vocabulary(pretrained), clean
         elif str(pretrained).endswith(LIST_SUFFIX):
@@ -168,22 +167,6 @@ class HFTokenizer:
         self.num_unknown += 1
 
 
-def _built_in() -> transformers.PreTrainedTokenizerBase:
-    """BERT's tokenizer of the words of :data:`VOCABULARY`."""
-    words = {word: i for i, word in enumerate(VOCABULARY.read_text(encoding='utf-8').splitlines())}
-    start, end, unknown = '[CLS]', '[SEP]', '[UNK]'
-    backend = Tokenizer(models.WordPiece(words, unk_token=unknown))
-    backend.normalizer = normalizers.BertNormalizer(lowercase=True)
-    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    backend.decoder = decoders.WordPiece()
-    backend.post_processor = processors.TemplateProcessing(
-        single=f'{start}:0 $A:0 {end}:0',
-        pair=f'{start}:0 $A:0 {end}:0 $B:1 {end}:1',
-        special_tokens=[(mark, words[mark]) for mark in (start, end)],
-    )
-    return as_tokenizer('BertTokenizerFast', backend, words)
-
-
 def _is_word(token: str) -> bool:
     """Of letters, digits or signs such as $, not of punctuation alone; without what marks a word's begin or end."""
     return any(unicodedata.category(letter)[0] in 'LMNS' for letter in token.lstrip('Ġ▁').removesuffix('</w>'))
@@ -233,7 +216,7 @@ class HFTextEncoder(BaseModule):
         else:
             raise ValueError('HFTextEncoder needs pretrained (hub name or folder) or config (model_type, ...)')
         positions = getattr(hf_config, 'position_embedding_type', 'absolute')
-        if _FIVE and positions != 'absolute':
+        if FIVE and positions != 'absolute':
             raise ValueError(f'text_encoder.config.position_embedding_type={positions!r} needs transformers below 5')
         self.pretrained = pretrained
         self.model: Any = _under_old_names(transformers.AutoModel.from_config(hf_config, **_without_pooler(hf_config)))
@@ -339,7 +322,7 @@ class HFTextEncoder(BaseModule):
         kind = self.model.config.model_type
         if kind not in ('bert', 'roberta', 'clip_text_model'):
             return mask.long()
-        if not _FIVE:  # CLIP does not look
+        if not FIVE:  # CLIP does not look
             return mask.long() if kind == 'clip_text_model' else mask[:, None].expand(-1, mask.shape[1], -1).long()
         seen = mask[:, None, None].expand(-1, -1, mask.shape[1], -1)
         if kind == 'clip_text_model':
@@ -364,7 +347,7 @@ class CLIPText(nn.Module):
 
 def _under_old_names(model: Any) -> nn.Module:
     """The same names in the same order in versions 4 and 5: those of checkpoints, and of the optimizers in them."""
-    if not _FIVE:
+    if not FIVE:
         return model
     kind = model.config.model_type
     if kind == 'clip_text_model':

@@ -15,6 +15,8 @@ from ...config import input_size, load_config
 from ...model import build_model
 from ..small_models import Options, small_families
 
+NEEDS_CUDA = 'needs CUDA'
+"""What stands where a CPU cannot tell."""
 SENTENCES = ('the red ring on the left', 'a small blue star', 'the largest green shape that is not striped', 'it')
 
 

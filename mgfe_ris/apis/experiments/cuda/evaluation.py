@@ -19,7 +19,7 @@ from ....profiling.kernels import device_seconds
 from ....profiling.machine import clock_of
 from ....profiling.speed import in_turn, repeat_of, spread
 from ....profiling.workload import DTYPES
-from .bench import Bench
+from .bench import NEEDS_CUDA, Bench
 from .plan import Item
 from .speed import AIM_BATCH, BF16, OURS, REPEATS, TF32, How, Models, warm_up
 
@@ -27,7 +27,6 @@ SECTION = 'evaluation'
 SENTENCES = 7
 PROFILED = 15
 """Batches, at most: a profiler takes long to read what it has seen."""
-NEEDS_CUDA = 'needs CUDA'
 
 
 def evaluation_items(models: Models) -> Iterator[Item]:

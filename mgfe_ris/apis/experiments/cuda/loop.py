@@ -18,13 +18,12 @@ from ....structures import gives_scores
 from ...config import load_config
 from ..precision import use_mixed_precision
 from ..small_models import SMALL_SWIN, SMALLER_TINY, Options
-from .bench import Bench, build_small, size_of, small_batch
+from .bench import NEEDS_CUDA, Bench, build_small, size_of, small_batch
 from .plan import Item, Skipped
 
 SECTION = 'waiting'
 WARM_UP = 2
 """Steps in which what follows from the photos' size alone is made."""
-NEEDS_CUDA = 'needs CUDA'
 
 
 def loop_items(bench: Bench) -> Iterator[Item]:
@@ -107,15 +106,19 @@ def _row(bench: Bench, steps: int) -> Mapping[str, Any]:
     return dict(steps=steps)
 
 
+def forbid_waiting(forbid: bool) -> None:
+    torch.cuda.set_sync_debug_mode('error' if forbid else 'default')
+
+
 @contextmanager
 def waiting_forbidden(forbid: bool = True) -> Iterator[None]:
     if forbid:
-        torch.cuda.set_sync_debug_mode('error')
+        forbid_waiting(True)
     try:
         yield
     finally:
         if forbid:
-            torch.cuda.set_sync_debug_mode('default')
+            forbid_waiting(False)
 
 
 class _NoWaiting(Hook):
@@ -127,7 +130,7 @@ class _NoWaiting(Hook):
 
     def forbid(self, forbid: bool) -> None:
         if self.cuda:
-            torch.cuda.set_sync_debug_mode('error' if forbid else 'default')
+            forbid_waiting(forbid)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         logs = self.end_of_epoch(runner.train_dataloader, batch_idx)
