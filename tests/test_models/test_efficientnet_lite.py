@@ -55,6 +55,21 @@ def test_features_are_timms_with_its_names(arch, tmp_path, one_thread):
             torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
 
 
+def test_weights_from_scratch_are_drawn_by_what_each_output_feeds():
+    """Variance 2 / fan out (He et al., 2015). A depthwise output feeds one map, and not all of the next."""
+    torch.manual_seed(0)
+    encoder = EfficientNetLiteEncoder()
+    encoder.init_weights()
+    depthwise = [m for m in encoder.modules() if isinstance(m, torch.nn.Conv2d) and m.groups > 1]
+    dense = [m for m in encoder.modules() if isinstance(m, torch.nn.Conv2d) and m.groups == 1]
+    assert len(depthwise) == 16
+    for conv in depthwise:
+        assert conv.weight.square().mean().item() == pytest.approx(2 / conv.weight[0, 0].numel(), rel=0.2)
+    for conv in dense:
+        feeds = conv.out_channels * conv.weight[0, 0].numel()
+        assert conv.weight.square().mean().item() == pytest.approx(2 / feeds, rel=0.2)
+
+
 def test_a_file_of_ours_passes_through():
     state = EfficientNetLiteEncoder().state_dict()
     assert from_efficientnet_lite(state).keys() == state.keys()

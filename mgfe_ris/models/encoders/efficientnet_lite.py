@@ -92,7 +92,9 @@ class EfficientNetLiteEncoder(BaseModule):
         if not load_pretrained(self, from_efficientnet_lite, may_lack='out_norms|position_map'):
             for module in self.modules():
                 if isinstance(module, nn.Conv2d):
-                    nn.init.kaiming_normal_(module.weight, mode='fan_out')
+                    # what kaiming_normal_ draws by fan_out, which takes a depthwise convolution for a dense one
+                    fan_out = module.weight[:, 0].numel() / module.groups
+                    nn.init.normal_(module.weight, std=(2 / fan_out) ** 0.5)
 
     def train(self, mode: bool = True) -> 'EfficientNetLiteEncoder':
         super().train(mode)
