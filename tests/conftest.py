@@ -119,6 +119,21 @@ def model_folder(small_model: dict, tmp_path_factory: pytest.TempPathFactory) ->
     return save_folder(model, tmp_path_factory.mktemp('model') / 'small')
 
 
+@pytest.fixture(scope='session')
+def clip_vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file in the form and of the size of CLIP's own, of which two pairs merge letters: "red" is one token."""
+    import gzip
+
+    from mgfe_ris.models.encoders.clip_vocabulary import FILE, MERGES
+
+    letters = [*map(chr, range(174, 324)), *map(chr, range(161, 173)), *map(chr, range(33, 127))]
+    filler = [(a, b) for a in letters[:200] for b in letters]
+    pairs = [('r', 'e'), ('re', 'd</w>'), *filler][:MERGES]
+    file = tmp_path_factory.mktemp('clip') / FILE
+    file.write_bytes(gzip.compress('\n'.join(['#version: 0.2', *map(' '.join, pairs)]).encode()))
+    return file
+
+
 @pytest.fixture(scope='module')
 def one_thread() -> Iterator[None]:
     """Several threads wait for one another on a busy machine, which makes a small model many times slower.

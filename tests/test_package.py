@@ -1,6 +1,7 @@
 """The source distribution holds what the wheel is built from; the wheel, configs and tools for a project anywhere."""
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -17,10 +18,12 @@ EXAMPLE = ROOT / 'projects' / 'example_project'
 
 @pytest.fixture(scope='module')
 def source(tmp_path_factory) -> Path:
-    """The source distribution of this checkout."""
+    """The source distribution of this checkout, less what a build before has left: setuptools packs that again."""
     folder = tmp_path_factory.mktemp('source')
+    left_out = shutil.ignore_patterns('.[!m]*', '.mypy_cache', '*.egg-info', 'build', 'data', 'work_dirs')  # not .mim
+    checkout = shutil.copytree(ROOT, folder / 'checkout', ignore=left_out)
     code = f'import setuptools.build_meta as build; build.build_sdist({str(folder)!r})'
-    subprocess.run([sys.executable, '-W', 'ignore', '-c', code], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([sys.executable, '-W', 'ignore', '-c', code], cwd=checkout, check=True, stdout=subprocess.DEVNULL)
     return next(folder.glob('mgfe_ris-*.tar.gz'))
 
 

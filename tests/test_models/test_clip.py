@@ -15,6 +15,7 @@ from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModelWit
 from mgfe_ris.models.checkpoints import differences
 from mgfe_ris.models.clip_checkpoints import from_clip_resnet, from_clip_text, from_clip_vit
 from mgfe_ris.models.encoders import CLIPResNetEncoder, CLIPTextTower, CLIPViTEncoder, HFTokenizer
+from mgfe_ris.models.encoders.fast_tokenizer import save_tokenizer
 from mgfe_ris.models.sentence import STATES
 
 SHARED = Path(__file__).parents[3] / 'shared/fixtures'
@@ -69,6 +70,19 @@ def test_recorded_tokens(record, vocabulary):
             tokenizer = HFTokenizer(str(vocabulary), ids.shape[1], keep_end=True, pad_id=0)
             said = [i for i, sentence in enumerate(sentences) if sentence]  # we refuse to look for nothing
             assert tokenizer([sentences[i] for i in said])[0].tolist() == ids[said].tolist()
+
+
+def test_a_vocabulary_file_is_read_as_clip_does(clip_vocabulary, tmp_path):
+    """Ids counted by hand: the bytes that are seen from '!' on, the same at the end of a word, pairs, both ends."""
+    tokenizer = HFTokenizer(str(clip_vocabulary), 12, keep_end=True, pad_id=0)
+    byte = {letter: ord(letter) - ord('!') for letter in "'&res"}
+    red, start, end = 512 + 1, 49406, 49407
+    ids, _ = tokenizer(["RED  red's\n&amp; S", 're'])
+    expected = [start, red, red, byte["'"], byte['s'] + 256, byte['&'] + 256, byte['s'] + 256, end, 0, 0, 0, 0]
+    assert ids[0].tolist() == expected
+    assert ids[1, :4].tolist() == [start, byte['r'], byte['e'] + 256, end]
+    save_tokenizer(tokenizer.tokenizer, tmp_path)
+    assert HFTokenizer(str(tmp_path))(['RED'])[0][0, :3].tolist() == [start, red, end]
 
 
 def test_recorded_image_tower(record):

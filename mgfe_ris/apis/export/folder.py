@@ -93,6 +93,8 @@ def _portable_config(model: Any) -> dict:
         cfg.model.text_encoder.config = _architecture(model.text_encoder.model.config)
     tokenizer = cfg.model.data_preprocessor.get('tokenizer') or {}
     cfg.model.data_preprocessor.tokenizer = {**tokenizer, 'pretrained': f'{HERE}/{TOKENIZER}'}
+    if model.data_preprocessor.tokenizer.clean:  # which its vocabulary's name no longer says
+        cfg.model.data_preprocessor.tokenizer.clean = True
     if Path(cfg.get('data_root', '')).is_absolute():  # of this machine
         set_everywhere(cfg._cfg_dict, 'data_root', f'data/{Path(cfg.data_root).name}')
     return {key: value for key, value in cfg.to_dict().items() if key in READ}

@@ -6,7 +6,7 @@ import json
 import re
 import unicodedata
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,7 @@ class HFTokenizer:
         keep_end: cut a longer sentence so that it ends with the end mark, as CLIP's authors do: its place is where
             CLIP looks for the sentence.
         pad_id: of padding, 0 for models of CLIP's authors; None: the tokenizer's own.
+        clean: sentences are cleaned as CLIP's authors do; their vocabulary file always asks for it.
 
     Attributes:
         met: all words that the model learned, see :mod:`mgfe_ris.training_words`; None: not known, or not only those of
@@ -65,6 +66,7 @@ class HFTokenizer:
         trim: bool = False,
         keep_end: bool = False,
         pad_id: int | None = None,
+        clean: bool = False,
     ):
         self.max_tokens = max_tokens
         self.keep_end = keep_end
@@ -73,11 +75,11 @@ class HFTokenizer:
         self.num_truncated = 0
         self.num_unknown = 0
         self.met: frozenset[str] | None = None
-        self._clean: Callable[[str], str] = str
+        self.clean = clean or str(pretrained).endswith(CLIP_SUFFIX)
         if pretrained is None:
             self.tokenizer: Any = read_word_pieces(VOCABULARY)
         elif str(pretrained).endswith(CLIP_SUFFIX):
-            self.tokenizer, self._clean = read_clip_vocabulary(pretrained), clean
+            self.tokenizer = read_clip_vocabulary(pretrained)
         elif str(pretrained).endswith(LIST_SUFFIX):
             self.tokenizer = read_word_list(pretrained)
         else:
@@ -134,7 +136,7 @@ class HFTokenizer:
         return tuple(dict.fromkeys(word for word in words_of(sentence) if word not in self.met))
 
     def _encode(self, sentence: str) -> list[int]:
-        return self.tokenizer.encode(self._clean(sentence), verbose=False)
+        return self.tokenizer.encode(clean(sentence) if self.clean else sentence, verbose=False)
 
     def _has_word(self, tokens: Sequence[int]) -> bool:
         said = [token for token in tokens if token not in self._no_words]

@@ -153,6 +153,18 @@ def test_sentences_are_read_as_before(saved):
         assert torch.equal(before, after)
 
 
+def test_sentences_are_cleaned_as_before(clip_vocabulary, small_model, tmp_path):
+    """As CLIP's authors do, of whose vocabulary file the folder knows nothing more."""
+    tokenizer = {'model.data_preprocessor.tokenizer': dict(pretrained=str(clip_vocabulary), pad_id=0)}
+    words = {'model.text_encoder.config.vocab_size': 49408}
+    model = build_model(load_config('mgfe-ris_tiny_refshapes', {**small_model, **tokenizer, **words}))
+    loaded = load_model(save_folder(model, tmp_path / 'folder'), device='cpu')
+    said = ['The man\u2019s \u201cred\u201d caf\u00c3\u00a9 &amp; ring', 'the man\'s "red" caf\u00e9 & ring']
+    ids = loaded.data_preprocessor.tokenizer(said)[0]
+    assert torch.equal(ids[0], ids[1])
+    assert torch.equal(ids, model.data_preprocessor.tokenizer(said)[0])
+
+
 def test_a_second_copy_is_the_same_as_the_first(saved, tmp_path):
     _, folder = saved
     again = save_folder(load_model(folder, device='cpu'), tmp_path / 'again')
