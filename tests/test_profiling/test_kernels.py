@@ -82,6 +82,7 @@ def test_what_overlaps_counts_once_and_gaps_do_not(profiled):
         ('NVIDIA GeForce RTX 4090', 'tf32', 82.6),
         ('NVIDIA A100-SXM4-80GB', 'int8', None),
         ('Some other card', 'bf16', None),
+        ('NVIDIA A100-SXM4-80GB MIG 3g.40gb', 'bf16', None),
     ],
 )
 def test_peaks_by_name(name, numbers, peak):
