@@ -65,7 +65,7 @@ fi
 echo "== 2/5 training"
 python tools/train.py $config --work-dir $out --resume "$@"
 
-best=$(ls -t $out/best_*.pth | head -n 1)
+best=$(ls -t $out/best_*.pth 2>/dev/null | head -n 1) || refuse "$out: no best_*.pth, which each validation of the training keeps"
 if [ ! $out/metrics.json -nt "$best" ]; then
     echo "== 3/5 testing $best on all splits but train, and on val with exchanged sentences"
     python tools/test.py $config "$best" --work-dir $out/test --out $out "$@"
