@@ -70,7 +70,7 @@ def put(path: Path, text: str) -> None:
 
 def start(script: str, *args: object, **environment: object) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        ['bash', str(TOOLS / script), *map(str, args)],
+        ['bash' if script.endswith('.sh') else sys.executable, str(TOOLS / script), *map(str, args)],
         env={**os.environ, **{name: str(value) for name, value in environment.items()}},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -101,6 +101,22 @@ def config(model_folder, refshapes, tmp_path) -> Path:
     return tmp_path / 'small.py'
 
 
+def test_launchers_of_two_machines_join(programs, tmp_path):
+    """What a process of each finds; the trainings that do the same are slow, and within one machine in other tests."""
+    script = tmp_path / 'script.py'
+    script.write_text("""
+import sys, torch, torch.distributed as dist
+dist.init_process_group('gloo')
+total = torch.tensor(10 ** dist.get_rank())
+dist.all_reduce(total)
+print(f'rank {dist.get_rank()} of {dist.get_world_size()}, together {total.item()}', *sys.argv[1:])
+""")
+    where = dict(NNODES=2, MASTER_ADDR='127.0.0.1', PORT=free_port())
+    started = [start('launch.py', 1, script, 'x', **where, NODE_RANK=rank) for rank in range(2)]
+    assert [one.strip() for one in ended(*started)] == [f'rank {rank} of 2, together 11 x' for rank in range(2)]
+
+
+@slow('half a minute')
 def test_training_on_two_machines(programs, config, tmp_path):
     where = dict(NNODES=2, MASTER_ADDR='127.0.0.1', PORT=free_port())
     command = ('dist_train.sh', config, 1, '--work-dir', tmp_path / 'work')
