@@ -23,6 +23,9 @@ _FEW_SCANS, _SCANS, _SCANNED = 16, 64, 600_000_000
 """Scans that any JPEG may have that comes finer and finer, that a small one may have, and these times its pixels: each
 costs a pass over all of them."""
 
+_JPEG_MARKER = re.compile(rb'\xff[^\x00\x01\xff\xd0-\xd8]')
+"""Of a segment with a length, of a scan, or of the end; what is compressed has none."""
+
 
 class Header(NamedTuple):
     size: tuple[int, int]
@@ -162,14 +165,33 @@ def check_pixels(size: tuple[int, int], count: int, max_pixels: int = MAX_PIXELS
         raise ValueError(f'{said} in {count:,} bytes, as no camera writes it; make it smaller first')
 
 
-def check_scans(data: bytes, pixels: int = 0) -> None:
-    """Raises ValueError for a JPEG of more scans than any program writes, of so many ``pixels``."""
+def check_jpeg(data: bytes, pixels: int = 0) -> None:
+    """Of another form, nothing is checked.
+
+    Raises:
+        ValueError: a JPEG that is cut off, for which OpenCV before 4.11 makes up the rest; or one of more scans than
+            any program writes, of so many ``pixels``.
+    """
     if data[:2] != b'\xff\xd8':
         return
-    # in what is compressed, this marker begins a scan, and nothing else
-    scans, most = data.count(b'\xff\xda'), max(_FEW_SCANS, min(_SCANS, _SCANNED // (pixels or 1)))
+    scans, most = _count_scans(data), max(_FEW_SCANS, min(_SCANS, _SCANNED // (pixels or 1)))
     if scans > most:
         raise ValueError(f'a JPEG of {scans} scans, more than {most}: save it anew, as a plain one')
+
+
+def _count_scans(data: bytes) -> int:
+    """Up to the end of a JPEG's first picture: phones put a film or a second picture behind it."""
+    place, scans = 2, 0
+    for _ in range(_HEADER_READS):
+        found = _JPEG_MARKER.search(data, place)
+        if found is None:
+            raise ValueError('not a whole photo: the file is cut off')
+        kind, place = found.group()[1:], found.end()
+        if kind == b'\xd9':
+            return scans
+        scans += kind == b'\xda'
+        place += int.from_bytes(data[place : place + 2], 'big')
+    raise ValueError('a JPEG of too many pieces: save it anew')
 
 
 def _header(file: IO[bytes], form: str | None = None) -> Header:

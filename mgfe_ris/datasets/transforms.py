@@ -12,7 +12,7 @@ from mmseg.registry import TRANSFORMS
 
 from ..one_line import one_line
 from .masks import decode_segmentation
-from .photo_files import check_scans
+from .photo_files import check_jpeg
 
 
 @TRANSFORMS.register_module()
@@ -39,7 +39,7 @@ class LoadPhoto(LoadImageFromFile):
         """mmcv's, which would read the file again after the check of what was read."""
         try:
             data = self._read(path)
-            check_scans(data, pixels)
+            check_jpeg(data, pixels)
             photo = mmcv.imfrombytes(data, flag=self.color_type, backend=self.imdecode_backend)
             if photo is None:
                 raise ValueError('nothing to decode')

@@ -12,7 +12,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from ...datasets.photo_files import MAX_PIXELS, FewReadsBytes, FewReadsFile, check_pixels, check_scans
+from ...datasets.photo_files import MAX_PIXELS, FewReadsBytes, FewReadsFile, check_jpeg, check_pixels
 from ...download import download, is_address
 from ...one_line import one_line
 
@@ -71,7 +71,7 @@ def decode_photo(data: bytes, name: str) -> np.ndarray:
         ValueError: data that is no whole image; ``name`` says whose.
     """
     try:
-        check_scans(data)
+        check_jpeg(data)
         photo = mmcv.imfrombytes(data, channel_order='rgb', backend='cv2')  # in place, where a copy would double it
     except (ValueError, cv2.error) as error:
         raise ValueError(f'{name}: not a readable image ({one_line(error)})') from error
@@ -136,9 +136,12 @@ def _check_header(file: FewReadsBytes | FewReadsFile, name: str, max_pixels: int
     _check_size(size, name, max_pixels)
     try:
         check_pixels(size, count, max_pixels)
-        check_scans(data, size[0] * size[1])
     except ValueError as error:
         raise ValueError(f'{name}: {error}') from error
+    try:
+        check_jpeg(data, size[0] * size[1])
+    except ValueError as error:
+        raise ValueError(f'{name}: not a readable image ({error})') from error
 
 
 def _check_size(size: tuple[int, ...], name: str, max_pixels: int) -> None:

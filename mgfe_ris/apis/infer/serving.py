@@ -5,7 +5,7 @@ import socket
 
 from PIL import Image
 
-from ...datasets.photo_files import FewReadsBytes, check_scans
+from ...datasets.photo_files import FewReadsBytes, check_jpeg
 from .inferencer import check_sentences
 
 MAX_BYTES, MAX_PIXELS = 20_000_000, 25_000_000
@@ -80,7 +80,7 @@ def open_upload(data: bytes, sentences: int) -> Image.Image:
             f'{sentences} sentences about a photo of {pixels / 1e6:.0f} megapixels: '
             f'at most {MAX_SCORES // pixels} at a time, or make it smaller.'
         )
-    check_scans(data, pixels)
+    check_jpeg(data, pixels)
     file.may_be_decoded()
     return image
 

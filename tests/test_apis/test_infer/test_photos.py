@@ -9,9 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
+from packaging.version import parse as parse_version
 from PIL import Image
 
 from mgfe_ris.apis import open_photo
@@ -210,12 +212,40 @@ def test_more_than_pillow_warns_of(tmp_path, action):
 def test_half_a_photo_is_none(kind, part):
     """Not one with a grey rest, which is what Pillow can be told to make of it, and older versions of OpenCV did."""
     data = encoded(kind)
+    if kind == 'GIF' and parse_version(cv2.__version__) < parse_version('4.12'):
+        pytest.skip(f'OpenCV {cv2.__version__} reads no GIF')
     assert decode_photo(data, 'whole').shape == RGB.shape
     with pytest.raises(ValueError, match=r'half\.jpg: not a readable image'):
         decode_photo(data[: int(len(data) * part)], 'half.jpg')
     if kind in ('JPEG', 'PNG', 'BMP'):
         with pytest.raises(ValueError, match='the photo: not a readable image'):
             open_photo(Image.open(io.BytesIO(data[: int(len(data) * part)])))
+
+
+def with_thumbnail() -> bytes:
+    exif = b'Exif\0\0' + encoded('JPEG', Image.fromarray(RGB[:8, :8]))
+    return encoded('JPEG', exif=exif)
+
+
+@pytest.mark.parametrize(
+    'data',
+    [
+        encoded('JPEG', progressive=True),
+        encoded('JPEG', restart_marker_blocks=1),
+        encoded('JPEG').replace(b'\xff\xda', b'\xff' * 9 + b'\xda', 1),
+        with_thumbnail(),
+    ],
+    ids=['in scans', 'with restarts', 'with filling', 'with a thumbnail'],
+)
+def test_jpegs_are_whole_up_to_their_end(tmp_path, data):
+    """And no further: phones put the film of a moving photo there."""
+    behind = np.random.default_rng(0).bytes(200_000) + 100 * b'\xff\xda'
+    (tmp_path / 'moving.jpg').write_bytes(data + behind)
+    assert open_photo(tmp_path / 'moving.jpg') == tmp_path / 'moving.jpg'
+    np.testing.assert_array_equal(decode_photo(data + behind, 'moving'), decode_photo(data, 'whole'))
+    for cut in (data[:-2], data[: data.rindex(b'\xff\xda') + 20]):
+        with pytest.raises(ValueError, match=r'cut: not a readable image .not a whole photo: the file is cut off'):
+            decode_photo(cut, 'cut')
 
 
 @pytest.mark.parametrize('data', [b'', b'no image'])
