@@ -135,7 +135,8 @@ def _outputs(found: Tensor | Sequence[Tensor]) -> Sequence[Tensor]:
 
 def trace(graph: Segment) -> ExportedProgram:
     """The graph, for any number of photos, as many sentences, and words up to the tokenizer's limit."""
-    batch, words = Dim('batch', min=1), Dim('words', min=1, max=graph.max_tokens)
+    # torch 2.7 wants an end of the range, since it rules the largest integer out
+    batch, words = Dim('batch', min=1, max=2**31 - 1), Dim('words', min=1, max=graph.max_tokens)
     shapes = {'image': {0: batch}, 'token_ids': {0: batch, 1: words}, 'word_mask': {0: batch, 1: words}}
     # three sentences of seven words: sizes that no other dimension has, so that none is taken for another
     return torch.export.export(graph, graph.example(3, 7), dynamic_shapes=shapes)
