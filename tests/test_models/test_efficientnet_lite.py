@@ -39,9 +39,35 @@ def test_features_are_efficientnet_pytorchs_with_the_packages_weights(arch, one_
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
 
 
+def test_timms_names():
+    """Each block counted in its group, its norms in their order."""
+    theirs = pytest.importorskip('efficientnet_lite_pytorch').EfficientNet.from_name('efficientnet-lite0').state_dict()
+    groups = [f'blocks.{g}.{i}' for g, repeats in enumerate((1, 2, 2, 3, 3, 4, 1)) for i in range(repeats)]
+    one = dict(depthwise_conv='conv_dw', bn1='bn1', project_conv='conv_pw', bn2='bn2')
+    others = dict(
+        expand_conv='conv_pw', bn0='bn1', depthwise_conv='conv_dw', bn1='bn2', project_conv='conv_pwl', bn2='bn3'
+    )
+    parts = {
+        f'_blocks.{i}._{a}.': f'{group}.{b}.'
+        for i, group in enumerate(groups)
+        for a, b in (others if i else one).items()
+    }
+    parts |= {
+        '_conv_stem.': 'conv_stem.',
+        '_bn0.': 'bn1.',
+        '_conv_head.': 'conv_head.',
+        '_bn1.': 'bn2.',
+        '_fc.': 'classifier.',
+    }
+    timms = {next(b + name[len(a) :] for a, b in parts.items() if name.startswith(a)): x for name, x in theirs.items()}
+    ours, expected = from_efficientnet_lite(timms), from_efficientnet_lite(theirs)
+    assert ours.keys() == expected.keys() and all(ours[name] is expected[name] for name in ours)
+
+
 @pytest.mark.parametrize('arch', ['lite0', 'lite4'])
 def test_features_are_timms_with_its_names(arch, tmp_path, one_thread):
-    timm = pytest.importorskip('timm')
+    # not among the requirements of tests: mmseg imports it where it is, which takes each command seconds
+    timm = pytest.importorskip('timm', reason='pip install timm')
     theirs = randomize(timm.create_model(f'tf_efficientnet_{arch}', features_only=True, out_indices=(1, 2, 3, 4)), 0.2)
     whole = timm.create_model(f'tf_efficientnet_{arch}')
     file = tmp_path / 'timm.pth'
