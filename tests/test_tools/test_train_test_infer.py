@@ -207,7 +207,13 @@ def test_a_schedule_that_ends_elsewhere_than_the_training(options, tmp_path, mon
 
 
 def test_mixed_precision_on_this_machine(options, tmp_path, run_here, capfd):
-    run_here('train.py', TINY, '--work-dir', tmp_path, '--amp', 'bf16', *options, 'train_cfg.max_epochs=1')
+    few = [
+        'train_cfg.max_epochs=1',
+        'train_dataloader.dataset.indices=8',
+        'train_dataloader.batch_size=4',
+        'val_dataloader.dataset.indices=2',
+    ]
+    run_here('train.py', TINY, '--work-dir', tmp_path, '--amp', 'bf16', *options, *few)
     losses = [row['loss'] for row in read_scalars(tmp_path) if 'loss' in row]
     assert len(losses) == 1 and 0 < losses[0] < 10
     assert all(
