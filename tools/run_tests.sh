@@ -6,6 +6,9 @@ cd "$(dirname "$0")/.."
     projects/{web_demo,serve,ray_inference}/requirements.txt
 ruff check .
 ruff format --check .
-mypy
 export OMP_NUM_THREADS=1 # threads of workers that share the cores would wait for one another
-python -m pytest --numprocesses auto --dist loadfile "$@"
+failed=0
+mypy & # a minute on one core, which the last of the tests leave idle
+python -m pytest --numprocesses auto --dist loadfile "$@" || failed=$?
+wait $! || failed=$?
+exit $failed
