@@ -28,7 +28,8 @@ command -v "$python" >/dev/null || {
 }
 site() { "$1" -c 'import sysconfig; print(sysconfig.get_path("purelib"))'; }
 reused=$(site "$python")
-environment=work_dirs/versions/${which//\*/newest}
+version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+environment=work_dirs/versions/${which//\*/newest}-python$version
 pins=$environment/versions.txt
 [ -e "$environment/bin/activate" ] || "$python" -m venv "$environment"
 . "$environment/bin/activate"
