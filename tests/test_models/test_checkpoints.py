@@ -23,6 +23,7 @@ from mmseg.models.backbones import ResNet
 from mmseg.models.backbones import SwinTransformer as MMSegSwin
 from mmseg.registry import MODELS
 from safetensors.torch import load_file, save_file
+from slow import slow
 from torch import nn
 
 from mgfe_ris.checkpoint_files import read_checkpoint
@@ -177,7 +178,15 @@ def assert_loads_as(hf, ours, x):
 
 
 @pytest.mark.parametrize(
-    ('size', 'window'), [('tiny', 7), ('small', 7), ('base', 7), ('large', 7), ('base', 12), ('large', 12)]
+    ('size', 'window'),
+    [
+        ('tiny', 7),
+        ('base', 12),
+        *(
+            pytest.param(size, window, marks=slow('a large model'))
+            for size, window in (('small', 7), ('base', 7), ('large', 7), ('large', 12))
+        ),
+    ],
 )
 def test_swin_of_hugging_face_in_every_published_size(size, window):
     """In float32, on a photo that neither patches nor windows divide."""
