@@ -20,7 +20,8 @@ EXAMPLE = ROOT / 'projects' / 'example_project'
 def source(tmp_path_factory) -> Path:
     """The source distribution of this checkout, less what a build before has left: setuptools packs that again."""
     folder = tmp_path_factory.mktemp('source')
-    left_out = shutil.ignore_patterns('.[!m]*', '.mypy_cache', '*.egg-info', 'build', 'data', 'work_dirs')  # not .mim
+    made = ('*.egg-info', '__pycache__', '.mypy_cache', 'build', 'data', 'work_dirs')
+    left_out = shutil.ignore_patterns('.[!m]*', *made)  # but .mim
     checkout = shutil.copytree(ROOT, folder / 'checkout', ignore=left_out)
     code = f'import setuptools.build_meta as build; build.build_sdist({str(folder)!r})'
     subprocess.run([sys.executable, '-W', 'ignore', '-c', code], cwd=checkout, check=True, stdout=subprocess.DEVNULL)

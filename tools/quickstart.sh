@@ -65,7 +65,8 @@ fi
 echo "== 2/5 training"
 python tools/train.py $config --work-dir $out --resume "$@"
 
-best=$(ls -t $out/best_*.pth 2>/dev/null | head -n 1) || refuse "$out: no best_*.pth, which each validation of the training keeps"
+best=$(ls -t $out/best_*.pth 2>/dev/null | head -n 1) ||
+    refuse "$out: no best_*.pth, which the validations of a training leave there; move $out away, and run again"
 if [ ! $out/metrics.json -nt "$best" ]; then
     echo "== 3/5 testing $best on all splits but train, and on val with exchanged sentences"
     python tools/test.py $config "$best" --work-dir $out/test --out $out "$@"

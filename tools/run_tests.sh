@@ -10,5 +10,8 @@ export OMP_NUM_THREADS=1 # threads of workers that share the cores would wait fo
 failed=0
 mypy & # a minute on one core, which the last of the tests leave idle
 python -m pytest --numprocesses auto --dist loadfile "$@" || failed=$?
-wait $! || failed=$?
+wait $! || {
+    failed=$?
+    echo "error: mypy failed; its lines stand among those of the tests" >&2
+}
 exit $failed

@@ -16,6 +16,6 @@ for version in "$@"; do
     bash tools/test_versions.sh "transformers==$version" --quiet "${tests[@]}" || failed+=("$version")
 done
 [ ${#failed[@]} = 0 ] || {
-    echo "error: tests fail with transformers ${failed[*]}" >&2
+    echo "error: no passing run with transformers ${failed[*]}, see above" >&2
     exit 1
 }

@@ -40,7 +40,7 @@ oldest)
     { sed 's/>=/==/; s/,<.*//' requirements.txt && echo 'numpy==2.0.1' && echo 'opencv-python==4.10.0.84'; } >"$pins"
     ;;
 newest) cp requirements.txt "$pins" ;;
-*) { grep -v "^${which%%==*}\b" requirements.txt && echo "$which"; } >"$pins" ;;
+*) { grep -vE "^${which%%==*}([^a-z0-9-]|\$)" requirements.txt && echo "$which"; } >"$pins" ;;
 esac
 if [ "${REUSE:-}" = 1 ] && [[ $which == *==* ]]; then
     echo "$reused" >"$(site python)/reused.pth"

@@ -23,8 +23,9 @@ _FEW_SCANS, _SCANS, _SCANNED = 16, 64, 600_000_000
 """Scans that any JPEG may have that comes finer and finer, that a small one may have, and these times its pixels: each
 costs a pass over all of them."""
 
-_JPEG_MARKER = re.compile(rb'\xff[^\x00\x01\xff\xd0-\xd8]')
-"""Of a segment with a length, of a scan, or of the end; what is compressed has none."""
+_JPEG_MARKER = re.compile(rb'\xff[\xc0-\xcf\xd9-\xfe]')
+"""Of a segment with a length, of a scan, or of the end; what is compressed has none. Decoders skip no others by a
+length, so nothing can be hidden in one."""
 
 
 class Header(NamedTuple):
@@ -166,11 +167,14 @@ def check_pixels(size: tuple[int, int], count: int, max_pixels: int = MAX_PIXELS
 
 
 def check_jpeg(data: bytes, pixels: int = 0) -> None:
-    """Of another form, nothing is checked.
+    """Check that a JPEG is whole, and has no more scans than programs write; other forms pass.
+
+    Args:
+        data: the file.
+        pixels: width times height; 0: not known.
 
     Raises:
-        ValueError: a JPEG that is cut off, for which OpenCV before 4.11 makes up the rest; or one of more scans than
-            any program writes, of so many ``pixels``.
+        ValueError: it is cut off, for which OpenCV before 4.11 makes up the rest; or it has too many scans or segments.
     """
     if data[:2] != b'\xff\xd8':
         return
@@ -185,7 +189,7 @@ def _count_scans(data: bytes) -> int:
     for _ in range(_HEADER_READS):
         found = _JPEG_MARKER.search(data, place)
         if found is None:
-            raise ValueError('not a whole photo: the file is cut off')
+            raise ValueError('not a whole photo, its end is missing: download it again, or save it anew')
         kind, place = found.group()[1:], found.end()
         if kind == b'\xd9':
             return scans

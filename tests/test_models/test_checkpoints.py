@@ -189,7 +189,7 @@ def assert_loads_as(hf, ours, x):
     ],
 )
 def test_swin_of_hugging_face_in_every_published_size(size, window):
-    """In float32, on a photo that neither patches nor windows divide."""
+    """In float32, on a photo that neither patches nor windows divide; the larger ones with MGFE_RIS_SLOW=1."""
     x = photos(90, 131, dtype=torch.float32)
     assert_loads_as(hf_swin(SWIN[size], window), swin_encoder(SWIN[size], window), x[:1])
 

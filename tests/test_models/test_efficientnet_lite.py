@@ -1,4 +1,4 @@
-"""EfficientNet-lite as an encoder: against EfficientNet-PyTorch and timm, and what training leaves alone."""
+"""EfficientNet-lite as an encoder: against EfficientNet-PyTorch, and timm where it is; what training leaves alone."""
 
 import pytest
 import torch
@@ -67,7 +67,7 @@ def test_timms_names():
 @pytest.mark.parametrize('arch', ['lite0', 'lite4'])
 def test_features_are_timms_with_its_names(arch, tmp_path, one_thread):
     # not among the requirements of tests: mmseg imports it where it is, which takes each command seconds
-    timm = pytest.importorskip('timm', reason='pip install timm')
+    timm = pytest.importorskip('timm', reason='needs timm, which the requirements of the tests leave out')
     theirs = randomize(timm.create_model(f'tf_efficientnet_{arch}', features_only=True, out_indices=(1, 2, 3, 4)), 0.2)
     whole = timm.create_model(f'tf_efficientnet_{arch}')
     file = tmp_path / 'timm.pth'

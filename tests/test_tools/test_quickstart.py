@@ -28,7 +28,7 @@ tool = pathlib.Path(words[0]).name
 folder = next((pathlib.Path(words[i + 1]) for i, word in enumerate(words) if word in ('--work-dir', '--out')), None)
 if tool == 'photos_options.py':
     print({os.linesep.join(OPTIONS)!r})
-if tool == 'train.py' and not (folder / 'best_oIoU_epoch_3.pth').is_file():
+if tool == 'train.py' and 'FAILS' not in os.environ and not (folder / 'best_oIoU_epoch_3.pth').is_file():
     folder.mkdir(parents=True)
     (folder / 'best_oIoU_epoch_3.pth').touch()
 if tool == 'test.py':
@@ -100,6 +100,13 @@ def test_on_drawn_shapes(quickstart):
     assert not any('minilm' in word for words in calls for word in words)
     shown = out.splitlines()[-6:]
     assert shown[0] == f'{quickstart.root}/{best}' and shown[4] == f'{quickstart.root}/{out_dir}/model/README.md'
+
+
+def test_a_training_that_leaves_no_checkpoint(quickstart, monkeypatch):
+    monkeypatch.setenv('FAILS', '1')
+    status, _, err, calls = quickstart()
+    assert status == 2 and err.startswith('error: work_dirs/quickstart: no best_*.pth, ') and err.count('\n') == 1
+    assert 'test.py' not in [Path(words[0]).name for words in calls]
 
 
 def test_on_photos(quickstart, photos):

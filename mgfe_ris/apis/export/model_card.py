@@ -200,6 +200,7 @@ def _parts(model: Any) -> list[str]:
     tokenizer = model.data_preprocessor.tokenizer
     has_marks = tokenizer.tokenizer.num_special_tokens_to_add() > 0  # a list of words has none
     marks = ', the marks of start and end included' if has_marks else ''
+    cleaned = ', cleaned as CLIP does (`ftfy`, entities of HTML, lower case)' if tokenizer.clean else ''
     rows = {
         'Visual encoder': _part_of(parts, 'encoder'),
         'Text encoder': _text_encoder(model),
@@ -210,7 +211,7 @@ def _parts(model: Any) -> list[str]:
         'Decoder': _part_of(parts, 'decode_head'),
         'Parameters': f'{sum(p.numel() for p in model.parameters()):,}',
         'Photos': _photos(model.cfg),
-        'Sentences': f'{tokenizer.max_tokens} tokens at most{marks}; '
+        'Sentences': f'{tokenizer.max_tokens} tokens at most{marks}{cleaned}; '
         f'`{type(tokenizer.tokenizer).__name__}` with {len(tokenizer.tokenizer):,} entries',
     }
     return ['## Model', _table(['part', 'value'], rows.items())]

@@ -56,7 +56,7 @@ def open_upload(data: bytes, sentences: int) -> Image.Image:
     Raises:
         TooLarge: too many bytes or pixels, or so many that only fewer sentences may be about it.
         UnknownFormat: none of :data:`FORMATS`.
-        ValueError: a broken header, or no pixels.
+        ValueError: a broken header, no pixels, or a JPEG that :func:`check_jpeg` refuses.
     """
     if len(data) > MAX_BYTES:
         raise TooLarge(f'A photo of {len(data):,} bytes: at most {MAX_BYTES:,}.')

@@ -25,7 +25,8 @@ from ...weight_packages import in_package
 from ..checkpoints import from_text
 from ..renaming import State, state_dict_of
 from ..sentence import STATES, check_state
-from .clip_vocabulary import CLIP_SUFFIX, clean, read_clip_vocabulary
+from .clip_vocabulary import CLIP_SUFFIX, read_clip_vocabulary
+from .clip_vocabulary import clean as clean_sentence
 from .fast_tokenizer import FIVE
 from .pretrained import load_pretrained
 from .word_list import LIST_SUFFIX, read_word_list
@@ -52,7 +53,7 @@ class HFTokenizer:
         keep_end: cut a longer sentence so that it ends with the end mark, as CLIP's authors do: its place is where
             CLIP looks for the sentence.
         pad_id: of padding, 0 for models of CLIP's authors; None: the tokenizer's own.
-        clean: sentences are cleaned as CLIP's authors do; their vocabulary file always asks for it.
+        clean: sentences are cleaned as CLIP's authors do, by the package ftfy; always so with their vocabulary file.
 
     Attributes:
         met: all words that the model learned, see :mod:`mgfe_ris.training_words`; None: not known, or not only those of
@@ -136,7 +137,7 @@ class HFTokenizer:
         return tuple(dict.fromkeys(word for word in words_of(sentence) if word not in self.met))
 
     def _encode(self, sentence: str) -> list[int]:
-        return self.tokenizer.encode(clean(sentence) if self.clean else sentence, verbose=False)
+        return self.tokenizer.encode(clean_sentence(sentence) if self.clean else sentence, verbose=False)
 
     def _has_word(self, tokens: Sequence[int]) -> bool:
         said = [token for token in tokens if token not in self._no_words]

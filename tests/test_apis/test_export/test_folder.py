@@ -159,6 +159,7 @@ def test_sentences_are_cleaned_as_before(clip_vocabulary, small_model, tmp_path)
     words = {'model.text_encoder.config.vocab_size': 49408}
     model = build_model(load_config('mgfe-ris_tiny_refshapes', {**small_model, **tokenizer, **words}))
     loaded = load_model(save_folder(model, tmp_path / 'folder'), device='cpu')
+    assert 'cleaned as CLIP does' in (tmp_path / 'folder/README.md').read_text(encoding='utf-8')
     said = ['The man\u2019s \u201cred\u201d caf\u00c3\u00a9 &amp; ring', 'the man\'s "red" caf\u00e9 & ring']
     ids = loaded.data_preprocessor.tokenizer(said)[0]
     assert torch.equal(ids[0], ids[1])

@@ -54,6 +54,7 @@ CRAFTED = {
     'filling of a JPEG': lambda: b'\xff\xd8' + b'\xff' * N,
     'profiles of a JPEG': lambda: b'\xff\xd8' + b'\xff\xe2\0\x10ICC_PROFILE\0\1\1' * (N // 18),
     'scans of a JPEG': lambda: scans(10_000),
+    'hidden scans of a JPEG': lambda: scans(6_000).replace(b'\x3f\0', b'\x3f\0\xff\x02\xfe\0'),
     'chunks of a PNG': lambda: png(chunk(b'abCd', b'') * (N // 12)),
     'texts of a PNG': lambda: png(chunk(b'tEXt', b'k\0a') * (N // 15)),
     'packed texts of a PNG': lambda: png(chunk(b'zTXt', b'k\0\0' + TEXT) * (N // len(TEXT))),
