@@ -2,7 +2,7 @@
 
 from .complexity import Complexity, count_complexity
 from .machine import describe_machine
-from .memory import Memory, trace_memory
+from .memory import Memory, can_trace, trace_memory
 from .speed import measure_speed, median_ms
 from .workload import Setting, Workload
 
@@ -11,6 +11,7 @@ __all__ = [
     'Memory',
     'Setting',
     'Workload',
+    'can_trace',
     'count_complexity',
     'describe_machine',
     'measure_speed',

@@ -82,8 +82,14 @@ def trace_memory(
         amp: ``bf16`` or ``fp16``: autocast; None: float32.
 
     Raises:
-        ValueError: no such ``amp``; a batch, size or number of words below 1; more words than the text encoder takes.
+        ValueError: no such ``amp``; a batch, size or number of words below 1; more words than the text encoder takes; a
+            torch that cannot, see :func:`can_trace`.
     """
+    if not can_trace():
+        raise ValueError(
+            f'torch {torch.__version__} cannot trace the steps of a GPU where no driver is: it ends the process. Take '
+            'a newer one, 2.14 for example, or a machine with a GPU'
+        )
     if amp not in DTYPES:
         raise ValueError(f"amp must be 'bf16' or 'fp16'; got {amp!r}")
     if min(batch, words, *size) < 1:
@@ -104,6 +110,11 @@ def trace_memory(
         return model.parse_losses(model(**inputs, data_samples=samples, mode='loss'))[0]
 
     return trace_step(model, loss, amp)
+
+
+def can_trace() -> bool:
+    """Without CUDA's driver torch 2.7 and 2.8 abort in an operator on fake CUDA tensors; 2.14 does not."""
+    return torch.cuda.is_available() or torch.__version__ >= (2, 9)
 
 
 def trace_step(model: nn.Module, loss: Callable[[Callable], Tensor], amp: str | None = None) -> Memory:

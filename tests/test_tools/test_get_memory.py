@@ -5,7 +5,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
+from mgfe_ris.profiling import can_trace
+
+pytestmark = pytest.mark.skipif(not can_trace(), reason=f'torch {torch.__version__} cannot trace without a GPU')
 REPO = Path(__file__).parents[2]
 TOOL = REPO / 'tools/analysis_tools/get_memory.py'
 CRIS = REPO / 'projects/cris'
