@@ -114,7 +114,7 @@ def trace_memory(
 
 def can_trace() -> bool:
     """Without CUDA's driver torch 2.7 and 2.8 abort in an operator on fake CUDA tensors; 2.14 does not."""
-    return torch.cuda.is_available() or torch.__version__ >= (2, 9)
+    return torch.cuda.is_available() or torch.__version__ >= '2.9'
 
 
 def trace_step(model: nn.Module, loss: Callable[[Callable], Tensor], amp: str | None = None) -> Memory:
