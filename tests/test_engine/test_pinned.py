@@ -19,7 +19,7 @@ def sample(i: int) -> dict:
 def test_photos_and_what_samples_hold_are_pinned(monkeypatch):
     """Without a GPU torch cannot pin: a copy that is counted stands for it."""
     pinned = []
-    monkeypatch.setattr(torch.Tensor, 'pin_memory', lambda self: pinned.append(self.clone()) or pinned[-1])
+    monkeypatch.setattr(torch.Tensor, 'pin_memory', lambda self, *_: pinned.append(self.clone()) or pinned[-1])
     batch = pin_memory(collate([sample(1), sample(2)]))
     made = [
         *batch['inputs'],

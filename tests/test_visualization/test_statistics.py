@@ -146,7 +146,7 @@ def test_the_picture(split, tmp_path, number):
     plot_statistics({f'split {i}': split for i in range(number)}, out, 'of a test')
     with Image.open(out) as picture:
         assert picture.format == 'PNG' and picture.size == (1500, 1000)
-        colours = Counter(picture.convert('RGB').get_flattened_data())
+        colours = Counter(map(tuple, np.asarray(picture.convert('RGB')).reshape(-1, 3).tolist()))
     drawn = [tuple(round(255 * c) for c in colour) for colour in statistics.COLOURS[:number]]
     assert all(colours[colour] > 20 for colour in drawn)
 
