@@ -81,6 +81,7 @@ def test_a_vocabulary_file_is_read_as_clip_does(clip_vocabulary, tmp_path):
     expected = [start, red, red, byte["'"], byte['s'] + 256, byte['&'] + 256, byte['s'] + 256, end, 0, 0, 0, 0]
     assert ids[0].tolist() == expected
     assert ids[1, :4].tolist() == [start, byte['r'], byte['e'] + 256, end]
+    assert tokenizer.tokenizer.encode('RED') == [start, red, end]  # not cleaned
     save_tokenizer(tokenizer.tokenizer, tmp_path)
     assert HFTokenizer(str(tmp_path))(['RED'])[0][0, :3].tolist() == [start, red, end]
 
