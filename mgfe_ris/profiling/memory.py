@@ -82,14 +82,9 @@ def trace_memory(
         amp: ``bf16`` or ``fp16``: autocast; None: float32.
 
     Raises:
-        ValueError: no such ``amp``; a batch, size or number of words below 1; more words than the text encoder takes; a
-            torch that cannot, see :func:`can_trace`.
+        ValueError: no such ``amp``; a batch, size or number of words below 1; more words than the text encoder takes;
+            a torch that :func:`trace_step` refuses.
     """
-    if not can_trace():
-        raise ValueError(
-            f'torch {torch.__version__} cannot trace the steps of a GPU where no driver is: it ends the process. Take '
-            'a newer one, 2.14 for example, or a machine with a GPU'
-        )
     if amp not in DTYPES:
         raise ValueError(f"amp must be 'bf16' or 'fp16'; got {amp!r}")
     if min(batch, words, *size) < 1:
@@ -125,7 +120,15 @@ def trace_step(model: nn.Module, loss: Callable[[Callable], Tensor], amp: str | 
         loss: called with a function ``make(torch.zeros, *shape, dtype=...)``, with which it makes its inputs; runs the
             forward pass of ``model`` on them -> a scalar.
         amp: ``bf16`` or ``fp16``: autocast; None: float32.
+
+    Raises:
+        ValueError: this torch cannot, see :func:`can_trace`.
     """
+    if not can_trace():
+        raise ValueError(
+            f'torch {torch.__version__} cannot trace the steps of a GPU where no driver is: it ends the process. Take '
+            'a newer one, 2.14 for example, or a machine with a GPU'
+        )
     from torch._subclasses.fake_tensor import FakeTensorMode  # here: it brings a compiler along
 
     device = torch.device('cuda', 0)

@@ -105,7 +105,7 @@ All in percent, mean of the seeds and, where there are several, after ± their s
 compared at the photo's own size. The last four columns are a control, on the photos with several objects only: *as
 said*, and *exchanged*, the same photos and objects with the sentences of each photo's objects exchanged (in G-Ref's
 test people may have spoken of one object in each photo, so it is left out). Who scores as much with exchanged
-sentences does not listen. A cell is empty where a row is from before this control.
+sentences does not listen.
 
 ## The pool's val: {counts[pool]}
 

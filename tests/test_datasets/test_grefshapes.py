@@ -7,7 +7,6 @@ import json
 from collections import defaultdict
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -15,7 +14,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS, METRICS
-from packaging.version import parse as parse_version
+from needs import opencv
 from pycocotools import mask as coco_mask
 
 from mgfe_ris.apis import build_model, load_config
@@ -257,7 +256,7 @@ def test_test_a_asks_for_round_ones(written: Path) -> None:
     assert {names[i] for ref in asked for i in ref['category_id']} == {'circle', 'ring'}
 
 
-@pytest.mark.skipif(parse_version(cv2.__version__) < parse_version('4.11'), reason='OpenCV 4.10 fills other pixels')
+@opencv('4.11', 'fills other pixels')
 @pytest.mark.parametrize(
     ('flavour', 'digest'),
     [

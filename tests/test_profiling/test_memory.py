@@ -5,6 +5,7 @@ from functools import partial
 import pytest
 import torch
 import torch.nn.functional as F
+from needs import gpu_tracing
 from slow import slow
 from torch import nn
 from torch.torch_version import TorchVersion
@@ -13,10 +14,10 @@ from torch.utils.checkpoint import checkpoint
 from mgfe_ris.apis import build_model, load_config
 from mgfe_ris.models.encoders.window_attention import FusedWindowAttention
 from mgfe_ris.models.shapes_only import build_shapes
-from mgfe_ris.profiling import Memory, can_trace, trace_memory
+from mgfe_ris.profiling import Memory, trace_memory
 from mgfe_ris.profiling.memory import GIB, trace_step
 
-pytestmark = pytest.mark.skipif(not can_trace(), reason=f'torch {torch.__version__} cannot trace without a GPU')
+pytestmark = gpu_tracing
 CONFIGS = ('lavt_swin-base_refcoco', 'mgfe-ris_swin-base_refcoco')
 
 
@@ -188,4 +189,4 @@ def test_an_old_torch_is_refused_before_it_aborts(monkeypatch):
     monkeypatch.setattr(torch, '__version__', TorchVersion('2.8.0+cu128'))
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
     with pytest.raises(ValueError, match=r'torch 2\.8\.0\+cu128 cannot trace .* Take a newer one'):
-        trace_memory(None)
+        trace_step(None, None)

@@ -436,15 +436,16 @@ def test_a_folder_says_which_project_it_needs(small):
     home = str(ROOT / 'projects/cris')
     code = """
 import sys
-from mgfe_ris.apis import load_config
+from mgfe_ris.apis import load_config, report_errors
 try:
-    load_config(sys.argv[1])
-except ValueError as error:
-    print(error)
+    with report_errors():
+        load_config(sys.argv[1])
+except SystemExit as stop:
+    print(stop.code)
 sys.path.append(sys.argv[2])
 load_config(sys.argv[1])
 """
     command = [sys.executable, '-W', 'ignore', '-c', code, str(small), home]
     done = subprocess.run(command, env={**os.environ, 'PYTHONPATH': str(ROOT)}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert f'or set PYTHONPATH={home}, where ours are' in done.stdout
+    assert done.stdout == '2\n' and f'or set PYTHONPATH={home}, where ours are' in done.stderr

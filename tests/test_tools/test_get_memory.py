@@ -5,11 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
+from needs import gpu_tracing
 
-from mgfe_ris.profiling import can_trace
-
-pytestmark = pytest.mark.skipif(not can_trace(), reason=f'torch {torch.__version__} cannot trace without a GPU')
+pytestmark = gpu_tracing
 REPO = Path(__file__).parents[2]
 TOOL = REPO / 'tools/analysis_tools/get_memory.py'
 CRIS = REPO / 'projects/cris'

@@ -76,11 +76,11 @@ class HFTokenizer:
         self.num_truncated = 0
         self.num_unknown = 0
         self.met: frozenset[str] | None = None
-        self.clean = clean or str(pretrained).endswith(CLIP_SUFFIX)
+        self.clean = clean
         if pretrained is None:
             self.tokenizer: Any = read_word_pieces(VOCABULARY)
         elif str(pretrained).endswith(CLIP_SUFFIX):
-            self.tokenizer = read_clip_vocabulary(pretrained)
+            self.tokenizer, self.clean = read_clip_vocabulary(pretrained), True
         elif str(pretrained).endswith(LIST_SUFFIX):
             self.tokenizer = read_word_list(pretrained)
         else:

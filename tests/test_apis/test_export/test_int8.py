@@ -15,6 +15,7 @@ import onnxruntime
 import pytest
 import torch
 from mmengine.structures import PixelData
+from needs import exact_export
 from onnx import TensorProto, helper, numpy_helper
 
 from mgfe_ris.apis import OnnxSegmentor, RISInferencer, build_model, compare_exports, export_int8, load_config
@@ -23,10 +24,7 @@ from mgfe_ris.apis.export.onnx import write_checked
 from mgfe_ris.apis.export.samples import ConfigSamples
 from mgfe_ris.apis.export.traced import Segment
 
-pytestmark = [
-    pytest.mark.usefixtures('one_thread'),
-    pytest.mark.skipif(torch.__version__ < (2, 8), reason='what torch 2.7 exports rounds too much for these bounds'),
-]
+pytestmark = [pytest.mark.usefixtures('one_thread'), exact_export]
 
 
 @pytest.fixture(scope='module')

@@ -16,6 +16,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from needs import exact_export
 from slow import slow
 
 from mgfe_ris.apis import (
@@ -30,10 +31,7 @@ from mgfe_ris.apis import (
 )
 from mgfe_ris.apis.export.traced import Segment
 
-pytestmark = [
-    pytest.mark.usefixtures('one_thread'),
-    pytest.mark.skipif(torch.__version__ < (2, 8), reason='what torch 2.7 exports rounds too much for these bounds'),
-]
+pytestmark = [pytest.mark.usefixtures('one_thread'), exact_export]
 INPUTS = ('image', 'token_ids', 'word_mask')
 SENTENCES = ['red ring on the left', 'blue star', 'the large green square behind the ring']
 SIZE = 'test_dataloader.dataset.pipeline.0.transforms.1.scale'
