@@ -261,7 +261,8 @@ BASE64 = base64.b64encode(picture(8, 8)).decode()
 HUGE = struct.pack('>II', 5001, 5000).join((picture(8, 8)[:16], picture(8, 8)[24:]))
 HUGE = HUGE[:29] + struct.pack('>I', zlib.crc32(HUGE[12:29])) + HUGE[33:]  # a header, and what was small
 WRONG_FORMS = [
-    (picture(99, 99, 'JPEG')[:-50], ['the ring'], 422, 'not a readable image'),
+    (picture(99, 99, 'JPEG')[:-50], ['the ring'], 422, 'its end is missing'),
+    (picture(99, 99)[:-50], ['the ring'], 422, 'not a readable image'),
     (b'no photo', ['the ring'], 415, 'not a whole photo'),
     (b'', ['the ring'], 415, 'not a whole photo'),
     (picture(8, 8, 'TIFF'), ['the ring'], 415, 'BMP, GIF, JPEG'),
