@@ -33,7 +33,7 @@ environment=work_dirs/versions/${which//\*/newest}-python$version
 pins=$environment/versions.txt
 [ -e "$environment/bin/activate" ] || "$python" -m venv "$environment"
 . "$environment/bin/activate"
-install=(python -m pip install --quiet --disable-pip-version-check --no-compile --upgrade)
+install=(python -m pip install --quiet --disable-pip-version-check --upgrade)
 case "$which" in
 oldest)
     # what onedl-mmsegmentation asks for, and the first OpenCV that works with it, beside our own lower bounds

@@ -9,7 +9,10 @@ from mmengine.structures import BaseDataElement
 
 
 class Samples(list):
-    """Of a batch. torch pins tensors in lists and dicts, and passes over samples unless they are asked."""
+    """Of a batch. torch pins tensors in lists and dicts, and passes over samples unless they are asked.
+
+    torch 2.7 does not ask lists: masks are not pinned there, which costs time alone.
+    """
 
     def pin_memory(self) -> 'Samples':
         """As the loader's thread calls it, after its workers."""

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from mmengine.structures import PixelData
+from needs import asked_lists
 from torch.utils.data._utils.pin_memory import pin_memory
 
 from mgfe_ris.engine import RISRunner
@@ -16,6 +17,7 @@ def sample(i: int) -> dict:
     return dict(inputs=torch.full((3, 2, 3), i, dtype=torch.uint8), data_samples=data)
 
 
+@asked_lists
 def test_photos_and_what_samples_hold_are_pinned(monkeypatch):
     """Without a GPU torch cannot pin: a copy that is counted stands for it."""
     pinned = []
