@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from mmengine.hooks import Hook
+from slow import slow
 from test_training_step import runner  # noqa: F401, a fixture
 
 from mgfe_ris.apis import build_model, load_config
@@ -49,7 +50,14 @@ def batch() -> tuple[torch.Tensor, ...]:
 
 
 @pytest.mark.parametrize(
-    ('config', 'training'), [('paper', False), ('paper', True), ('lavt', True), ('tiny', True)], ids=str
+    ('config', 'training'),
+    [
+        ('paper', False),
+        pytest.param('paper', True, marks=slow('10 s')),
+        pytest.param('lavt', True, marks=slow('10 s')),
+        ('tiny', True),
+    ],
+    ids=str,
 )
 def test_one_graph_with_the_numbers_of_eager(build, counted, config, training):
     eager = build(config).train(training)

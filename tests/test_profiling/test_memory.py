@@ -138,7 +138,7 @@ def test_the_model_is_left_as_it_was():
     assert model(photo, ids, torch.ones_like(ids, dtype=torch.bool)).shape == (1, 2, 64, 64)
 
 
-@pytest.mark.parametrize('amp', [None, 'bf16'])
+@pytest.mark.parametrize('amp', [pytest.param(None, marks=slow('10 s')), 'bf16'])
 @pytest.mark.parametrize('config', CONFIGS)
 def test_checkpoints_keep_less_and_no_attention_its_scores(small_swin, config, amp):
     """And nothing outlives the step."""
@@ -152,9 +152,10 @@ def test_checkpoints_keep_less_and_no_attention_its_scores(small_swin, config, a
         assert before < memory.peak < before + memory.gradients + 0.5 * plain.activations
 
 
+@slow('10 s each')
 @pytest.mark.parametrize(
     'encoder',
-    [pytest.param('resnet-50', marks=slow('10 s')), pytest.param('convnext-base', marks=slow('10 s')), 'vit-base-dino'],
+    ['resnet-50', 'convnext-base', 'vit-base-dino'],
 )
 def test_no_attention_behind_another_encoder_does(encoder):
     memory = trace(f'mgfe-ris_{encoder}_refcoco', batch=2, size=(192, 192), amp='bf16')
@@ -163,7 +164,11 @@ def test_no_attention_behind_another_encoder_does(encoder):
 
 @pytest.mark.parametrize(
     ('amp', 'checkpointed', 'limit'),
-    [('bf16', True, 7), pytest.param('bf16', False, 12, marks=slow('10 s')), (None, False, 18)],
+    [
+        ('bf16', True, 7),
+        pytest.param('bf16', False, 12, marks=slow('10 s')),
+        pytest.param(None, False, 18, marks=slow('10 s')),
+    ],
 )
 def test_a_step_of_the_paper_fits_its_card(amp, checkpointed, limit):
     """Batch 8, 480 pixels, Swin-B and BERT-base; the paper trains on one card of 24 GB."""

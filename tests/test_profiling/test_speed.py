@@ -11,6 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from mmengine.optim import OptimWrapper
+from slow import slow
 from torch import nn
 
 from mgfe_ris.apis import build_model, load_config
@@ -225,7 +226,7 @@ def test_the_square_product_is_large_enough(clock):
     assert (product.side, product.flops) == (512, 2 * 512**3)
 
 
-@pytest.mark.parametrize('mode', ['train', 'test'])
+@pytest.mark.parametrize('mode', ['train', pytest.param('test', marks=slow('10 s'))])
 def test_a_whole_report(workload, monkeypatch, mode):
     monkeypatch.setattr(speed, 'MIN_SECONDS', 0.0)
     setting = dict(mode=mode, batch=2, words=5, sentences=1 if mode == 'train' else 3, amp='bf16')

@@ -25,6 +25,7 @@ from urllib.request import urlopen
 import numpy as np
 import pytest
 from PIL import Image
+from slow import slow
 
 from mgfe_ris.apis import RISInferencer, RISResult, load_model, save_folder
 from mgfe_ris.apis.infer import serving
@@ -394,7 +395,7 @@ def test_bad_input_is_said_in_the_page(open_page, photo, tmp_path):
     assert page.locator('#message p').count() == 0
 
 
-@pytest.mark.parametrize('width', [1280, 390])
+@pytest.mark.parametrize('width', [1280, pytest.param(390, marks=slow('10 s'))])
 def test_screenshot(open_page, server, photo, width, tmp_path):
     """WEB_DEMO_SCREENSHOTS=projects/web_demo WEB_DEMO_MODEL=work_dirs/quickstart renews those of the README."""
     folder = Path(os.environ.get('WEB_DEMO_SCREENSHOTS', tmp_path))

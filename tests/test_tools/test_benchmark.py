@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from slow import slow
 
 from mgfe_ris.profiling import speed
 from mgfe_ris.visualization import speed_table
@@ -34,7 +35,7 @@ def benchmark(monkeypatch, capsys, small_model, one_thread):
     return run
 
 
-@pytest.mark.parametrize('mode', ['train', 'test'])
+@pytest.mark.parametrize('mode', ['train', pytest.param('test', marks=slow('10 s'))])
 def test_beside_the_plain_one(benchmark, tmp_path, mode):
     vs = NAIVE / 'naive-lavt_tiny_refshapes.py'
     printed = benchmark('lavt_tiny_refshapes', '--vs', vs, '--mode', mode, '--batch', 2, '--out', tmp_path / 'out')
@@ -93,6 +94,7 @@ def test_wrong_input_is_named(benchmark, capsys, monkeypatch, args, message):
     assert printed.startswith('error: ') and message in printed
 
 
+@slow('10 s')
 def test_parts_of_a_config_that_compiles_are_those_of_its_parts(benchmark, tmp_path):
     benchmark('mgfe-ris_tiny_refshapes', '--out', tmp_path, '--cfg-options', 'model.compile.backend=eager')
     (model,) = json.loads((tmp_path / 'speed.json').read_text())['models']

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from slow import slow
 
 from mgfe_ris.apis import RISInferencer, load_model, save_folder
 from mgfe_ris.apis.export.traced import Segment
@@ -70,6 +71,7 @@ def gentle_folder(model_folder, tmp_path_factory) -> Path:
     return save_folder(model, tmp_path_factory.mktemp('model') / 'gentle')
 
 
+@slow('half a minute; test_readme.py is shorter')
 def test_from_a_model_to_masks_without_our_code(run, gentle_folder, refshapes, tmp_path, monkeypatch):
     # half of the time is torch's optimizer of graphs, which test_onnx.py runs
     monkeypatch.setattr('torch.onnx.export', partial(torch.onnx.export, optimize=False))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from needs import gpu_tracing
+from slow import slow
 
 pytestmark = gpu_tracing
 REPO = Path(__file__).parents[2]
@@ -42,6 +43,7 @@ def test_size_and_words_are_those_of_the_config(get_memory, monkeypatch):
     assert '2 photos of 128 x 128, 20 words, float32' in printed.splitlines()[0]
 
 
+@slow('10 s')
 def test_checkpointing(get_memory):
     peaks = []
     for option in ([], ['--checkpointing']):

@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 import pytest
 import torch
-from slow import SLOW, slow
+from slow import slow
 
 REPO = Path(__file__).parents[2]
 TRAIN = REPO / 'tools/train.py'
@@ -178,7 +178,8 @@ def random_troubles(seed: int) -> list[Trouble]:
     return found
 
 
-@pytest.mark.parametrize('seed', range(20 if SLOW else 1))
+@slow('10 s each')
+@pytest.mark.parametrize('seed', range(20))
 def test_killed_at_a_random_moment(undisturbed, options, tmp_path, seed):
     runs = until_the_end(tmp_path / 'run', options, random_troubles(seed))
     assert runs[0][0] == -signal.SIGKILL

@@ -100,7 +100,8 @@ def test_logits_of_the_tiny_model(tiny):
     print_times(tiny.model, tiny.folder, (64, 64))
 
 
-@pytest.mark.parametrize('optimize', [False, pytest.param(True, marks=slow('half a minute'))])
+@slow('half a minute')
+@pytest.mark.parametrize('optimize', [False, True])
 def test_logits_of_a_narrow_swin(small_swin, tmp_path, monkeypatch, optimize):
     """Windows of 12: shifted, padded, a single one."""
     monkeypatch.setattr('torch.onnx.export', partial(torch.onnx.export, optimize=optimize))
@@ -260,6 +261,7 @@ def test_a_folder_that_was_moved_with_weights_beside_the_graph(tiny, copied, tmp
     assert torch.equal(OnnxSegmentor(moved)(*given), OnnxSegmentor(tiny.folder)(*given))
 
 
+@slow('half a minute')
 def test_the_model_stays_as_it_was(small_model, tmp_path, monkeypatch):
     """A compiled one in training, too, whose own graph is not run; and weights that torch writes beside the graph."""
     compiled = {'model.compile.backend': 'eager'}

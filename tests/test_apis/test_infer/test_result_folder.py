@@ -13,6 +13,7 @@ import numpy as np
 import pycocotools.mask as coco_mask
 import pytest
 from PIL import Image
+from slow import slow
 
 from mgfe_ris.apis import Job, RISInferencer, read_jobs, segment_jobs
 from mgfe_ris.visualization import read_photo
@@ -479,6 +480,7 @@ def test_the_threshold_is_that_of_the_scores(inferencer, photos, tmp_path, thres
         np.testing.assert_array_equal(mask[sure], (score > threshold)[sure])
 
 
+@slow('10 s')
 def test_memory_does_not_grow_with_the_number_of_photos(inferencer, drawn, tmp_path, monkeypatch, one_thread):
     """What is kept of a photo are its names, some hundred bytes; its pictures are ten thousands."""
     (tmp_path / 'photos').mkdir()
