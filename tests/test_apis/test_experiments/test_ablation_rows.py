@@ -2,6 +2,7 @@
 
 import copy
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -30,18 +31,21 @@ def test_tables_have_their_rows_in_order(table):
     assert [row.split('_')[0] for row in rows] == [str(i + 1) for i in range(TABLES[table])]
 
 
+read_once = cache(load_config)
+
+
 @pytest.mark.parametrize('data', BASES)
 @pytest.mark.parametrize(('table', 'row'), ROWS)
 def test_a_row_is_another_base_with_the_same_changes(table, row, data):
     path = find_rows(table)[row]
-    cfg, base = row_config(path, data), load_config(BASES[data])
+    cfg, base = row_config(path, data), read_once(BASES[data])
     assert cfg.optim_wrapper == base.optim_wrapper
     for key in ('dataset', 'batch_size', 'sampler', 'num_workers'):
         assert cfg.train_dataloader[key] == base.train_dataloader[key]
     assert cfg.model.encoder == base.model.encoder and cfg.model.text_encoder == base.model.text_encoder
-    own, full = load_config(path), load_config(BASES['refcoco'])
+    own, full = read_once(path), read_once(BASES['refcoco'])
     for part in ('neck', 'loss'):
-        expected = copy.deepcopy(own.model[part]) if own.model[part] != full.model[part] else base.model[part]
+        expected = copy.deepcopy((own if own.model[part] != full.model[part] else base).model[part])
         sizes = {key: base.model[part][key] for key in ('channels', 'text_channels') if key in base.model[part]}
         expected.update(sizes)
         if part == 'neck' and 'map_size' in expected.attention:
@@ -262,13 +266,13 @@ def test_wrong_names_are_said():
 # The run of a row and a seed, with tools that train nothing
 
 TRAIN = """
-import os, pathlib, sys, torch
+import os, pathlib, shutil, sys
 print('threads', os.environ['OMP_NUM_THREADS'])
 folder = pathlib.Path(sys.argv[3])
 (folder / '1/vis_data').mkdir(parents=True, exist_ok=True)
 (folder / '1/vis_data/scalars.json').write_text('')
 for epoch in (1, 2):
-    torch.save(dict(meta=dict(iter=epoch)), folder / f'epoch_{epoch}.pth')
+    shutil.copy(pathlib.Path(__file__).with_name(f'epoch_{epoch}.pth'), folder)
 (folder / 'last_checkpoint').write_text('/where/it/was/then/epoch_2.pth')
 """
 TEST = """
@@ -284,6 +288,8 @@ out.mkdir()
 def tools(tmp_path, monkeypatch) -> Path:
     folder = tmp_path / 'tools'
     folder.mkdir()
+    for epoch in (1, 2):
+        torch.save(dict(meta=dict(iter=epoch)), folder / f'epoch_{epoch}.pth')
     (folder / 'train.py').write_text(TRAIN)
     (folder / 'test.py').write_text(TEST)
     monkeypatch.setattr('mgfe_ris.apis.experiments.ablation.TOOLS', folder)
