@@ -98,6 +98,8 @@ def test_on_drawn_shapes(quickstart):
     best = f'{out_dir}/best_oIoU_epoch_3.pth'
     assert called(calls, 'test.py') == [config, best, '--work-dir', f'{out_dir}/test', '--out', out_dir]
     assert not any('minilm' in word for words in calls for word in words)
+    modules = [words[1] for words in calls if words[0] == '-m']
+    assert modules == ['pip', 'compileall', 'pip'], 'what is not compiled at install may be compiled at each start'
     shown = out.splitlines()[-6:]
     assert shown[0] == f'{quickstart.root}/{best}' and shown[4] == f'{quickstart.root}/{out_dir}/model/README.md'
 
