@@ -28,9 +28,17 @@ def read_words(folder: str | Path) -> frozenset[str] | None:
         ValueError: the file is not in UTF-8.
     """
     path = Path(folder, WORDS)
+    return read_word_file(path) if path.is_file() else None
+
+
+def read_word_file(path: str | Path) -> frozenset[str]:
+    """Words, with blanks or ends of lines between.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: the file is not in UTF-8.
+    """
     try:
-        return frozenset(path.read_text(encoding='utf-8').split())
-    except FileNotFoundError:
-        return None
+        return frozenset(Path(path).read_text(encoding='utf-8').split())
     except UnicodeDecodeError as error:
         raise ValueError(f'{path}: not a list of words in UTF-8 ({error})') from error

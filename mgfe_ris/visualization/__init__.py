@@ -19,6 +19,7 @@ from .results_report import (
     read_results,
     side_by_side,
     titled,
+    unmet_table,
     worst,
 )
 from .rivals_report import rivals_table, write_rivals
@@ -67,6 +68,7 @@ __all__ = [
     'statistics_table',
     'systems_report',
     'titled',
+    'unmet_table',
     'worst',
     'write_ablation',
     'write_between_marks',

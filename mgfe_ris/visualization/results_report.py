@@ -1,13 +1,14 @@
 """What a model gets right and wrong, from the lines that a test wrote about each sample."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pycocotools.mask as coco_mask
 
+from ..training_words import words_of
 from .draw import PREDICTION, caption, grid, outlined, overlay, read_photo, resized
 from .markdown import markdown_table
 from .statistics import COLOURS, MARKS
@@ -288,7 +289,30 @@ def category_table(results: Mapping[str, Sequence[Record]], most: int = 20) -> s
     rows = order[:most]
     if rest := order[most:]:
         rows.append((f'{len(rest)} others', [i for _, members in rest for i in members]))
-    head = ['category', 'sentences', *(f'{name} {metric}' for name in results for metric in ('oIoU', 'mIoU'))]
+    return _grouped_table('category', rows, results)
+
+
+def unmet_table(results: Mapping[str, Sequence[Record]], words: Collection[str]) -> str:
+    """Markdown: oIoU and mIoU of each model, in percent, on sentences none of whose words were new to it, and on those
+    with one, and with more.
+
+    Args:
+        results: of each model, the same samples in the same order.
+        words: of the training, in small letters.
+
+    Raises:
+        ValueError: see :func:`side_by_side`.
+    """
+    new = [len(set(words_of(record['sentence'])).difference(words)) for record in _same_samples(results)]
+    rows = [(name, [i for i, n in enumerate(new) if min(n, 2) == k]) for k, name in enumerate(('0', '1', '2 or more'))]
+    return _grouped_table('new words', [(name, members) for name, members in rows if members], results)
+
+
+def _grouped_table(
+    title: str, rows: Sequence[tuple[str, Sequence[int]]], results: Mapping[str, Sequence[Record]]
+) -> str:
+    """``rows``: what each is called, and the numbers of its samples."""
+    head = [title, 'sentences', *(f'{name} {metric}' for name in results for metric in ('oIoU', 'mIoU'))]
     lines = []
     for name, members in rows:
         numbers = [n for records in results.values() for n in _overall_and_mean([records[i] for i in members])]

@@ -94,6 +94,17 @@ def test_all_pictures(results, model, tmp_path, analyze, capfd):
     assert all(np.asarray(Image.open(path)).std() > 10 for path in out.iterdir())
 
 
+def test_sentences_with_new_words(results, tmp_path, analyze, refused, capfd):
+    words = tmp_path / 'words.txt'
+    words.write_text('<pad>\n<unk>\nthe\n')
+    analyze(f'one={results}', '--words', words, '--out', tmp_path / 'out')
+    table = capfd.readouterr().out.partition('| new words | sentences | one oIoU | one mIoU |')[2]
+    assert f'| 2 or more | {len(results.read_text().splitlines())} |' in table
+    words.write_bytes(b'\xff\xfe')
+    assert refused(results, '--words', words).startswith(f'{words}: not a list of words in UTF-8')
+    assert str(tmp_path / 'nowhere') in refused(results, '--words', tmp_path / 'nowhere')
+
+
 def test_the_other_sentence_is_about_the_same_photo(results):
     other_sentence = runpy.run_path(str(TOOL))['other_sentence']
     records = [

@@ -17,6 +17,7 @@ from mgfe_ris.visualization import (
     plot_factors,
     read_results,
     side_by_side,
+    unmet_table,
     worst,
 )
 from mgfe_ris.visualization.draw import PREDICTION
@@ -336,3 +337,13 @@ def test_iou_per_category(records):
     numbers = '| 33.3 | 60.0 '  # (1 + 3) / (2 + 10), and (0.9 + 0.3) / 2
     assert table[2] == f'| x\\|y | 2 {numbers}{numbers}|'
     assert table[3].startswith('| cup | 1 | 50.0 | 50.0 |') and table[4].startswith('| 1 others | 1 | 50.0 | 10.0 |')
+
+
+def test_a_row_for_as_many_new_words(records):
+    said = ('The red cup!', 'red cup of tea', 'Blue bowl of blue tea', 'the cup')
+    lines = [dict(records[i % 3], sentence=sentence) for i, sentence in enumerate(said)]
+    head, _, *rows = unmet_table(dict(a=lines), frozenset(('the', 'red', 'cup', 'of'))).splitlines()
+    assert head == '| new words | sentences | a oIoU | a mIoU |'
+    assert [row.split(' | ')[:2] for row in rows] == [['| 0', '2'], ['| 1', '1'], ['| 2 or more', '1']]
+    assert [row.split(' | ')[3] for row in rows] == ['90.0 |', '50.0 |', '10.0 |'], 'records 0 and 3 are alike'
+    assert '| 2 or more | 4 |' in unmet_table(dict(a=[lines[2]] * 4), frozenset()), 'no line for what no sentence has'

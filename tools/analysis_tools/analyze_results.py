@@ -27,6 +27,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--checkpoint', help='where --model is a config')
     parser.add_argument('--samples', type=int, default=6, help='to draw; default: 6')
     parser.add_argument('--categories', type=int, default=20, help='to print, the most frequent ones; default: 20')
+    parser.add_argument(
+        '--words',
+        help='a text file of the words of the training, which make_word_list.py writes: print IoU by how many words of '
+        'a sentence are not in it, too',
+    )
     parser.add_argument('--seed', type=int, default=0, help='of the samples that are drawn')
     parser.add_argument('--out', type=Path, default=Path('analysis'), help='folder; default: analysis')
     return parser.parse_args()
@@ -109,18 +114,23 @@ def metrics_of(results: dict[str, list[dict]]) -> str:
 def main() -> None:
     args = parse_args()
     from mgfe_ris.apis import load_model, report_errors
-    from mgfe_ris.visualization import category_table, side_by_side, worst
+    from mgfe_ris.training_words import read_word_file
+    from mgfe_ris.visualization import category_table, side_by_side, unmet_table, worst
 
     with report_errors():
         check(args)
         results = read(args.results)
+        words = read_word_file(args.words) if args.words else None
         model = load_model(args.model, args.checkpoint) if args.model else None
         last = list(results.values())[-1]
         chosen = random.Random(args.seed).sample(range(len(last)), min(args.samples, len(last)))
         pictures = {'side_by_side': side_by_side(results, chosen), 'worst': worst(results, args.samples)}
         if model is not None:
             pictures['stages'] = stages(model, last, chosen)
-        for table in filter(None, (metrics_of(results), category_table(results, args.categories))):
+        tables = [metrics_of(results), category_table(results, args.categories)]
+        if words is not None:
+            tables.append(unmet_table(results, words))
+        for table in filter(None, tables):
             print(f'{table}\n')
         write(args.out, results, pictures)
 
