@@ -7,8 +7,8 @@ cd "$(dirname "$0")/.."
 [ $# -gt 0 ] || set -- 4.53.3 '5.*'
 tests=(
     tests/test_models/test_{text,fast_tokenizer,word_list,clip,clip_vit,fit,checkpoints,vit,convnext}.py
-    tests/test_{configs,encoder_configs,startup}.py tests/test_apis/test_{export,config}
-    tests/test_projects/test_{magnet,seqtr,vlt_and_lts}.py tests/test_tools/test_{mgfe2folder,model_converters}.py
+    tests/test_{configs,encoder_configs,startup,checkpoint_files}.py tests/test_apis/test_{export,config}
+    tests/test_projects/test_{magnet,seqtr,vlt_and_lts}.py tests/test_tools/test_{mgfe2folder,model_converters,trust}.py
 )
 failed=()
 for version in "$@"; do

@@ -22,13 +22,12 @@ newest) python=${PYTHON:-python3.13} ;;
 esac
 shift
 cd "$(dirname "$0")/.."
-command -v "$python" >/dev/null || {
-    echo "error: no $python on the PATH; name another one, PYTHON=/path/to/python" >&2
+version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || {
+    echo "error: no $python that runs; name another one, PYTHON=/path/to/python" >&2
     exit 2
 }
 site() { "$1" -c 'import sysconfig; print(sysconfig.get_path("purelib"))'; }
 reused=$(site "$python")
-version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 environment=work_dirs/versions/${which//\*/newest}-python$version
 pins=$environment/versions.txt
 [ -e "$environment/bin/activate" ] || "$python" -m venv "$environment"
@@ -46,7 +45,8 @@ if [ "${REUSE:-}" = 1 ] && [[ $which == *==* ]]; then
     echo "$reused" >"$(site python)/reused.pth"
     "${install[@]}" "$which"
 else
-    "${install[@]}" --upgrade-strategy eager -r "$pins" -r tests/requirements.txt -r tools/deployment/requirements.txt
+    others=({tests,tools/deployment,projects/{web_demo,serve,ray_inference}}/requirements.txt)
+    "${install[@]}" --upgrade-strategy eager -r "$pins" "${others[@]/#/--requirement=}"
 fi
 python --version
 python -m pip list --disable-pip-version-check 2>/dev/null |

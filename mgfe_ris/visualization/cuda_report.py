@@ -216,7 +216,7 @@ _MEMORY: Columns = {
     'photos': ('batch', 'largest'),
     'traced, GiB': ('traced_gib',),
     'measured, GiB': ('measured_gib',),
-    'ended ahead of the memory': ('at_least',),
+    'stopped before the memory was full': ('at_least',),
 }
 _EVALUATION: Columns = {
     'what': ('name',),

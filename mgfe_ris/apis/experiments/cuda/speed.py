@@ -142,6 +142,11 @@ def speed_items(models: Models) -> Iterator[Item]:
     yield _cell(models, 'train', first, COMPILED, BF16, names=OURS[1:], later=2)
     for batch in others:
         yield _cell(models, 'train', batch, COMPILED, BF16, names=OURS[:1], later=2)
+        yield _cell(models, 'train', batch, COMPILED, BF16, names=OURS[1:], later=3)
+        yield _cell(models, 'test', batch, COMPILED, BF16, later=3)
+        for mode in ('train', 'test'):
+            yield _cell(models, mode, batch, CHANNELS_LAST, BF16, later=3)
+    yield _cell(models, 'test', first, COMPILED, BF16, names=OURS[1:], later=3)
 
 
 def _cell(
