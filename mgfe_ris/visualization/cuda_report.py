@@ -154,8 +154,8 @@ def _correctness(report: Row) -> str:
         'largest difference over the largest logit; loss: relative, of the step, and after it; gradients: length of '
         'the difference over length, all weights together; pixels: share of the masks that changes. Counts: pixels of '
         'intersection and union, as the device and as the CPU count them in the same masks. Where the CPU is, in the '
-        'same numbers, further from float64 than a bound, ten times that (in bf16 and fp16 twice) is allowed.\n\n'
-        + markdown_table(header, lines)
+        'same numbers, further from float64 than a bound, ten times that is allowed, at most a hundred times the bound '
+        '(in bf16 and fp16 twice that).\n\n' + markdown_table(header, lines)
     )
 
 

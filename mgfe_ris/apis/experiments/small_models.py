@@ -8,6 +8,7 @@ from typing import Any
 from unittest.mock import patch
 
 from ..config import CONFIG_ROOT
+from .ablation import find_rows
 from .rivals import SUFFIX, find_systems
 
 Options = dict[str, Any]
@@ -115,6 +116,16 @@ def small_families(projects: Path) -> dict[str, tuple[Path, Options]]:
     files = {path.stem: path for path in CONFIG_ROOT.glob('[!_]*/*_refcoco.py')}
     families = {name: (files[f'{name}_refcoco'], options) for name, options in ours.items()}
     return families | {path.stem.removesuffix(SUFFIX) + '_tiny': (path, {}) for path in find_systems(projects).values()}
+
+
+def small_rows() -> dict[str, tuple[Path, Options]]:
+    """Config and options of each row of the tables that compare modules and losses: tables 6, 7 and 8."""
+    found = {}
+    for table in ('table6', 'table7', 'table8'):
+        for row, path in find_rows(table).items():
+            maps = {'model.neck.attention.map_size': (16, 8, 4, 2)} if row.endswith('brinet') else {}  # of 64 px
+            found[f'{table}_{row}'] = path, {**SMALL_SWIN, **maps}
+    return found
 
 
 @contextmanager

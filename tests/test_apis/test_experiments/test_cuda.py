@@ -109,14 +109,16 @@ def test_every_family_is_there():
     assert {f'mgfe-ris_{name}' for name in encoders} <= names.keys()
 
 
-def test_a_wrong_result_is_found(bench, monkeypatch):
+@pytest.mark.parametrize('cpu_is_wrong', [False, True])
+def test_a_wrong_result_is_found(bench, monkeypatch, cpu_is_wrong):
+    """What the CPU makes of it may move a bound, but not to anywhere."""
     runs = []
     examine = correctness.examine
 
     def wrong(model, *args, **kwargs):
         runs.append(model)
-        if len(runs) == 2:  # after float64, and ahead of float32 on the CPU
-            model.decode_head.classify.weight.data *= 1.01
+        if len(runs) == 2 or (len(runs) == 3 and cpu_is_wrong):  # the first one is float64
+            model.decode_head.classify.weight.data *= 1.5
         return examine(model, *args, **kwargs)
 
     monkeypatch.setattr(correctness, 'examine', wrong)
@@ -212,6 +214,6 @@ def test_every_family_is_near_float64(tmp_path):
     with importable(PROJECTS):
         items = [item for item in cuda_items(bench, ['correctness']) if item.name.endswith('float32')]
         items = [replace(item, most=inf) for item in items]
-        assert len(items) == len(bench.families())
+        assert len(items) == len(bench.families()) + len(bench.rows()) > 35
         report = work_off(items, 3000, lambda found: None)
     assert not broken_bounds(report), report

@@ -13,7 +13,7 @@ from torch import nn
 
 from ...config import input_size, load_config
 from ...model import build_model
-from ..small_models import Options, small_families
+from ..small_models import Options, small_families, small_rows
 
 NEEDS_CUDA = 'needs CUDA'
 """What stands where a CPU cannot tell."""
@@ -46,6 +46,10 @@ class Bench:
         found = small_families(self.projects)
         kinds = ('lavt_tiny', 'magnet_tiny', 'seqtr_tiny')  # logits, deformable attention, polygons
         return {name: found[name] for name in kinds} if self.small else found
+
+    def rows(self) -> dict[str, tuple[Path, Options]]:
+        """See :func:`small_rows`; none with ``small``."""
+        return {} if self.small else small_rows()
 
 
 def build_small(config: Path, options: Options, seed: int = 0) -> Any:

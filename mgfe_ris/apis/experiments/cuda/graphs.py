@@ -57,7 +57,8 @@ def compile_and_compare(bench: Bench, config: str, options: Options) -> Mapping[
 
 
 def count_graphs(bench: Bench, name: str) -> Mapping[str, Any]:
-    """A row: ``graphs`` and ``breaks`` of a family's ``segment``, traced and not compiled."""
+    """A row: ``graphs`` and ``breaks`` of a family's ``segment``, traced and not compiled; of ours, whether it
+    ``holds`` that there is no break."""
     config, options = bench.families()[name]
     model = build_small(config, options).to(bench.device).eval()
     inputs = model.data_preprocessor(small_batch(size_of(config)), False)
@@ -65,7 +66,8 @@ def count_graphs(bench: Bench, name: str) -> Mapping[str, Any]:
         segment = torch.compile(model.segment, backend='eager')
         segment(inputs['inputs'], inputs['token_ids'], inputs['word_mask'])
         graphs, breaks = count()
-    return dict(graphs=graphs, breaks=breaks)
+    ours = dict(holds=not breaks) if name.startswith(('lavt', 'mgfe-ris')) else {}
+    return dict(graphs=graphs, breaks=breaks, **ours)
 
 
 @contextmanager
