@@ -131,3 +131,24 @@ def test_runs_that_cannot_stand_side_by_side(tmp_path):
     (tmp_path / 'a/refcoco/testA-shuffled.jsonl').unlink()
     with pytest.raises(FileNotFoundError, match=r'testA-shuffled\.jsonl'):
         read_photos(folders)
+
+
+def test_systems_are_compared_sentence_by_sentence_under_the_same_seeds(tmp_path):
+    for seed, people in ((0, 0.3), (1, 0.5)):
+        write_run(tmp_path / f'ours/seed{seed}', people)
+    write_run(tmp_path / 'theirs/seed1', 0.2)
+    write_run(tmp_path / 'others/seed7', 0.2)
+    folders = {name: tmp_path / name for name in ('theirs', 'ours', 'others')}
+    rows = read_photos({**folders, 'prior': write_run(tmp_path / 'prior', 0.1)})
+    less = {row: tests['people'].get('less', {}) for row, tests in rows.items()}
+    assert {row: set(of_row) for row, of_row in less.items()} == dict(
+        theirs=set(), ours={'theirs'}, others=set(), prior={'theirs', 'ours', 'others'}
+    )
+    assert less['ours']['theirs']['of_seeds'] == pytest.approx([30]), 'seed 1 alone'
+    assert less['prior']['ours']['of_seeds'] == pytest.approx([-20, -40])
+    page = tmp_path / 'photos.md'
+    write_photos(rows, page, MADE)
+    assert '| ours | theirs | 1 | +0.0 (+0.0 to +0.0) | +30.0 (+30.0 to +30.0) |' in page.read_text()
+    write_photos(read_photos({'theirs': tmp_path / 'theirs'}), page, MADE, keep=True)
+    assert '| ours | theirs |' not in page.read_text(), 'theirs are others now'
+    assert '| prior | ours | 2 |' in page.read_text()

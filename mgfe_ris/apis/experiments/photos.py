@@ -3,10 +3,12 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from ...evaluation import Run, measured, require_same_samples
+from ...evaluation import Run, measured, paired_bootstrap, require_same_samples
 from ...visualization import read_results
 
 SETS = {'refcoco': ('val', 'testA', 'testB'), 'refcoco+': ('val', 'testA', 'testB'), 'refcocog': ('val', 'test')}
@@ -32,7 +34,9 @@ def read_photos(rows: Mapping[str, str | Path]) -> dict[str, dict[str, Any]]:
     Returns:
         of each system, of each test, what :func:`mgfe_ris.evaluation.measured` found; ``seeds`` is None of a single
         run. The tests are :data:`TESTS`, and ``pool, as said`` and ``people, as said``: the samples whose sentences
-        are exchanged in another test, before that.
+        are exchanged in another test, before that. ``pool`` and ``people`` also have ``less``: of each earlier system,
+        how much higher the mIoU is than there, of the same seeds, as
+        :class:`mgfe_ris.evaluation.bootstrap.Difference`.
 
     Raises:
         FileNotFoundError: a file that a run lacks.
@@ -46,7 +50,22 @@ def read_photos(rows: Mapping[str, str | Path]) -> dict[str, dict[str, Any]]:
                 require_same_samples([*expected[name], *of_test])
             except ValueError as error:
                 raise ValueError(f'{row} and {first}, {name}: {error}, or compared masks at other sizes') from error
-    return {row: {name: _measured(of_test) for name, of_test in tests.items()} for row, tests in runs.items()}
+    found = {row: {name: _measured(of_test) for name, of_test in tests.items()} for row, tests in runs.items()}
+    for other, row in combinations(runs, 2):
+        for name in ('pool', 'people'):
+            if pair := _of_the_same_seeds(runs[row][name], runs[other][name]):
+                found[row][name].setdefault('less', {})[other] = asdict(paired_bootstrap(*pair))
+    return found
+
+
+def _of_the_same_seeds(one: list[Run], other: list[Run]) -> tuple[list[Run], list[Run]] | None:
+    """What has no seeds stands beside each of the other's; None: no seed in common."""
+    if one[0].seed < 0 or other[0].seed < 0:
+        seeds = {run.seed for run in (*one, *other) if run.seed >= 0} or {-1}
+        one, other = ([replace(runs[0], seed=s) for s in seeds] if runs[0].seed < 0 else runs for runs in (one, other))
+    seeds = {run.seed for run in one} & {run.seed for run in other}
+    one, other = (sorted((run for run in runs if run.seed in seeds), key=lambda run: run.seed) for runs in (one, other))
+    return (one, other) if seeds else None
 
 
 def _measured(runs: list[Run]) -> dict[str, Any]:
