@@ -108,7 +108,8 @@ def _differences(rows: Rows) -> str:
     for row, tests in rows.items():
         for other in [name for name in tests['pool'].get('less', {}) if name in rows]:
             pool, people = (tests[name]['less'][other] for name in ('pool', 'people'))
-            cells.append([row, other, len(pool['of_seeds']), *map(_with_sign, (pool, people))])
+            seeds = len(pool['of_seeds']) if tests['pool']['seeds'] or rows[other]['pool']['seeds'] else 'none'
+            cells.append([row, other, seeds, *map(_with_sign, (pool, people))])
     return markdown_table(['system', 'less', 'seeds', "the pool's val", 'sentences by people'], cells)
 
 
