@@ -5,7 +5,6 @@ import subprocess
 import sys
 
 import pytest
-from slow import slow
 
 # Bytes that glibc mapped for a tensor of 64 MiB alone, and those that stay in its heap when the tensor is gone
 MEMORY = """
@@ -34,7 +33,6 @@ def run(how: str) -> tuple[int, int, float]:
     return int(mapped), int(kept), float(tiny)
 
 
-@slow('10 s')
 @pytest.mark.skipif(
     sys.platform != 'linux' or not hasattr(ctypes.CDLL(None), 'mallinfo2'), reason='glibc from 2.33 tells of its memory'
 )

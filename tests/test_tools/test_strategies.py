@@ -67,7 +67,6 @@ def same_states(one: Path, other: Path) -> None:
             torch.testing.assert_close(states[1][i][key], value, atol=1e-6, rtol=1e-3)
 
 
-@slow('10 s')
 def test_fsdp(trained, config):
     ddp, fsdp = trained('ddp', 'train_cfg.val_interval=100'), trained('fsdp', *FSDP)
     same_states(ddp / 'iter_2.pth', fsdp / 'iter_2.pth')
