@@ -16,6 +16,7 @@ from urllib.request import urlopen
 import numpy as np
 import pytest
 import torch
+from needs import exact_export
 from PIL import Image
 
 REPO = Path(__file__).parents[1]
@@ -147,6 +148,7 @@ def wait_for(address: str, server: subprocess.Popen) -> str:
     raise AssertionError(f'{address} does not answer')
 
 
+@exact_export
 def test_as_onnx(here, monkeypatch):
     for name in ('onnx', 'onnxscript', 'onnxruntime'):
         pytest.importorskip(name, reason='export needs: pip install -r tools/deployment/requirements.txt')

@@ -198,7 +198,18 @@ def _count_scans(data: bytes) -> int:
     raise ValueError('a JPEG of too many pieces: save it anew')
 
 
+def _check_webp(file: IO[bytes]) -> None:
+    """Older ones of Pillow (11.0) make a whole canvas of what the header of a WEBP says, ahead of all other checks."""
+    head = file.read(30)
+    if head[:4] == b'RIFF' and head[8:16] == b'WEBPVP8X':
+        width, height = (1 + int.from_bytes(head[i : i + 3], 'little') for i in (24, 27))
+        check_pixels((width, height), file.seek(0, io.SEEK_END))
+    file.seek(0)
+
+
 def _header(file: IO[bytes], form: str | None = None) -> Header:
+    if form is None:
+        _check_webp(file)
     with Image.open(file, formats=[form] if form else None) as photo:
         file.may_be_decoded()  # type: ignore[attr-defined]
         if form is None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from needs import exact_export
 from slow import slow
 from torch._inductor.exc import InvalidCxxCompiler
 
@@ -57,6 +58,7 @@ def one_thread_env() -> dict:
     return {**os.environ, 'OMP_NUM_THREADS': '1'}
 
 
+@exact_export
 @torch.no_grad()
 def test_no_size_is_taken_for_a_constant(small_swin):
     """Of a ViT, which resizes its positions; Swin's windows are traced in test_onnx.py."""
