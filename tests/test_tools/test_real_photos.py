@@ -28,14 +28,11 @@ def test_two_epochs_and_all_splits(coco_ref, small_model, tmp_path, one_thread):
 
 
 @pytest.fixture(scope='session')
-def people(shared: Path) -> list[str]:
+def people(refcoco_mini: Path) -> list[str]:
     """Sentences by people, of the three published sets, in all their splits."""
-    root = shared / 'data/refcoco_mini'
-    if not root.is_dir():
-        pytest.skip(f'{root}: photos and sentences that are not ours to publish')
     sets = (('refcoco', 'unc', ['val', 'testA', 'testB']), ('refcoco+', 'unc', ['val', 'testA', 'testB']),
             ('refcocog', 'umd', ['val', 'test']))  # fmt: skip
-    found = [ReferringDataset(str(root), name, by, split=splits) for name, by, splits in sets]
+    found = [ReferringDataset(str(refcoco_mini), name, by, split=splits) for name, by, splits in sets]
     return [sentence for part in found for i in range(len(part)) for sentence in part.get_data_info(i)['sentences']]
 
 
