@@ -230,6 +230,7 @@ def built(part: dict, **changes: object) -> ReferringDataset:
 def test_a_folder_in_refcocos_form(options_of, in_refcocos_form, refshapes):
     cfg = options_of(in_refcocos_form)
     assert list(cfg.test_cfg.splits) == ['val', 'testA', 'testB'] and list(cfg.test_cfg.shuffled) == ['val']
+    assert cfg.train_dataloader.batch_size == 16 < len(built(cfg.train_dataloader.dataset))
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         found, split = built(loader.dataset), loader.dataset.split
         original = ReferringDataset(str(refshapes), 'refshapes', 'unc', split, per_sentence=split == 'val')
@@ -238,7 +239,7 @@ def test_a_folder_in_refcocos_form(options_of, in_refcocos_form, refshapes):
 
 
 def test_a_folder_with_lines_of_json(options_of, refshapes, tmp_path):
-    """A photo of val has one object: there are no sentences to exchange."""
+    """A photo of val has one object: there are no sentences to exchange. Five to train on are a batch."""
     folder = tmp_path / 'own'
     folder.mkdir()
     (folder / 'photos').symlink_to(refshapes / 'images')
@@ -252,7 +253,7 @@ def test_a_folder_with_lines_of_json(options_of, refshapes, tmp_path):
         (folder / f'{split}.jsonl').write_text('\n'.join(map(json.dumps, lines)))
     cfg = options_of(folder)
     assert list(cfg.test_cfg.splits) == ['val'] and not cfg.test_cfg.shuffled
-    assert len(built(cfg.train_dataloader.dataset)) == 5
+    assert len(built(cfg.train_dataloader.dataset)) == cfg.train_dataloader.batch_size == 5
     (folder / 'val.jsonl').rename(folder / 'testA.jsonl')
     with pytest.raises(SystemExit, match='2'):
         options_of(folder)
