@@ -6,7 +6,7 @@ import pytest
 from mmengine.runner import Runner
 
 from mgfe_ris.apis import load_config
-from mgfe_ris.datasets import ReferringDataset
+from mgfe_ris.datasets import LoadReferringMask, ReferringDataset
 from mgfe_ris.datasets.augmentations import swap_left_right, turns_with_photo
 from mgfe_ris.models.encoders.text import HFTokenizer
 
@@ -54,3 +54,15 @@ def test_sides_that_people_say(people):
         'guy at 3pm',
         'white frosting right next to the hand',
     ]
+
+
+def test_objects_of_the_pool(coco_pool):
+    """Those in several parts, and the smallest ones."""
+    load, parts, areas = LoadReferringMask(), [], {}
+    for split in ('train', 'val'):
+        data = ReferringDataset(str(coco_pool), 'refcoco', 'unc', split)
+        objects = [load(data.get_data_info(i)) for i in range(len(data))]
+        parts += [found['parts'] for found in objects]
+        areas[split] = min(int(found['gt_seg_map'].sum()) for found in objects)
+    assert len(parts) == 1355 and sum(number > 1 for number in parts) == 159
+    assert areas == dict(train=676, val=1368)
