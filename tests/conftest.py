@@ -66,10 +66,30 @@ def shared() -> Path:
     return folder
 
 
+def data_of(shared: Path, name: str) -> Path:
+    """Of the real photos one folder, which may be missing."""
+    folder = shared / 'data' / name
+    if not folder.is_dir():
+        pytest.skip(f'{folder} is not there: photos and sentences that are not ours to publish')
+    return folder
+
+
 @pytest.fixture(scope='session')
 def coco_ref(shared: Path) -> Path:
     """Real photos in RefCOCO's form."""
-    return shared / 'data/coco_ref'
+    return data_of(shared, 'coco_ref')
+
+
+@pytest.fixture(scope='session')
+def coco_pool(shared: Path) -> Path:
+    """481 real photos in RefCOCO's form, with sentences that templates made."""
+    return data_of(shared, 'coco_pool')
+
+
+@pytest.fixture(scope='session')
+def refcoco_mini(shared: Path) -> Path:
+    """Sentences by people, of the three published sets."""
+    return data_of(shared, 'refcoco_mini')
 
 
 @pytest.fixture(scope='session')

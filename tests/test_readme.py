@@ -228,13 +228,21 @@ def test_a_model_of_points_by_the_page(tmp_path):
     require_no_threshold(protocols)
 
 
-DATA = (REPO / 'docs/data.md').read_text(encoding='utf-8')
-PARTS = (REPO / 'docs/parts.md').read_text(encoding='utf-8')
-TOOLS = [
-    words
-    for words in commands(README + DATA + RIVAL + PARTS)
-    if words[0] == 'python' and words[1].startswith(('tools/', 'projects/'))
+def of_tools(page: Path) -> list[list[str]]:
+    """The commands of its tools, without the settings ahead of them; what test_photos.sh starts gets its --out."""
+    found = []
+    for words in commands(page.read_text(encoding='utf-8')):
+        tool = words[words.index('python') :] if 'python' in words else []
+        if len(tool) > 1 and tool[1].startswith(('tools/', 'projects/')):
+            found.append(tool + ['--out', 'OUT'] * (words[0] == '$test'))
+    return found
+
+
+PAGES = [
+    *(REPO / f'docs/{name}.md' for name in ('data', 'add_a_rival', 'parts', 'photos', 'speed', 'cuda')),
+    *(REPO / name for name in ('README.md', 'tools/deployment/README.md')),
 ]
+TOOLS = [words for page in PAGES for words in of_tools(page)]
 
 
 @pytest.mark.parametrize('words', TOOLS, ids=lambda words: Path(words[1]).stem)
@@ -246,4 +254,11 @@ def test_a_tool_reads_what_the_readme_says(words, monkeypatch):
 
 
 def test_commands_are_found():
-    assert len(TOOLS) > 20
+    assert len(TOOLS) > 20 and all(map(of_tools, PAGES))
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.stem)
+def test_scripts_of_a_page_are_there(page):
+    text = '\n'.join(blocks(page.read_text(encoding='utf-8'), 'bash'))
+    scripts = re.findall(r'bash ((?:tools|projects)/\S+\.sh)', text)
+    assert all((REPO / script).is_file() for script in scripts), scripts

@@ -43,6 +43,8 @@ def test_unmet_words_come_once_and_only_of_who_has_a_list():
         ('mgfe-ris_resnet-50_refcoco', {}, False),  # BERT
         ('mgfe-ris_resnet-50_refcoco', {'model.text_encoder.pretrained': None}, True),  # eyes and a tokenizer alone
         ('mgfe-ris_clip-rn50_refcoco', {}, False),  # by init_cfg
+        ('mgfe-ris_efficientnet-lite0_minilm_photos', {}, False),  # MiniLM
+        ('mgfe-ris_efficientnet-lite0_minilm_photos_from-scratch', {}, True),
     ],
 )
 def test_who_learns_all_words(config, options, all_words):

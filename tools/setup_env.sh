@@ -11,15 +11,25 @@ python -c 'import sys; sys.exit(sys.version_info < (3, 10))' || {
     echo "error: Python >= 3.10 is needed; python is $(python --version)" >&2
     exit 2
 }
+
+# As pip install; where that fails, a last line after pip's own
+pip_install() {
+    python -m pip install --quiet --disable-pip-version-check "$@" || {
+        echo "error: pip install $* failed; its lines above say why. Where the Python index cannot be reached, set" \
+            "PIP_INDEX_URL to a mirror; then run the same command again" >&2
+        exit 2
+    }
+}
+
 environment=$(python -c 'import sys; print(sys.prefix)')
 stamp="$environment/.mgfe_ris_$(cat "$@" pyproject.toml | cksum | cut -d' ' -f1)"
 if [ "$(cat "$stamp" 2>/dev/null)" != "$PWD" ]; then
     echo "== installing $* and the package into $environment (a few minutes)"
     for file in "$@"; do
-        python -m pip install --quiet --disable-pip-version-check --no-compile -r "$file"
+        pip_install --no-compile -r "$file"
     done
     # what pip does on one core; some of the files are templates and no Python, so it never ends with 0
     python -m compileall -qq -j 0 "$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" || true
-    python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+    pip_install --no-deps -e .
     echo "$PWD" >"$stamp"
 fi

@@ -10,18 +10,22 @@
 #   COMMAND python tools/test.py CONFIG CHECKPOINT, or python tools/analysis_tools/blind_baseline.py CONFIG largest
 set -euo pipefail
 if [ $# -lt 4 ]; then
-    sed -n 's/^# \{0,1\}//p' "$0" | tail -n +2 >&2
+    echo "error: usage: bash tools/test_photos.sh POOL PEOPLE OUT COMMAND..., with $# arguments given" >&2
     exit 2
 fi
 pool=$1 people=$2 out=$3
 shift 3
 command=("$@")
 
+# All that says where a data set is: the config may be of one whose photos and annotations lie elsewhere
 run() { # FOLDER DATA_ROOT ANN_FOLDER SPLIT_BY SPLITS EXCHANGED
-    "${command[@]}" --out "$out/$1" --cfg-options train_dataloader.dataset.data_root="$pool" \
-        test_dataloader.dataset.data_root="$2" test_dataloader.dataset.ann_folder="$3" \
-        test_dataloader.dataset.split_by="$4" test_dataloader.dataset.score_at=photo \
-        test_cfg.splits="$5" test_cfg.shuffled="$6"
+    local train=train_dataloader.dataset test=test_dataloader.dataset
+    "${command[@]}" --out "$out/$1" --cfg-options \
+        $train.data_root="$pool" $train.ann_folder=refcoco $train.split_by=unc \
+        $train.ann_file=None $train.img_folder=images \
+        $test.data_root="$2" $test.ann_folder="$3" $test.split_by="$4" \
+        $test.ann_file=None $test.img_folder=images \
+        $test.score_at=photo test_cfg.splits="$5" test_cfg.shuffled="$6"
 }
 run pool "$pool" refcoco unc val val
 run refcoco "$people" refcoco unc val,testA,testB val,testA,testB

@@ -87,8 +87,9 @@ def load_trained(
         if checkpoint is not None or _check_device(device or 'cpu').type != 'cpu':
             raise ValueError(f'{model}: an exported model brings its weights and runs on the cpu')
         return OnnxSegmentor(model)
-    if not Path(model).exists() and (command := QUICKSTARTS.get(Path(model))):
-        raise FileNotFoundError(f'{model}: no such folder. {command} trains this model; or name another')
+    folder = Path(model) if Path(model) in QUICKSTARTS else Path('work_dirs', model)
+    if (command := QUICKSTARTS.get(folder)) and not folder.exists() and not Path(model).exists():
+        raise FileNotFoundError(f'{folder}: no such folder. {command} trains this model; or name another')
     if checkpoint is None and Path(model).suffix in ('.pth', '.safetensors'):
         return load_model(Path(model).parent, _require_checkpoint(model), device)
     if checkpoint is None and not Path(model).is_dir():

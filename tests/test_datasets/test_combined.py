@@ -221,13 +221,10 @@ def test_nothing_is_left(tmp_path):
         MixedDataset([a])
 
 
-def test_photos_that_the_real_data_sets_share(shared):
+def test_photos_that_the_real_data_sets_share(refcoco_mini):
     """RefCOCO's testA trains, what G-Ref and RefCOCO+ hold is left out."""
-    root = shared / 'data/refcoco_mini'
-    if not root.is_dir():
-        pytest.skip(f'{root} is not there')
     parts = [('refcoco', 'unc', 'testB'), ('refcoco+', 'unc', 'testB'), ('refcocog', 'umd', 'val')]
-    refs = {name: pickle.loads((root / name / f'refs({by}).p').read_bytes()) for name, by, _ in parts}
+    refs = {name: pickle.loads((refcoco_mini / name / f'refs({by}).p').read_bytes()) for name, by, _ in parts}
     held = {r['image_id'] for name, _, split in parts for r in refs[name] if r['split'] != split}
     expected = [
         [r['ref_id'] for r in refs[name] if r['split'] == split and r['image_id'] not in held]
@@ -235,7 +232,7 @@ def test_photos_that_the_real_data_sets_share(shared):
     ]
     dataset = MixedDataset(
         [
-            dict(type='ReferringDataset', data_root=str(root), ann_folder=name, split_by=by, split=split)
+            dict(type='ReferringDataset', data_root=str(refcoco_mini), ann_folder=name, split_by=by, split=split)
             for name, by, split in parts
         ]
     )

@@ -639,9 +639,21 @@ def refused(app: ModuleType, capsys: pytest.CaptureFixture, folder: Path, **chan
     return lines[-1]
 
 
+def test_a_trained_folder_by_its_name(app, model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path('work_dirs').mkdir()
+    Path('work_dirs/quickstart-photos').symlink_to(model)
+    shown = []
+    page = SimpleNamespace(launch=lambda **_: None)
+    monkeypatch.setattr(app, 'build_page', lambda demo, examples: shown.append(demo.inferencer) or page)
+    app.serve(args(model='quickstart-photos'), tmp_path)
+    assert Path(shown[0].model.cfg.filename).parent == Path('work_dirs/quickstart-photos')
+
+
 def test_command_line(app, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert 'bash tools/quickstart.sh' in refused(app, capsys, tmp_path)
+    assert 'bash tools/quickstart.sh --photos DIR' in refused(app, capsys, tmp_path, model='quickstart-photos')
     assert 'nowhere' in refused(app, capsys, tmp_path, model='nowhere')
     with socket.create_server(('127.0.0.1', 0)) as other:
         port = other.getsockname()[1]

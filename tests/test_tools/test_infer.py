@@ -156,6 +156,21 @@ def test_the_default_is_the_model_that_saw_photos(model_folder, photos, infer):
     assert infer('photos/3.jpg', '--text', 'red ring', '--model', 'quickstart')[0] == 0
 
 
+def test_a_trained_folder_by_its_name(model_folder, photos, infer):
+    """As training leaves it: the config, and the best checkpoint."""
+    folder = Path('work_dirs/quickstart-photos')
+    folder.mkdir(parents=True)
+    model = load_model(model_folder, device='cpu')
+    model.cfg.dump(folder / 'trained.py')
+    torch.save(dict(state_dict=model.state_dict()), folder / 'best_oIoU_epoch_1.pth')
+    asked = ('photos/3.jpg', '--text', 'red ring')
+    assert infer(*asked, '--model', model_folder, '--out', 'as-folder')[0] == 0
+    for name in ('quickstart-photos', None):
+        words = [] if name is None else ['--model', name]
+        assert infer(*asked, *words, '--out', f'out-{name}')[0] == 0
+        assert lines_of(f'out-{name}')[0]['rle'] == lines_of('as-folder')[0]['rle']
+
+
 def test_several_photos_and_a_folder(model_folder, photos, infer):
     status, out, _ = infer('photos/3.jpg', 'photos/more', '--text', 'red ring', '--model', model_folder)
     assert status == 0 and 'results.jsonl of 3 photos' in out
@@ -375,6 +390,11 @@ def test_bad_models(refused, photos, model_folder):
     Path('page.pth').write_text('<html>')
     for options, words in (
         ([], 'work_dirs/quickstart: no such folder. bash tools/quickstart.sh trains this model'),
+        (['--model', 'quickstart'], 'work_dirs/quickstart: no such folder. bash tools/quickstart.sh trains this model'),
+        (
+            ['--model', 'quickstart-photos'],
+            'work_dirs/quickstart-photos: no such folder. bash tools/quickstart.sh --photos DIR trains this model',
+        ),
         (['--model', 'mgfe-ris_tny_refshapes'], 'no such config file or folder. Did you mean mgfe-ris_tiny_refshapes'),
         (['--model', 'mgfe-ris_tiny_refshapes'], 'nothing was trained in work_dirs/mgfe-ris_tiny_refshapes'),
         (['--model', 'gone/best.pth'], 'gone/best.pth: no such checkpoint'),

@@ -1,7 +1,9 @@
 """The tests of the page of real photos, by the script that starts them, and the page, by its tool."""
 
+import json
 import runpy
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -38,18 +40,41 @@ def test_the_script_asks_for_all_that_the_page_reads(tmp_path):
     assert written == {file for files in TESTS.values() for file in files}
 
 
+@pytest.mark.parametrize('form', ['refcoco', 'lines of JSON'])
+def test_the_script_takes_the_config_of_other_photos(form, run_here, refshapes, tmp_path):
+    """As the quickstart trains with; its train and test sets are those of the script all the same."""
+    own = tmp_path / 'own'
+    own.mkdir()
+    if form == 'refcoco':
+        shutil.copytree(refshapes / 'refshapes', own / 'refcoco')
+        (own / 'images').symlink_to(refshapes / 'images')
+    else:
+        (own / 'photos').symlink_to(refshapes / 'images/refshapes')
+        for split in ('train', 'val'):
+            line = dict(image='000001.jpg', sentences=['the ring'], mask=[[1, 1, 9, 1, 9, 9]])
+            (own / f'{split}.jsonl').write_text(json.dumps(line))
+    trained = tmp_path / 'trained.py'
+    load_config('mgfe-ris_efficientnet-lite0_minilm_photos', run_here('photos_options.py', own)).dump(trained)
+    for words in planned(tmp_path):
+        cfg = load_config(trained, words[5:])
+        for data in (cfg.train_dataloader.dataset, cfg.test_dataloader.dataset):
+            assert data.img_folder == 'images' and data.ann_file is None
+            assert data.data_root in ('the pool', 'people') and data.split_by in ('unc', 'umd')
+        train, test = cfg.train_dataloader.dataset, cfg.test_dataloader.dataset
+        assert (train.ann_folder, train.split_by) == ('refcoco', 'unc')
+        assert test.ann_folder in ('refcoco', 'refcoco+', 'refcocog')
+
+
 def test_the_script_says_how_it_is_used():
     ended = subprocess.run(['bash', TOOLS / 'test_photos.sh', 'pool'], capture_output=True, text=True)
-    assert ended.returncode == 2 and 'Usage: bash tools/test_photos.sh POOL PEOPLE OUT COMMAND' in ended.stderr
+    assert ended.returncode == 2 and ended.stderr.count('\n') == 1
+    assert ended.stderr.startswith('error: usage: bash tools/test_photos.sh POOL PEOPLE OUT COMMAND...')
 
 
-def test_a_baseline_on_real_photos(shared, run_here, tmp_path):
+def test_a_baseline_on_real_photos(refcoco_mini, coco_pool, run_here, tmp_path):
     """G-Ref's 24 and 11 sentences of the 203, as the script asks for them."""
-    data = shared / 'data'
     (words,) = (words for words in planned(tmp_path / 'largest') if words[3].endswith('refcocog'))
-    words = [
-        word.replace('the pool', str(data / 'coco_pool')).replace('=people', f'={data}/refcoco_mini') for word in words
-    ]
+    words = [word.replace('the pool', str(coco_pool)).replace('=people', f'={refcoco_mini}') for word in words]
     lines = run_here('analysis_tools/blind_baseline.py', TINY, 'largest', *words[2:])
     assert {line.split('/')[0] for line in lines if '/mIoU: ' in line} == {'val', 'test', 'val-shuffled'}
     counts = {path.name: len(path.read_text().splitlines()) for path in (tmp_path / 'largest/refcocog').glob('*.jsonl')}

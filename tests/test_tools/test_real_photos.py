@@ -6,7 +6,7 @@ import pytest
 from mmengine.runner import Runner
 
 from mgfe_ris.apis import load_config
-from mgfe_ris.datasets import ReferringDataset
+from mgfe_ris.datasets import LoadReferringMask, ReferringDataset
 from mgfe_ris.datasets.augmentations import swap_left_right, turns_with_photo
 from mgfe_ris.models.encoders.text import HFTokenizer
 
@@ -28,14 +28,11 @@ def test_two_epochs_and_all_splits(coco_ref, small_model, tmp_path, one_thread):
 
 
 @pytest.fixture(scope='session')
-def people(shared: Path) -> list[str]:
+def people(refcoco_mini: Path) -> list[str]:
     """Sentences by people, of the three published sets, in all their splits."""
-    root = shared / 'data/refcoco_mini'
-    if not root.is_dir():
-        pytest.skip(f'{root}: photos and sentences that are not ours to publish')
     sets = (('refcoco', 'unc', ['val', 'testA', 'testB']), ('refcoco+', 'unc', ['val', 'testA', 'testB']),
             ('refcocog', 'umd', ['val', 'test']))  # fmt: skip
-    found = [ReferringDataset(str(root), name, by, split=splits) for name, by, splits in sets]
+    found = [ReferringDataset(str(refcoco_mini), name, by, split=splits) for name, by, splits in sets]
     return [sentence for part in found for i in range(len(part)) for sentence in part.get_data_info(i)['sentences']]
 
 
@@ -57,3 +54,15 @@ def test_sides_that_people_say(people):
         'guy at 3pm',
         'white frosting right next to the hand',
     ]
+
+
+def test_objects_of_the_pool(coco_pool):
+    """Those in several parts, and the smallest ones."""
+    load, parts, areas = LoadReferringMask(), [], {}
+    for split in ('train', 'val'):
+        data = ReferringDataset(str(coco_pool), 'refcoco', 'unc', split)
+        objects = [load(data.get_data_info(i)) for i in range(len(data))]
+        parts += [found['parts'] for found in objects]
+        areas[split] = min(int(found['gt_seg_map'].sum()) for found in objects)
+    assert len(parts) == 1355 and sum(number > 1 for number in parts) == 159
+    assert areas == dict(train=676, val=1368)

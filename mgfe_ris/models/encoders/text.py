@@ -428,6 +428,6 @@ def _from_hub(auto_class: Any, name: str, option: str, **kwargs):
             raise
         raise OSError(
             f'{auto_class.__name__}: {name!r} is neither a local folder nor to be had from the hub. Download it '
-            f'and pass the folder (--cfg-options model.{option}=DIR), or pass --from-scratch for random '
-            'weights and the built-in vocabulary'
+            f'and pass the folder (--cfg-options model.{option}=DIR); train.py, test.py and ablate.py '
+            'take --from-scratch, for random weights and the built-in vocabulary'
         ) from error
