@@ -129,9 +129,9 @@ with published tables.**
 
 All in percent, mean of the seeds and, where there are several, after ± their standard deviation. {interval} Masks are
 compared at the photo's own size. The last four columns are a control, on the photos with several objects only: *as
-said*, and *exchanged*, the same photos and objects with the sentences of each photo's objects exchanged (in G-Ref's
-test people may have spoken of one object in each photo, so it is left out). Who scores as much with exchanged
-sentences does not listen.
+said*, and *exchanged*, the same photos and objects with the sentences of each photo's objects exchanged (G-Ref's test
+is left out: there, people spoke of one object in each photo). Who scores as much with exchanged sentences does not
+listen.
 
 ## The pool's val: {counts[pool]}
 
@@ -168,7 +168,8 @@ The models have EfficientNet-lite0 and MiniLM, pretrained
 or, where it says *40 epochs*, 40 times, at 192 px. The last epoch is tested. Their settings were chosen on the pool's
 val, which flatters the first table.
 *From scratch* is MGFE-RIS with random weights and the built-in vocabulary
-(`configs/mgfe_ris/mgfe-ris_efficientnet-lite0_minilm_photos_from-scratch.py`).
+(`configs/mgfe_ris/mgfe-ris_efficientnet-lite0_minilm_photos_from-scratch.py`). It also learns otherwise: nothing is
+frozen, the encoder learns at the full rate, not at a fifth of it, and the text encoder at a quarter.
 
 POOL is a folder in RefCOCO's form with the splits train and val; PEOPLE, one with `refcoco/`, `refcoco+/` and
 `refcocog/`. Their photos are other people's, and not in this repository;
@@ -177,19 +178,20 @@ POOL is a folder in RefCOCO's form with the splits train and val; PEOPLE, one wi
 ```bash
 bash tools/quickstart.sh --photos POOL     # MGFE-RIS
 python tools/analysis_tools/ablate.py table3 --data photos --rows 1_baseline 3_combine-loss \\
-    --seeds 1 --jobs 2 --out work_dirs/ablations --cfg-options data_root=POOL
+    --seeds 3 --jobs 2 --out work_dirs/ablations --cfg-options data_root=POOL     # LAVT: --seeds 1
 python tools/analysis_tools/ablate.py table3 --data photos --rows 3_combine-loss --seeds 1 --jobs 2 \\
     --out work_dirs/longer --cfg-options data_root=POOL train_cfg.max_epochs=40 param_scheduler.1.end=40
 python tools/train.py configs/mgfe_ris/mgfe-ris_efficientnet-lite0_minilm_photos_from-scratch.py \\
     --cfg-options data_root=POOL
 test="bash tools/test_photos.sh POOL PEOPLE"
-$test work_dirs/photos/SYSTEM/seed0 python tools/test.py CONFIG CHECKPOINT     # of each of these
+# of each training its config, and epoch_20.pth, or epoch_40.pth
+$test work_dirs/photos/SYSTEM/seed0 python tools/test.py CONFIG CHECKPOINT
 $test work_dirs/photos/largest python tools/analysis_tools/blind_baseline.py CONFIG largest
 $test work_dirs/photos/prior python tools/analysis_tools/blind_baseline.py CONFIG prior
 python tools/analysis_tools/photos_page.py SYSTEM=work_dirs/photos/SYSTEM ...     # --keep leaves other rows
 ```
 
-Read into this page on, and by which commit:
+When each row was written, and at which commit of this repository (*with changes*: some edits were not committed):
 
 {made}
 """
