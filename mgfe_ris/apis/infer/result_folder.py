@@ -109,6 +109,15 @@ def require_same_settings(path: Path, now: dict) -> None:
         raise ValueError(f'{path.parent} holds results of other settings: {settings}; name another folder')
 
 
+def precision_in(folder: str | Path) -> str | None:
+    """Of the results that a folder holds, which whoever goes on with them must take; None: it says none."""
+    try:
+        said = json.loads(Path(folder, SETTINGS).read_text(encoding='utf-8'))['precision']
+    except (KeyError, OSError, RecursionError, TypeError, ValueError):  # what is wrong, segment_jobs says
+        return None
+    return said if said in ('fp32', 'bf16') else None
+
+
 def lock_folder(folder: Path, file: IO) -> None:
     """For this process alone, until it closes ``file`` of the folder, or ends.
 
