@@ -79,6 +79,19 @@ def require_folder(option: str, folder: str | Path) -> None:
         raise OSError(f'{option} {folder}: nothing can be written to {there} ({error.strerror})') from error
 
 
+def require_file(option: str, path: str | Path) -> None:
+    """Whether a file can be written, or written anew, under this path; nothing is made.
+
+    Raises:
+        ValueError: it is a folder, or a file stands in the place of a folder above it.
+        OSError: nothing can be written there.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise ValueError(f'{option} {path} is a folder; name a file')
+    require_folder(f'{option} {path}: its folder', path.parent)
+
+
 @contextmanager
 def new_folder(folder: str | Path) -> Iterator[Path]:
     """A folder to write into, which becomes ``folder`` when all is well."""

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 import numpy as np
-import pycocotools.mask as coco_mask
+
+from . import coco_masks
 
 
 def filled(polygons: np.ndarray, size: Sequence[int]) -> np.ndarray:
@@ -22,7 +23,7 @@ def filled(polygons: np.ndarray, size: Sequence[int]) -> np.ndarray:
     flat = [outline.ravel().tolist() for outline in outlines if len(outline) > 2]
     if not flat:
         return np.zeros(tuple(size), bool)
-    return coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(flat, *size))).astype(bool)
+    return coco_masks.decode(coco_masks.merge(coco_masks.frPyObjects(flat, *size))).astype(bool)
 
 
 def moved(

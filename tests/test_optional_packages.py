@@ -46,14 +46,19 @@ def run_without(absent: list[str], cwd: Path, *commands: list[object]) -> list[t
     return found
 
 
-@pytest.fixture(scope='module')
-def ran(refshapes, small_model, tmp_path_factory) -> dict[str, tuple[int, str, Path]]:
-    cwd = tmp_path_factory.mktemp('without')
+def options_of(refshapes: Path, small_model: dict) -> list[str]:
+    """A training of seconds."""
     settings = {**small_model, 'data_root': refshapes, 'train_cfg.max_epochs': 1, 'train_dataloader.batch_size': 16}
     for loader in ('train', 'val', 'test'):
         settings |= {f'{loader}_dataloader.num_workers': 0, f'{loader}_dataloader.persistent_workers': False}
     texts = {k: ','.join(map(str, v)) if isinstance(v, tuple) else v for k, v in settings.items()}
-    options = ['--cfg-options', *(f'{key}={value}' for key, value in texts.items())]
+    return [f'{key}={value}' for key, value in texts.items()]
+
+
+@pytest.fixture(scope='module')
+def ran(refshapes, small_model, tmp_path_factory) -> dict[str, tuple[int, str, Path]]:
+    cwd = tmp_path_factory.mktemp('without')
+    options = ['--cfg-options', *options_of(refshapes, small_model)]
     photo = next((refshapes / 'images').rglob('*.jpg'))
     encoders = {'convnext': 'mgfe-ris_convnext-base_refcoco', 'vit': 'mgfe-ris_vit-base-dino_refcoco'}
     commands: dict[str, list] = {
@@ -87,3 +92,35 @@ def test_what_needs_one_says_so_in_a_line(ran, tool, package):
     status, said, _ = ran[tool]
     (line,) = [line for line in said.splitlines() if line.startswith('error: ')]
     assert status == 2 and 'pip install' in line and package in line, said[-2000:]
+
+
+@pytest.fixture(scope='module')
+def ran_without_coco(ran, refshapes, small_model, tmp_path_factory) -> dict[str, tuple[int, str]]:
+    cwd = tmp_path_factory.mktemp('without_coco')
+    model, photo = ran['train'][2] / 'out', next((refshapes / 'images').rglob('*.jpg'))
+    config, options = 'mgfe-ris_tiny_refshapes', ['--cfg-options', *options_of(refshapes, small_model)]
+    commands: dict[str, list] = {
+        'train': ['train.py', config, '--work-dir', 'out', *options],
+        'test': ['test.py', config, model / 'epoch_1.pth', '--out', 'tested', *options],
+        'infer': ['infer.py', photo, '--text', 'the red ring', '--model', model, '--out', 'found'],
+        'shapes': ['dataset_converters/make_refshapes.py', '--out', 'shapes', '--images', 10, '--size', 32],
+        'loader': ['analysis_tools/benchmark_loader.py', config, '--loader', 'train', *options],
+        'flops': ['analysis_tools/get_flops.py', config],
+        'help': ['analysis_tools/benchmark_loader.py', '--help'],
+    }
+    done = dict(zip(commands, run_without(['pycocotools'], cwd, *commands.values()), strict=True))
+    assert not [*cwd.rglob('*.pth'), *cwd.rglob('*.jsonl'), *cwd.rglob('metrics.json')]
+    return done
+
+
+@pytest.mark.parametrize('tool', ['flops', 'help'])
+def test_without_run_lengths_no_pycocotools_is_needed(ran_without_coco, tool):
+    status, said = ran_without_coco[tool]
+    assert status == 0, said[-2000:]
+
+
+@pytest.mark.parametrize('tool', ['train', 'test', 'infer', 'shapes', 'loader'])
+def test_pycocotools_is_missed_in_a_line_before_the_work(ran_without_coco, tool):
+    status, said = ran_without_coco[tool]
+    (line,) = [line for line in said.splitlines() if line.startswith('error: ')]
+    assert status == 2 and 'pip install pycocotools' in line and 'Traceback' not in said, said[-2000:]

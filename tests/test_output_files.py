@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from mgfe_ris.output_files import require_folder, whole_file
+from mgfe_ris.output_files import require_file, require_folder, whole_file
 
 
 def test_a_file_takes_its_place_at_the_end(tmp_path):
@@ -34,3 +34,14 @@ def test_folders(tmp_path, monkeypatch):
     for folder in ('file', 'file/below', tmp_path / 'file'):
         with pytest.raises(ValueError, match=f'--out {folder}: .*file is a file; name a folder'):
             require_folder('--out', folder)
+
+
+def test_a_file_s_place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'file').touch()
+    for path in ('file', 'other', 'new/below', tmp_path / 'new/file'):
+        require_file('--page', path)
+    assert [path.name for path in tmp_path.iterdir()] == ['file'], 'nothing is made'
+    for path, wrong in {'.': 'is a folder; name a file', 'file/below': 'file is a file; name a folder'}.items():
+        with pytest.raises(ValueError, match=f'--page {path}.*{wrong}'):
+            require_file('--page', path)

@@ -36,7 +36,7 @@ def parse_args() -> argparse.Namespace:
         '--precision',
         choices=['fp32', 'bf16', 'auto'],
         default='fp32',
-        help='auto: bf16 where a timed product says that it pays; default: fp32',
+        help='auto: that of the results in OUT, or bf16 where a timed product says that it pays; default: fp32',
     )
     parser.add_argument('--batch-size', type=int, default=16, help='sentences computed at once; default: 16')
     parser.add_argument(
@@ -59,19 +59,21 @@ def main() -> None:
     from tqdm import tqdm
 
     from mgfe_ris.apis import RISInferencer, default_model, read_jobs, report_errors, segment_jobs
+    from mgfe_ris.apis.infer import precision_in
 
     with report_errors():
         jobs = read_jobs(args.source, args.text, args.private_addresses)
+        before = precision_in(args.out) if args.precision == 'auto' else None
         inferencer = RISInferencer(
             args.model or default_model(),
             args.checkpoint,
             args.device,
-            args.precision,
+            before or args.precision,
             args.batch_size,
             private_addresses=args.private_addresses,
         )
         if args.precision == 'auto':
-            print(f'precision auto: {inferencer.precision}')
+            print(f'precision auto: {inferencer.precision}' + f', as before in {args.out}' * bool(before))
         sentences = dict.fromkeys(sentence for job in jobs for sentence in job.sentences)
         asked = {sentence: inferencer.understands(sentence) for sentence in sentences}
         if unknown := [sentence for sentence, understood in asked.items() if not understood]:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pycocotools.mask as coco
 
+from .. import coco_masks
 from .png_masks import read_png
 
 Part = list | dict
@@ -104,7 +104,7 @@ def turned(mask: np.ndarray, orientation: int) -> np.ndarray:
 
 def encoded_mask(mask: np.ndarray) -> dict[str, Any]:
     """(height, width) bool -> COCO's compressed RLE."""
-    return coco.encode(np.asfortranarray(mask.astype(np.uint8)))
+    return coco_masks.encode(np.asfortranarray(mask.astype(np.uint8)))
 
 
 def _is_polygon(part: Any) -> bool:
@@ -142,7 +142,7 @@ def _union(parts: list[Any], size: tuple[int, int]) -> np.ndarray:
     height, width = size
     check_parts(parts, height, width)
     rles = _rles(parts, height, width)
-    mask = coco.decode(coco.merge(rles)) if rles else np.zeros((height, width), np.uint8)
+    mask = coco_masks.decode(coco_masks.merge(rles)) if rles else np.zeros((height, width), np.uint8)
     for part in parts:
         if isinstance(part, dict) and 'pixels' in part:
             if part['pixels'].shape != size:
@@ -156,10 +156,10 @@ def _rles(parts: Sequence[Part], height: int, width: int) -> list[dict[str, Any]
     """Compressed, of polygons and run lengths; what is neither is passed over."""
     parts = _in_pixels(parts, height, width)
     polygons = [part for part in parts if isinstance(part, list)]
-    rles = coco.frPyObjects(polygons, height, width) if polygons else []
+    rles = coco_masks.frPyObjects(polygons, height, width) if polygons else []
     for part in parts:
         if isinstance(part, dict) and 'counts' in part:
-            rles.append(coco.frPyObjects(part, height, width) if isinstance(part['counts'], list) else part)
+            rles.append(coco_masks.frPyObjects(part, height, width) if isinstance(part['counts'], list) else part)
     return rles
 
 
@@ -169,7 +169,7 @@ def is_empty(parts: Sequence[Part], height: int, width: int) -> bool:
         return False
     # not decoded: the file, which nobody has looked at yet, may say that the photo has a billion pixels
     rles = _rles(parts, height, width)
-    return not rles or not coco.area(coco.merge(rles))
+    return not rles or not coco_masks.area(coco_masks.merge(rles))
 
 
 def _may_be_empty(part: Part, height: int, width: int) -> bool:

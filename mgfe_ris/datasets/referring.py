@@ -11,6 +11,7 @@ from mmengine.logging import MMLogger
 from mmengine.structures import BaseDataElement
 from mmseg.registry import DATASETS
 
+from ..coco_masks import require_coco_masks
 from ..data_parts import split_names
 from .cache import open_index
 from .distractors import categories, distractors
@@ -174,6 +175,7 @@ class ReferringDataset(BaseDataset):
 
     def load_data_list(self) -> Sequence[dict]:
         """Read and check the files; see the class for the samples' keys."""
+        require_coco_masks()
         index, selection = self.index, self.selection()
         self._find_photos(index, selection)
         self.protocol['shared_photos'] = shared_photos(index, selection)

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pycocotools.mask as coco_mask
 import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 from mmseg.registry import METRICS
 from torch import Tensor
 
+from .. import coco_masks
 from ..output_files import whole_file
 from ..structures import SOURCES, logits_of, mask_of, scores_and_mask
 from .iou import intersection_and_union, iou_of, summarize
@@ -313,5 +313,5 @@ def _coco_json(records: Iterable[dict]) -> Iterable[str]:
 
 
 def _rle(mask: Tensor) -> dict:
-    rle = coco_mask.encode(np.asfortranarray(mask.squeeze(0).numpy().astype(np.uint8)))
+    rle = coco_masks.encode(np.asfortranarray(mask.squeeze(0).numpy().astype(np.uint8)))
     return dict(size=rle['size'], counts=rle['counts'].decode())

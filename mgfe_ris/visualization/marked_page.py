@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ..output_files import whole_file
+from ..output_files import require_file, whole_file
 
 BEGIN, END = '<!-- the table begins -->', '<!-- the table ends -->'
 """Lines of a page between which the table stands."""
@@ -12,8 +12,10 @@ def check_page(page: str | Path) -> None:
     """Look whether :func:`write_between_marks` could write into a page; one that is not there, it makes.
 
     Raises:
-        ValueError: it has not both marks, once each, in their order.
+        ValueError: it has not both marks, once each, in their order; it is a folder, or lies below a file.
+        OSError: nothing can be written there.
     """
+    require_file('--page', page)
     if Path(page).is_file():
         _parts_of(Path(page))
 

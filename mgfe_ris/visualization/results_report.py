@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pycocotools.mask as coco_mask
 
+from .. import coco_masks
 from ..training_words import words_of
 from .draw import PREDICTION, caption, grid, outlined, overlay, read_photo, resized
 from .markdown import markdown_table
@@ -263,7 +263,7 @@ def mean_and_error(values: np.ndarray, clusters: np.ndarray) -> tuple[float, flo
 
 def decode_mask(rle: Mapping[str, Any]) -> np.ndarray:
     """A mask of a line -> (height, width) bool."""
-    return coco_mask.decode(rle) > 0
+    return coco_masks.decode(rle) > 0
 
 
 def category_table(results: Mapping[str, Sequence[Record]], most: int = 20) -> str:
@@ -346,4 +346,4 @@ def _key(record: Record) -> tuple:
 
 
 def _area(record: Record) -> int:
-    return int(coco_mask.area(record['truth']))
+    return int(coco_masks.area(record['truth']))

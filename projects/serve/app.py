@@ -76,7 +76,7 @@ def serve(args: argparse.Namespace) -> None:
         )
         if args.precision == 'auto':
             print(f'precision auto: {inferencer.precision}')
-        inferencer(np.zeros((64, 64, 3), np.uint8), 'the red circle')  # ready means that it has run
+        inferencer(np.zeros((64, 64, 3), np.uint8), 'the red circle').to_json()  # ready means that it has run
         listener = listen(host, args.port)
 
     service = Service(inferencer, args.wait_ms / 1000, args.max_waiting)

@@ -13,6 +13,7 @@ from mmengine.model import BaseModel
 from mgfe_ris.checkpoint_files import read_checkpoint
 from mgfe_ris.engine import CheckpointHook, RISRunner
 from mgfe_ris.engine.checkpoints import training_state
+from mgfe_ris.tf32 import set_tf32, tf32_in_use
 
 
 class Toy(BaseModel):
@@ -111,6 +112,17 @@ def test_checkpoints_in_a_folder_of_their_own(tmp_path):
         assert runner.checkpoint_folder == tmp_path / 'all/run', 'also after the start'
     assert runner.iter == 4
     assert sorted(path.name for path in (tmp_path / 'all/run').iterdir()) == ['epoch_1.pth', 'epoch_2.pth']
+
+
+@pytest.mark.parametrize('settings', [dict(matmul=True, conv=False), dict(matmul=False, conv=True)])
+def test_tf32_is_what_the_config_says(tmp_path, settings):
+    before = tf32_in_use()
+    try:
+        set_tf32(**{kind: not value for kind, value in settings.items()})
+        build(tmp_path, env_cfg=dict(tf32=settings), experiment_name=f'tf32_{settings["matmul"]}')
+        assert tf32_in_use() == settings
+    finally:
+        set_tf32(**before)
 
 
 def test_processes_of_torchrun_without_cuda(tmp_path, monkeypatch):

@@ -46,6 +46,19 @@ def test_rgb_photos_keep_their_order_when_told():
     assert inputs[0, :, 0, 0].tolist() == [1, 0, 0]
 
 
+def test_copies_to_the_device_do_not_wait(monkeypatch):
+    copies = []
+
+    def to(tensor, *args, **options):
+        copies.append(options.get('non_blocking'))
+        return copy(tensor, *args, **options)
+
+    preprocessor, copy = ReferringDataPreProcessor(MEAN, STD), torch.Tensor.to
+    monkeypatch.setattr(torch.Tensor, 'to', to)
+    preprocessor(batch((4, 5), (4, 5)), training=True)
+    assert copies == [True] * 6, 'two photos, two truths, ids and mask of the words'
+
+
 def test_photos_come_as_a_list_or_stacked_and_are_not_changed():
     preprocessor, data = ReferringDataPreProcessor(MEAN, STD), batch((4, 5), (4, 5))
     before = [photo.clone() for photo in data['inputs']]

@@ -639,6 +639,22 @@ def test_what_is_wrong_is_said_in_a_line(modules, capsys, tmp_path, monkeypatch)
     assert 'pip install -r projects/serve/requirements.txt' in refused()
 
 
+def test_the_precision_that_is_asked_for(modules, model, monkeypatch, capsys):
+    class Started(Exception):
+        """In the place of a server."""
+
+    def service(inferencer: RISInferencer, *_: Any) -> None:
+        raise Started(inferencer.precision)
+
+    monkeypatch.setattr(modules.service, 'Service', service)
+    monkeypatch.setattr('mgfe_ris.apis.infer.inferencer.load_trained', lambda *_: model)
+    monkeypatch.setattr('mgfe_ris.apis.infer.inferencer.choose_precision', lambda device: 'bf16')
+    for asked, taken, said in (('auto', 'bf16', 'precision auto: bf16\n'), ('bf16', 'bf16', ''), ('fp32', 'fp32', '')):
+        with pytest.raises(Started, match=taken):
+            modules.app.serve(args(model='x', precision=asked))
+        assert capsys.readouterr().out == said
+
+
 def test_loopback_by_default(modules, monkeypatch):
     monkeypatch.setattr(sys, 'argv', ['app.py'])
     assert modules.app.parse_args().host == '127.0.0.1'

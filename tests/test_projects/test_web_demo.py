@@ -667,6 +667,22 @@ def test_command_line(app, capsys, tmp_path, monkeypatch):
     assert 'pip install -r projects/web_demo/requirements.txt' in refused(app, capsys, tmp_path)
 
 
+def test_the_precision_that_is_asked_for(app, model, monkeypatch, capsys, tmp_path):
+    class Started(Exception):
+        """In the place of a page."""
+
+    def demo(inferencer: RISInferencer, folder: Path) -> None:
+        raise Started(inferencer.precision)
+
+    monkeypatch.setattr(app, 'Demo', demo)
+    monkeypatch.setattr(app, 'knows_drawn_shapes_only', lambda inferencer: False)
+    monkeypatch.setattr('mgfe_ris.apis.infer.inferencer.choose_precision', lambda device: 'bf16')
+    for asked, taken, said in (('auto', 'bf16', 'precision auto: bf16\n'), ('bf16', 'bf16', ''), ('fp32', 'fp32', '')):
+        with pytest.raises(Started, match=taken):
+            app.serve(args(model=str(model), precision=asked), tmp_path)
+        assert capsys.readouterr().out == said
+
+
 def test_loopback_by_default(app, monkeypatch):
     monkeypatch.setattr(sys, 'argv', ['app.py'])
     found = app.parse_args()

@@ -10,7 +10,9 @@ import torch
 from PIL import Image
 from slow import slow
 
-from mgfe_ris.profiling import speed
+from mgfe_ris.apis import load_config
+from mgfe_ris.engine.pinned import collate
+from mgfe_ris.profiling import Setting, speed
 from mgfe_ris.visualization import speed_table
 
 REPO = Path(__file__).parents[2]
@@ -60,6 +62,13 @@ def test_sentences_and_data(benchmark, refshapes, tmp_path):
     assert 'test: 1 photo of 32 x 32, 3 sentences each, 7 words, cpu, bf16, no text encoder' in printed
     assert '% of the time' in printed and 'pair by pair' not in printed
     assert [path.name for path in tmp_path.iterdir()] == ['a.png']
+
+
+def test_data_come_from_the_loader_that_training_has(refshapes, small_model):
+    options = {**small_model, 'data_root': str(refshapes), 'train_dataloader.batch_size': 4}
+    cfg = load_config('lavt_tiny_refshapes', options, from_scratch=True)
+    setting = Setting(mode='train', batch=1, size=(32, 32))
+    assert runpy.run_path(str(TOOL))['build'](cfg, True, setting).loader.collate_fn.func is collate
 
 
 def test_the_size_is_that_of_the_config(benchmark):

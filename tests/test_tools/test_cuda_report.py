@@ -66,11 +66,21 @@ def test_a_page_of_an_earlier_run(report, tmp_path):
         (['--json', TOOL], 'error: --json: name the --page to write'),
         (['--json', TOOL, '--page', 'page.md'], 'expected the cuda.json of an earlier run'),
         (['--out', 'x', '--device', 'cpu', '--page', TOOL], 'expected the lines'),
+        (['--out', 'x', '--device', 'cpu', '--page', TOOL.parent], 'is a folder; name a file'),
+        (['--out', 'x', '--device', 'cpu', '--page', TOOL / 'page.md'], 'is a file; name a folder'),
     ],
 )
 def test_wrong_input_is_named(report, args, message):
     status, printed = report(*args)
     assert status == 2 and message in printed and 'Traceback' not in printed
+
+
+def test_a_page_that_is_lost_meanwhile_takes_nothing_along(report, monkeypatch, capsys, tmp_path):
+    page = tmp_path / 'page.md'
+    monkeypatch.setattr('mgfe_ris.apis.measure_cuda', lambda *args: page.mkdir() or FOUND)
+    with pytest.raises(OSError):
+        report('--out', tmp_path / 'out', '--device', 'cpu', '--page', page)
+    assert '## What failed' in capsys.readouterr().out and (tmp_path / 'out/cuda.png').is_file()
 
 
 @slow('2 minutes')

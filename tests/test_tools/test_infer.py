@@ -224,6 +224,28 @@ def test_half_precision_and_another_threshold(model_folder, photos, infer):
     assert areas['b'] > areas['a'] and areas['c'] != areas['a']
 
 
+@pytest.mark.parametrize(('pays', 'later'), [('bf16', 'fp32'), ('fp32', 'bf16')])
+def test_auto_takes_what_pays_and_goes_on_with_it(model_folder, photos, infer, monkeypatch, pays, later):
+    asked = ['--text', 'ring', '--model', model_folder, '--device', 'cpu', '--precision', 'auto', '--out', 'out']
+    monkeypatch.setattr('mgfe_ris.apis.infer.inferencer.choose_precision', lambda device: pays)
+    status, said, _ = infer('photos/1.jpg', *asked)
+    assert status == 0 and f'precision auto: {pays}\n' in said
+    monkeypatch.setattr('mgfe_ris.apis.infer.inferencer.choose_precision', lambda device: later)
+    status, said, _ = infer('photos/2.jpg', *asked)
+    assert status == 0 and f'precision auto: {pays}, as before in out\n' in said
+    assert json.loads(Path('out/settings.json').read_text())['precision'] == pays
+    assert [Path(line['photo']).name for line in lines_of('out')] == ['1.jpg', '2.jpg']
+
+
+@pytest.mark.parametrize('text', ['no JSON', '[]', '{"precision": "fp8"}', '{"precision": []}'])
+def test_auto_beside_settings_that_are_none_of_ours(model_folder, photos, refused, monkeypatch, text):
+    monkeypatch.setattr('mgfe_ris.apis.infer.inferencer.choose_precision', lambda device: 'fp32')
+    Path('out').mkdir()
+    Path('out/settings.json').write_text(text)
+    line = refused('photos/1.jpg', '--text', 'ring', '--model', model_folder, '--precision', 'auto', '--out', 'out')
+    assert 'of another tool; name another folder' in line
+
+
 def test_weights_away_from_their_config(model_folder, photos, infer):
     shutil.copy(model_folder / 'model.safetensors', 'weights.safetensors')
     for out, *model in (['a', model_folder], ['b', model_folder, '--checkpoint', 'weights.safetensors']):

@@ -75,6 +75,9 @@ def test_train_and_test(run_here, config, two_sets, tmp_path):
     assert f'EpochBasedTrainLoop: {2 * objects} samples' in said and f'ValLoop: {sentences} samples' in said
     assert (tmp_path / 'run/pictures/val_epoch_1.png').is_file()
     (best,) = (tmp_path / 'run').glob('best_*.pth')
+    options = '--split', 'train', '--device', 'cpu', '--out', 'changes.json'
+    run_here('analysis_tools/compare_precision.py', 'run', *options)
+    assert json.loads((tmp_path / 'changes.json').read_text())['sentences'] == sum(pair[1] for pair in of['train'])
     run_here('test.py', config, best, '--out', 'out', '--show-dir', 'shown')
     report = json.loads((tmp_path / 'out/metrics.json').read_text())
     assert [part['ann_folder'] for part in report['data']['parts']] == ['refshapes', 'refshapesg']

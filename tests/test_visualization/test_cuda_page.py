@@ -98,12 +98,7 @@ def test_page_and_picture(report, tmp_path):
     page.write_text(f'# Mine\n{BEGIN}\nwhat was before\n{END}\nend')
     write_cuda(report, page)
     text = page.read_text()
-    assert (
-        text.startswith('# Mine')
-        and text.endswith('end')
-        and cuda_text(report) in text
-        and 'what was before' not in text
-    )
+    assert text.startswith('# Mine') and text.endswith('end') and cuda_text(report) in text and 'was before' not in text
     plot_cuda(report, tmp_path / 'cuda.png')
     with Image.open(tmp_path / 'cuda.png') as picture:
         assert picture.width > 1000 and len(set(picture.convert('RGB').resize((70, 25)).getdata())) > 10

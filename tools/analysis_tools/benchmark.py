@@ -51,13 +51,14 @@ def parse_args() -> argparse.Namespace:
 
 
 def build(cfg: Config, data: bool, setting: Setting) -> Workload:
-    from mmengine.runner import Runner
-
     from mgfe_ris.apis import build_model
+    from mgfe_ris.engine import RISRunner
     from mgfe_ris.profiling import Workload
 
     model = build_model(cfg)
-    return Workload(model, setting, Runner.build_dataloader(cfg[f'{setting.mode}_dataloader']) if data else None)
+    # training's own, which pins: what a step waits for depends on it
+    loader = RISRunner.build_dataloader(cfg[f'{setting.mode}_dataloader'], seed=0) if data else None
+    return Workload(model, setting, loader)
 
 
 def main() -> None:

@@ -17,7 +17,6 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pycocotools.mask as coco
 from PIL import Image, ImageOps
 
 # What takes seconds is imported inside the functions: --help and wrong options need not wait for it
@@ -95,6 +94,7 @@ def plain_mask(parts: list, height: int, width: int, orientation: int = 1, raw: 
 
 def plain_part(part: list | dict, height: int, width: int) -> np.ndarray:
     """A polygon of a photo of that size, an RLE, compressed or not, or a PNG -> uint8, 1 inside."""
+    from mgfe_ris import coco_masks
     from mgfe_ris.datasets.png_masks import read_png
 
     if isinstance(part, dict) and 'png' in part:
@@ -102,8 +102,8 @@ def plain_part(part: list | dict, height: int, width: int) -> np.ndarray:
     if isinstance(part, dict) and 'normalized' in part:
         part = [x * (height if i % 2 else width) for i, x in enumerate(part['normalized'])]
     if isinstance(part, list):
-        return coco.decode(coco.merge(coco.frPyObjects([part], height, width)))
-    return coco.decode(coco.frPyObjects(part, *part['size']) if isinstance(part['counts'], list) else part)
+        return coco_masks.decode(coco_masks.merge(coco_masks.frPyObjects([part], height, width)))
+    return coco_masks.decode(coco_masks.frPyObjects(part, *part['size']) if isinstance(part['counts'], list) else part)
 
 
 @contextmanager

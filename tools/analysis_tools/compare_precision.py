@@ -34,10 +34,11 @@ def parse_args() -> argparse.Namespace:
 
 def build_loader(cfg: Any, split: str) -> DataLoader:
     """Of the config's test, on one split, in this process."""
+    from mgfe_ris.data_parts import with_changed_parts
     from mgfe_ris.engine import RISRunner
 
     settings = cfg.test_dataloader
-    settings.dataset.split = split
+    settings.dataset = with_changed_parts(settings.dataset, split=split)
     settings.update(num_workers=0, persistent_workers=False)
     settings.pop('prefetch_factor', None)
     return RISRunner.build_dataloader(settings, seed=0)
@@ -85,17 +86,21 @@ def table(report: dict[str, Any]) -> str:
 def main() -> None:
     args = parse_args()
     from mgfe_ris.apis import RISInferencer, load_config, report_errors
+    from mgfe_ris.output_files import require_file, whole_file
 
     with report_errors():
         if args.batches is not None and args.batches < 1:
             raise ValueError(f'--batches must be 1 or more; got {args.batches}')
+        if args.out:
+            require_file('--out', args.out)
         whole = RISInferencer(args.model, args.checkpoint, args.device)
         half = RISInferencer(whole.model, precision='bf16')
         loader = build_loader(load_config(whole.model.cfg.filename, args.cfg_options), args.split)
         report = compare(whole, half, loader, args.batches).report()
         print(table(report))
         if args.out:
-            args.out.write_text(json.dumps(report, indent=1) + '\n')
+            with whole_file(args.out) as part:
+                part.write_text(json.dumps(report, indent=1) + '\n')
 
 
 if __name__ == '__main__':

@@ -73,11 +73,12 @@ def main() -> None:
         check_cuda(PROJECTS, args.device, args.minutes, args.sections)
     report = measure_cuda(args.out, PROJECTS, args.device, args.minutes, args.small, args.sections, made(), print_now)
     write_cuda(report, args.out / 'cuda.md')
-    if args.page:
-        write_cuda(report, args.page)
     print(f'\n{cuda_text(report)}')
     plot_cuda(report, args.out / 'cuda.png')
     print(f'wrote {args.out}/cuda.json, cuda.md, cuda.png')
+    if args.page:
+        write_cuda(report, args.page)
+        print(f'wrote {args.page}')
     raise SystemExit(1 if report['broken'] else 0)
 
 

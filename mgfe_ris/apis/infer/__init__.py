@@ -5,6 +5,15 @@ from .inferencer import RISInferencer
 from .jobs import Job, read_jobs
 from .photos import open_photo
 from .result import RISResult
-from .result_folder import segment_jobs
+from .result_folder import precision_in, segment_jobs
 
-__all__ = ['Job', 'RISInferencer', 'RISResult', 'open_photo', 'read_jobs', 'segment_jobs', 'stage_features']
+__all__ = [
+    'Job',
+    'RISInferencer',
+    'RISResult',
+    'open_photo',
+    'precision_in',
+    'read_jobs',
+    'segment_jobs',
+    'stage_features',
+]

@@ -7,9 +7,9 @@ from pathlib import Path
 from zlib import crc32
 
 import numpy as np
-import pycocotools.mask as coco_mask
 from PIL import Image
 
+from ... import coco_masks
 from ...visualization import caption, overlay
 from .photos import decode_photo
 
@@ -76,7 +76,7 @@ class RISResult:
     @cached_property
     def rle(self) -> dict:
         """COCO's run lengths: ``size`` (height, width) and ``counts`` as text, ready for JSON."""
-        rle = coco_mask.encode(np.asfortranarray(self.mask.astype(np.uint8)))
+        rle = coco_masks.encode(np.asfortranarray(self.mask.astype(np.uint8)))
         return {'size': [int(n) for n in rle['size']], 'counts': rle['counts'].decode()}
 
     def overlay(self) -> np.ndarray:

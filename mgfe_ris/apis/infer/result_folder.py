@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
+from ...coco_masks import require_coco_masks
 from ...output_files import require_empty
 from ..config import input_pipeline
 from .inferencer import RISInferencer
@@ -42,7 +43,9 @@ def segment_jobs(
         OSError: a folder that cannot be written, at once or when the disk is full.
         ValueError: a threshold out of range, or of a model without scores, or a folder with results of other
             settings; at once.
+        ImportError: pycocotools, which writes the masks into the lines, is not installed; at once.
     """
+    require_coco_masks()
     threshold = inferencer.choose_threshold(threshold)
     settings = dict(
         weights=inferencer.fingerprint(),
@@ -104,6 +107,15 @@ def require_same_settings(path: Path, now: dict) -> None:
     if changed:
         settings = '; '.join(changed)
         raise ValueError(f'{path.parent} holds results of other settings: {settings}; name another folder')
+
+
+def precision_in(folder: str | Path) -> str | None:
+    """Of the results that a folder holds, which whoever goes on with them must take; None: it says none."""
+    try:
+        said = json.loads(Path(folder, SETTINGS).read_text(encoding='utf-8'))['precision']
+    except (KeyError, OSError, RecursionError, TypeError, ValueError):  # what is wrong, segment_jobs says
+        return None
+    return said if said in ('fp32', 'bf16') else None
 
 
 def lock_folder(folder: Path, file: IO) -> None:

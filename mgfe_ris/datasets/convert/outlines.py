@@ -4,7 +4,8 @@ import math
 from typing import Any
 
 import numpy as np
-import pycocotools.mask as coco
+
+from ... import coco_masks
 
 MOST_POINTS, _LARGEST = 1 << 17, 1 << 15
 
@@ -65,7 +66,7 @@ def crop_rle(crop: np.ndarray, left: int, top: int, size: tuple[int, int]) -> di
     check_crop(left, top, width, height, size)
     mask = np.zeros(size, np.uint8, order='F')
     mask[top : top + height, left : left + width] = crop != 0
-    rle = coco.encode(mask)
+    rle = coco_masks.encode(mask)
     return {'size': list(size), 'counts': rle['counts'].decode()}
 
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 from PIL import Image
-from pycocotools import mask as coco_mask
 from tqdm import tqdm
 
+from ... import coco_masks
 from .expressions import parse, speak
 from .groups import GENERALIZED, speak_of_targets
 from .scenes import MIN_RADIUS, SHAPES, SceneObject, sample_scene
@@ -236,7 +236,7 @@ def _region(mask: np.ndarray) -> dict:
     """COCO's fields for a mask (H, W) bool; the segmentation decodes to exactly this mask."""
     columns, rows = np.nonzero(mask.any(0))[0], np.nonzero(mask.any(1))[0]
     left, top = int(columns[0]), int(rows[0])
-    rle = coco_mask.encode(np.asfortranarray(mask, np.uint8))
+    rle = coco_masks.encode(np.asfortranarray(mask, np.uint8))
     polygon = _polygon(mask)
     return {
         'segmentation': [polygon] if polygon else {'size': list(mask.shape), 'counts': rle['counts'].decode()},
@@ -259,7 +259,7 @@ def _polygon(mask: np.ndarray) -> list[float]:
     corner = np.any(points - np.roll(points, 1, 0) != np.roll(points, -1, 0) - points, 1)
     outline = points[corner].astype(float).ravel().tolist()
     # A region that touches itself at a pixel corner has one contour, yet does not decode to itself.
-    decoded = coco_mask.decode(coco_mask.frPyObjects([outline], *mask.shape))[..., 0]
+    decoded = coco_masks.decode(coco_masks.frPyObjects([outline], *mask.shape))[..., 0]
     return outline if np.array_equal(decoded, mask) else []
 
 
