@@ -79,6 +79,7 @@ def test_one_graph_with_the_numbers_of_eager(build, counted, config, training):
         torch.testing.assert_close(of_compiled[name], gradient, rtol=1e-6, atol=1e-6, msg=name)
 
 
+@slow('20 s')
 def test_counts_of_sentences_share_a_graph_and_sizes_have_one_each(build, counted):
     model, eager = build('tiny', **{'model.compile.backend': 'eager'}).eval(), build('tiny').eval()
     image, ids, mask = batch()

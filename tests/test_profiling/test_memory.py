@@ -162,12 +162,13 @@ def test_no_attention_behind_another_encoder_does(encoder):
     assert not memory.scores, f'{len(memory.scores)} do, the first: {memory.scores[0]}'
 
 
+@slow('10 s each')
 @pytest.mark.parametrize(
     ('amp', 'checkpointed', 'limit'),
     [
         ('bf16', True, 7),
-        pytest.param('bf16', False, 12, marks=slow('10 s')),
-        pytest.param(None, False, 18, marks=slow('10 s')),
+        ('bf16', False, 12),
+        (None, False, 18),
     ],
 )
 def test_a_step_of_the_paper_fits_its_card(amp, checkpointed, limit):

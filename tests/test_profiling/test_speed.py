@@ -207,6 +207,7 @@ print((peak - before) / 2**20, (machine.memory_peak(device) - before) / 2**20)
 """
 
 
+@slow('10 s')
 def test_memory_of_a_step():
     """In a process of its own: what others left behind would be taken for free."""
     done = subprocess.run([sys.executable, '-W', 'ignore', '-c', MEMORY], capture_output=True, text=True, timeout=100)

@@ -193,6 +193,7 @@ def test_wrong_input_is_named(arguments, message, monkeypatch):
         check_cuda(PROJECTS / 'nowhere', 'cpu', 1)
 
 
+@slow('half a minute')
 def test_each_section_runs_on_a_cpu(bench):
     items = [replace(item, most=inf) for item in cuda_items(bench) if item.name in QUICK]  # on a busy machine, too
     assert {item.section for item in items} == set(SECTIONS) and len(items) == len(QUICK)
