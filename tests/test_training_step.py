@@ -6,6 +6,7 @@ import pytest
 import torch
 from mmengine.hooks import Hook, RuntimeInfoHook
 from mmengine.runner import Runner
+from slow import slow
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mgfe_ris.apis import load_config, use_mixed_precision
@@ -96,8 +97,10 @@ def runner(refshapes, small_swin, small_model, tmp_path, request, one_thread):
     return build
 
 
-@pytest.mark.parametrize('config', CONFIGS)
-@pytest.mark.parametrize('amp', [False, True])
+@pytest.mark.parametrize(
+    ('amp', 'config'),
+    [(False, 'paper'), (True, 'paper'), (False, 'lavt'), pytest.param(True, 'lavt', marks=slow('10 s'))],
+)
 def test_no_step_waits_for_the_gpu(runner, config, amp):
     clip = dict(max_norm=1.0)
     runner = runner(config, amp, **{'default_hooks.logger.interval': 1000, 'optim_wrapper.clip_grad': clip})
