@@ -11,6 +11,7 @@ from mgfe_ris.apis.experiments.photos import PEOPLE, TESTS
 from mgfe_ris.visualization import write_photos
 from mgfe_ris.visualization.marked_page import BEGIN, END
 
+REPO = Path(__file__).parents[2]
 MADE = '2026-01-01, abc'
 
 
@@ -152,3 +153,15 @@ def test_systems_are_compared_sentence_by_sentence_under_the_same_seeds(tmp_path
     write_photos(read_photos({'theirs': tmp_path / 'theirs'}), page, MADE, keep=True)
     assert '| ours | theirs |' not in page.read_text(), 'theirs are others now'
     assert '| prior | ours | 2 |' in page.read_text()
+
+
+def test_the_readme_says_what_the_page_of_this_repository_measured():
+    systems = json.loads((REPO / 'docs/photos.json').read_text())['systems']
+    full, scratch, largest, *models = (
+        [systems[row][test]['metrics']['mIoU']['mean'] for test in ('pool', 'people')]
+        for row in ('MGFE-RIS', 'MGFE-RIS from scratch', 'largest annotated object', 'LAVT', 'LAVT + CombineLoss')
+    )
+    on_val, by_people = (round(a - b) for a, b in zip(full, scratch, strict=True))
+    said = f'worth {on_val} points of mIoU on val there, and {by_people} on sentences by people'
+    assert said in (REPO / 'README.md').read_text().replace('\n', ' ')
+    assert largest[1] > max(people for _, people in (full, *models))
