@@ -1,6 +1,7 @@
 """The report of a GPU, on a CPU in small: what it must find, and what it must not be stopped by."""
 
 import time
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import replace
 from functools import partial
@@ -13,7 +14,7 @@ import torch
 from slow import slow
 
 from mgfe_ris.apis import check_cuda
-from mgfe_ris.apis.experiments.cuda import SECTIONS, broken_bounds, correctness, cuda_items, loop, speed
+from mgfe_ris.apis.experiments.cuda import SECTIONS, broken_bounds, correctness, cuda_items, graphs, loop, speed
 from mgfe_ris.apis.experiments.cuda.bench import Bench
 from mgfe_ris.apis.experiments.cuda.draws import AllDouble, SameDraws
 from mgfe_ris.apis.experiments.cuda.plan import Item, Skipped, work_off
@@ -191,6 +192,13 @@ def test_wrong_input_is_named(arguments, message, monkeypatch):
         check_cuda(PROJECTS, *arguments)
     with pytest.raises(ValueError, match='no such folder'):
         check_cuda(PROJECTS / 'nowhere', 'cpu', 1)
+
+
+def test_a_graph_of_ours_that_breaks_is_a_broken_bound(bench, monkeypatch):
+    monkeypatch.setattr(graphs, 'counted', lambda: nullcontext(lambda: (2, {'a reason': 1})))
+    ours, rival = (dict(graphs.count_graphs(bench, f'{name}_tiny'), name=name) for name in ('lavt', 'magnet'))
+    assert ours['breaks'] == rival['breaks'] == {'a reason': 1}
+    assert broken_bounds(dict(rows=dict(compile=[ours, rival]))) == ['compile: lavt']
 
 
 @slow('half a minute')
