@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # For each Python: an empty environment, into which pip installs the wheel that it builds of our source distribution, and
-# all that mgfe-ris[full] names; then data are drawn, a model is trained for two steps, tested and used, outside of the
-# checkout. The environments are deleted; each takes some 6 GB meanwhile, and minutes to install.
+# all that mgfe-ris[full] names; then data are drawn, a model is trained for seven steps, tested and used, outside of
+# the checkout. The environments are deleted; each takes some 6 GB meanwhile, and minutes to install.
 #
 #   bash tools/test_wheel.sh [PYTHON...]     such as python3.10 python3.13; default: python3
 set -euo pipefail

@@ -70,7 +70,8 @@ def test_a_page_of_an_earlier_run(report, tmp_path):
         (['--out', 'x', '--device', 'cpu', '--page', TOOL / 'page.md'], 'is a file; name a folder'),
     ],
 )
-def test_wrong_input_is_named(report, args, message):
+def test_wrong_input_is_named(report, monkeypatch, args, message):
+    monkeypatch.setattr('mgfe_ris.apis.measure_cuda', lambda *args: pytest.fail('minutes of measuring were begun'))
     status, printed = report(*args)
     assert status == 2 and message in printed and 'Traceback' not in printed
 
