@@ -92,6 +92,20 @@ def test_counts_of_sentences_share_a_graph_and_sizes_have_one_each(build, counte
     assert counted() == (3, {})
 
 
+def test_compiled_all_sentences_have_one_length(build):
+    assert build('tiny').data_preprocessor.tokenizer(['ring'])[1].shape == (1, 3)
+    ids, mask = build('tiny', **{'model.compile.backend': 'eager'}).data_preprocessor.tokenizer(['ring'])
+    assert ids.shape == mask.shape == (1, 20) and mask.sum() == 3
+
+
+@slow('5 min: it runs a C++ compiler')
+def test_inductor_trains_on_sentences_of_any_length(request):
+    built = request.getfixturevalue('runner')('tiny', **{'model.compile': True})
+    built.val_loop.evaluator.evaluate = lambda count: dict(oIoU=1.0)
+    built.train()
+    assert built.iter > 1
+
+
 def test_a_copy_of_a_compiled_model_runs_its_own_weights(build):
     model = build('tiny', **{'model.compile.backend': 'eager'}).eval()
     other = copy.deepcopy(model)

@@ -49,10 +49,16 @@ class ReferringModel(BaseModel):
         self.loss_function = MODELS.build(loss) if loss else None
 
     def lay_out(self, channels_last: bool = False, compile: bool | dict = False) -> None:
-        """Lay the weights out so that convolutions run channels-last; turn :meth:`segment` into compiled graphs."""
+        """Lay the weights out so that convolutions run channels-last; turn :meth:`segment` into compiled graphs.
+
+        A compiled model pads all sentences to ``max_tokens``, whatever its tokenizer's ``trim``.
+        """
         if channels_last:
             self.to(memory_format=torch.channels_last)
         if compile is not False:
+            # in training, Inductor cannot order the strides of tensors that have an open number of words (torch 2.14)
+            if (tokenizer := getattr(self.data_preprocessor, 'tokenizer', None)) is not None:
+                tokenizer.trim = False
             # hides the method of the class; with self as an argument, so that a copy of the model runs its own weights
             segment = torch.compile(type(self).segment, **({} if compile is True else compile))
             self.segment = partial(_one_graph_per_size, segment, self)  # type: ignore[method-assign]
