@@ -7,9 +7,12 @@ import runpy
 import shutil
 import subprocess
 import sys
+import sysconfig
+import venv
 from pathlib import Path
 
 import pytest
+from slow import slow
 
 from mgfe_ris.apis import load_config
 from mgfe_ris.datasets import ReferringDataset
@@ -238,19 +241,30 @@ def test_a_folder_in_refcocos_form(options_of, in_refcocos_form, refshapes):
         assert loader.dataset.ann_folder == 'a, (b)/refcoco', 'no card takes it for RefCOCO'
 
 
-def test_a_folder_with_lines_of_json(options_of, refshapes, tmp_path):
+@pytest.fixture
+def with_lines(refshapes, tmp_path):
+    """A folder with lines of JSON, of so many objects of a split."""
+
+    def write(**counts: int) -> Path:
+        folder = tmp_path / 'own'
+        folder.mkdir()
+        (folder / 'photos').symlink_to(refshapes / 'images')
+        for split, count in counts.items():
+            data = ReferringDataset(str(refshapes), 'refshapes', 'unc', split)
+            lines = [
+                dict(image=str(Path(info['img_path']).relative_to(refshapes / 'images')), sentences=info['sentences'],
+                     mask=info['segmentation'])
+                for info in map(data.get_data_info, range(count))
+            ]  # fmt: skip
+            (folder / f'{split}.jsonl').write_text('\n'.join(map(json.dumps, lines)))
+        return folder
+
+    return write
+
+
+def test_a_folder_with_lines_of_json(options_of, with_lines):
     """A photo of val has one object: there are no sentences to exchange. Five to train on are a batch."""
-    folder = tmp_path / 'own'
-    folder.mkdir()
-    (folder / 'photos').symlink_to(refshapes / 'images')
-    for split, count in (('train', 5), ('val', 1)):
-        data = ReferringDataset(str(refshapes), 'refshapes', 'unc', split)
-        lines = [
-            dict(image=str(Path(info['img_path']).relative_to(refshapes / 'images')), sentences=info['sentences'],
-                 mask=info['segmentation'])
-            for info in map(data.get_data_info, range(count))
-        ]  # fmt: skip
-        (folder / f'{split}.jsonl').write_text('\n'.join(map(json.dumps, lines)))
+    folder = with_lines(train=5, val=1)
     cfg = options_of(folder)
     assert list(cfg.test_cfg.splits) == ['val'] and not cfg.test_cfg.shuffled
     assert len(built(cfg.train_dataloader.dataset)) == cfg.train_dataloader.batch_size == 5
@@ -276,3 +290,39 @@ def test_data_that_cannot_be_trained_on(in_refcocos_form, monkeypatch, capsys):
     assert refused().startswith(f'error: {refs}')
     refs.unlink()
     assert 'refs(unc).p' in refused()
+
+
+# The script itself
+
+
+@pytest.fixture
+def environment(tmp_path, monkeypatch) -> Path:
+    """A fresh one, and the active one of what the test starts. What the requirements name is there already."""
+    folder = tmp_path / 'env'
+    venv.create(folder, with_pip=False)
+    (packages,) = folder.glob('lib/python*/site-packages')
+    shim = 'import _distutils_hack; _distutils_hack.add_shim()'  # mmengine imports distutils
+    (packages / 'borrowed.pth').write_text(f'{sysconfig.get_paths()["purelib"]}\n{shim}\n')
+    monkeypatch.setenv('VIRTUAL_ENV', str(folder))
+    monkeypatch.setenv('PATH', f'{folder / "bin"}{os.pathsep}{os.environ["PATH"]}')
+    monkeypatch.delenv('PYTHONPATH', raising=False)
+    return folder
+
+
+@slow('4 min: it trains for 20 epochs, and needs the Python index')
+def test_from_a_few_photos_to_a_model_card(environment, with_lines, tmp_path):
+    """In a copy of the checkout; run again, it only draws."""
+    left_out = shutil.ignore_patterns('.[!m]*', '*.egg-info', '__pycache__', 'build', 'data', 'work_dirs')
+    repo = shutil.copytree(REPO, tmp_path / 'repo', ignore=left_out)
+    command = ['bash', repo / 'tools/quickstart.sh', '--photos', with_lines(train=16, val=4)]
+    for _ in range(2):
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
+        said = done.stdout.splitlines()
+        files = [Path(line) for line in said[said.index('== done') + 1 : -1]]
+        assert len(files) == 5 and all(file.is_relative_to(repo) and file.stat().st_size for file in files)
+    assert 'testing' not in done.stdout and files[0].name.startswith('best_oIoU')
+    found = json.loads(files[1].read_text())
+    scores = found['metrics']
+    assert found['checkpoint'].endswith(files[0].name) and 'val-shuffled/mIoU' in scores
+    assert 0 < scores['val/mIoU'] < 100 and f'value: {scores["val/mIoU"]:.2f}' in files[4].read_text()
