@@ -1,5 +1,6 @@
 """Which objects and sentences of an index a data set holds, and in which order."""
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from numbers import Integral
 from typing import Any, NamedTuple
@@ -156,6 +157,15 @@ class Samples(Sequence):
         """Of each sample, bool: whether its sentence is known to be wrong."""
         excluded, sentence = self.selection.excluded, self.rows[:, 2]
         return np.zeros(len(self), bool) if excluded is None else (sentence >= 0) & excluded[sentence]
+
+    def fingerprint(self) -> str:
+        """A hash of what the samples are of, in their order: names of photos, masks and sentences."""
+        index, digest = self.shared, hashlib.md5(usedforsecurity=False)
+        for target, speaker, sentence in self.rows.tolist():
+            told = self._told(speaker) if sentence < 0 else [sentence]
+            said = [index.text(s, self.selection.key) for s in told]
+            digest.update(repr((index.photo_name(index.photo[target]), index.mask_bytes(target), said)).encode())
+        return digest.hexdigest()
 
     def _told(self, speaker: int) -> list[int]:
         """Numbers of an object's sentences, without those that are left out."""

@@ -1,5 +1,7 @@
-"""Whether a training goes on with the settings that it began with: configs are compared as data, and never run."""
+"""Whether a training goes on with the settings and samples that it began with: configs are compared as data, and never
+run."""
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -7,6 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmengine.config import Config
+
+from ..data_parts import parts_of
+from ..datasets.selection import Samples
 
 _DECISIVE = (
     *('model', 'optim_wrapper', 'param_scheduler', 'randomness', 'auto_scale_lr', 'train_dataloader', 'batch_samples'),
@@ -76,6 +81,25 @@ def changes_of(old: Any, new: str) -> list[Change] | None:
         return None
     changes = list(_differences('', before, json.loads(new)))
     return sorted(changes, key=lambda change: not change.is_decisive)
+
+
+def samples_of(dataset: Any) -> str:
+    """How many samples a data set has, and a hash of what its annotations say of them; only how many, where a part of
+    it is not of ours. The photos themselves are not read."""
+    kept = [getattr(part, 'data_list', None) for part in parts_of(dataset)]
+    known = [samples.fingerprint() for samples in kept if isinstance(samples, Samples)]
+    said = f'{len(dataset)} samples'
+    if len(known) < len(kept):
+        return said
+    return f'{said}, {hashlib.md5("".join(known).encode(), usedforsecurity=False).hexdigest()[:8]}'
+
+
+def changed_samples(old: Any, new: dict[str, str]) -> list[Change]:
+    """What differs between :func:`samples_of` the loops, ``train`` and ``val``; nothing, where the older is not said."""
+    if not isinstance(old, dict):
+        return []
+    pairs = {name: (old[name], now) for name, now in new.items() if name in old and old[name] != now}
+    return [Change(f'{name}_dataloader.dataset.annotations', *map(json.dumps, pair)) for name, pair in pairs.items()]
 
 
 _MISSING = object()

@@ -23,6 +23,8 @@ VALIDATED = 'last_validation'
 """Likewise: the epoch, or step, after which it was last validated."""
 SETTINGS = 'settings'
 """In ``meta``: the config that the checkpoint was written with, see ``settings_as_json``."""
+SAMPLES = 'samples_of'
+"""In ``meta``: of each loop, what it was trained or validated on, see ``samples_of``."""
 _NUMBERED = r'(?:epoch|iter)_\d+\.pth'
 _REPLACED = rf'{_NUMBERED}|best_[^/\\]+\.pth'
 _WRITTEN = rf'{_REPLACED}|{LAST}|(?:started_\d+_\d+|config)\.json|[^/\\]+\.(?:py|ya?ml)'
@@ -134,7 +136,7 @@ def best_in(folder: str | Path) -> Path | None:
 _OF_STEP = r'_(epoch|iter)_\d+\.pth$'
 
 
-_META = ('epoch', 'iter', 'samples', 'seed', 'dataset_meta', SETTINGS)
+_META = ('epoch', 'iter', 'samples', 'seed', 'dataset_meta', SETTINGS, SAMPLES)
 
 
 def training_state(checkpoint: Any, source: str | Path, folder: Path) -> dict:

@@ -1,6 +1,7 @@
 """Training that goes on: a checkpoint is read safely, and nothing outside of the work dir is touched."""
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from importlib.util import find_spec
 from logging import INFO, WARNING
 from pathlib import Path
@@ -28,9 +29,9 @@ from ..output_files import NO_RIGHT, NO_ROOM, whole_file
 from ..structures import gives_scores
 from ..tf32 import set_tf32
 from . import loops
-from .changed_settings import Change, changes_of, settings_as_json
+from .changed_settings import Change, changed_samples, changes_of, samples_of, settings_as_json
 from .checkpoint_hook import CheckpointHook as WholeCheckpointHook
-from .checkpoints import BEST, LAST, SETTINGS, newest_first, nothing_in, resumable_in, training_state
+from .checkpoints import BEST, LAST, SAMPLES, SETTINGS, newest_first, nothing_in, resumable_in, training_state
 from .dealing import DealtBatches, is_dealt
 from .launch import join_processes
 from .pinned import collate
@@ -59,6 +60,8 @@ class RISRunner(DealtBatches):
     param_schedulers: Any
     resumed: Path | None = None
     _changed: Sequence[Change] = ()
+    _anyway: bool = False
+    _samples_then: Any = None
 
     def setup_env(self, env_cfg: dict) -> None:
         """mmengine's, which takes a GPU for granted where several processes meet, see :func:`join_processes`; and
@@ -187,13 +190,14 @@ class RISRunner(DealtBatches):
         """Build what trains ahead of the training, so that what is wrong with the input shows before it starts.
 
         Raises:
-            ValueError: fewer samples than one batch.
+            ValueError: fewer samples than one batch; or a training that goes on, with other samples.
         """
         for loop in filter(None, (self.train_loop, self.val_loop)):  # reads the data sets
             samples = len(loop.dataloader.dataset)
             self.logger.info(f'{type(loop).__name__}: {samples} samples')
             if samples == 0 or (len(loop.dataloader) == 0 and not is_dealt(loop.dataloader)):
                 raise ValueError(f'fewer samples ({samples}) than one batch; lower batch_size')
+        self._changed = [*self._changed, *self._admit(changed_samples(self._samples_then, self._samples))]
         self.optim_wrapper = self.build_optim_wrapper(self.optim_wrapper)
         if self.param_schedulers is not None:
             self._compare_ends()
@@ -237,28 +241,36 @@ class RISRunner(DealtBatches):
             self._resume = False  # mmengine would look in the work dir, where a copy names the original's files
             return
         check_weights(self.model, state_dict_of(checkpoint), self._load_from)
-        self._compare_settings(checkpoint['meta'].get(SETTINGS), anyway)
-
-    def _compare_settings(self, old: str | None, anyway: bool) -> None:
-        """Name what differs from the settings that a checkpoint was written with."""
-        changes = changes_of(old, self._settings())
+        self._anyway = anyway
+        self._samples_then = checkpoint['meta'].get(SAMPLES)  # compared when they are read
+        changes = changes_of(checkpoint['meta'].get(SETTINGS), self._settings())
         if changes is None:
             self.logger.warning(f'{self._load_from} does not say its settings, as older ones: they are not compared')
-            return
+        else:
+            self._changed = self._admit(changes)
+
+    def _admit(self, changes: Sequence[Change]) -> list[Change]:
+        """Say what differs from the training that goes on; returns what makes another one of it."""
         decisive = [change for change in changes if change.is_decisive]
         for change in changes:
             self.logger.log(WARNING if change in decisive else INFO, f'changed since {self._load_from}: {change}')
-        if decisive and not anyway:
+        if decisive and not self._anyway:
             more = f', and {len(decisive) - 3} more' if len(decisive) > 3 else ''
             raise ValueError(
                 f'{self._load_from} is of a training with other settings: {"; ".join(map(str, decisive[:3]))}{more}. '
                 'Go on with those of then, train in another work dir, or let the new ones apply from here on with '
                 '--resume-anyway'
             )
-        self._changed = decisive
+        return decisive
 
     def _settings(self) -> str:
         return settings_as_json(self.cfg, self.world_size)
+
+    @cached_property
+    def _samples(self) -> dict[str, str]:
+        """Of each loop, see :func:`samples_of`."""
+        loops = dict(train=self.train_loop, val=self.val_loop)
+        return {name: samples_of(loop.dataloader.dataset) for name, loop in loops.items() if loop is not None}
 
     def _newest(self, candidates: list[Path]) -> tuple[str, dict]:
         """The newest one that is whole, and what it holds."""
@@ -328,7 +340,7 @@ class RISRunner(DealtBatches):
         Raises:
             OSError: the disk is full, or may not be written to; nothing is lost.
         """
-        meta = {**(meta or {}), SETTINGS: self._settings()}
+        meta = {**(meta or {}), SETTINGS: self._settings(), SAMPLES: self._samples}
         try:
             with whole_file(Path(out_dir, filename)) as part:
                 super().save_checkpoint(out_dir, part.name, *args, meta=meta, **kwargs)

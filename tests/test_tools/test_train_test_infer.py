@@ -1,6 +1,7 @@
 """Training, testing and inference as a user runs them, on drawn photos and a very small model."""
 
 import json
+import pickle
 import runpy
 import shutil
 import sys
@@ -396,6 +397,26 @@ def test_resuming_with_other_settings(refused, trained, options, tmp_path):
     line = refused('train.py', TINY, '--work-dir', tmp_path, '--resume', *options, 'optim_wrapper.optimizer.lr=0.5')
     assert 'of a training with other settings: optim_wrapper.optimizer.lr: 0.002 -> 0.5. ' in line
     assert line.endswith('--resume-anyway') and [path.name for path in tmp_path.glob('*.pth')] == ['epoch_2.pth']
+
+
+def test_resuming_with_other_annotations(refused, trained, options, refshapes, tmp_path):
+    """The same files, in which an object of train has other sentences."""
+    data = shutil.copytree(refshapes, tmp_path / 'data')
+    (file,) = data.glob('refshapes/refs(*).p')
+    refs = pickle.loads(file.read_bytes())
+    next(ref for ref in refs if ref['split'] == 'train')['sentences'][0]['raw'] = 'the other one'
+    file.write_bytes(pickle.dumps(refs))
+    work = tmp_path / 'work'
+    work.mkdir()
+    shutil.copy(trained[0] / 'epoch_2.pth', work)
+    checkpoint = torch.load(work / 'epoch_2.pth', weights_only=False)
+    settings = json.loads(checkpoint['meta']['settings'])
+    checkpoint['meta']['settings'] = json.dumps(settings).replace(str(refshapes), str(data))  # as if it lay there
+    torch.save(checkpoint, work / 'epoch_2.pth')
+    asked = ['train.py', TINY, '--work-dir', work, '--resume', *options, f'data_root={data}']
+    line = refused(*asked)
+    assert 'other settings: train_dataloader.dataset.annotations: "' in line and line.endswith('--resume-anyway')
+    assert 'val_dataloader' not in line
 
 
 def test_a_checkpoint_of_another_tokenizer(refused, best, options, tmp_path):
