@@ -1,5 +1,5 @@
 """What tools/quickstart.sh --photos DIR trains and tests on: looks at the folder, and prints the changes of the config,
-one a line.
+one a line. What a user should know of the data goes to standard error.
 
 Example: python tools/photos_options.py data/own
 """
@@ -10,9 +10,14 @@ import argparse
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-BATCH_SIZE = 16  # of configs/_base_/datasets/photos.py
+# What takes seconds is imported inside the functions: --help and wrong options need not wait for it
+if TYPE_CHECKING:
+    from mgfe_ris.datasets import ReferringDataset
+
+CONFIG = 'mgfe-ris_efficientnet-lite0_minilm_photos'
+FEW = 200  # steps in all
 
 
 def parse_args() -> argparse.Namespace:
@@ -22,8 +27,8 @@ def parse_args() -> argparse.Namespace:
 
 
 def options_of(folder: Path) -> list[str]:
-    """``key=value`` as ``--cfg-options`` takes it: where the data is, of which form, which splits are tested, and a
-    smaller batch where train has fewer objects than one.
+    """``key=value`` as ``--cfg-options`` takes it: where the data is, of which form, which splits are tested, a smaller
+    batch where train has fewer objects than one, and a warm-up of a tenth of the steps where they are few.
 
     Whether the photos are there is seen by the training, before it begins.
 
@@ -34,8 +39,8 @@ def options_of(folder: Path) -> list[str]:
     data_root, form = form_of(folder)
     options = [f'data_root="{data_root}"', f'test_cfg.splits={splits_of(data_root, form)}']
     options.append(f'test_cfg.shuffled={["val"] if can_be_exchanged(data_root, form) else []}')
-    if 0 < (objects := count_objects(data_root, form)) < BATCH_SIZE:
-        options.append(f'train_dataloader.batch_size={objects}')
+    options += suited_to(count_objects(data_root, form))
+    say_shared_photos(data_root, form)
     for loader in ('train', 'val', 'test'):
         options += [f'{loader}_dataloader.dataset.{key}={_quoted(value)}' for key, value in form.items()]
     return options
@@ -54,9 +59,7 @@ def form_of(folder: Path) -> tuple[Path, dict[str, str | None]]:
 
 def splits_of(data_root: Path, form: dict[str, Any]) -> list[str]:
     """Those to test on, ``val`` first."""
-    from mgfe_ris.datasets import ReferringDataset
-
-    there = ReferringDataset(str(data_root), **form, lazy_init=True).index.splits
+    there = _dataset(data_root, form).index.splits
     for split, use in (('train', 'to train on'), ('val', 'by which the best checkpoint is chosen')):
         if split not in there:
             named = data_root / (form['ann_folder'] or form['ann_file'])
@@ -69,18 +72,47 @@ def can_be_exchanged(data_root: Path, form: dict[str, Any]) -> bool:
     return _count(data_root, form, split='val', per_sentence=True, shuffle_sentences=True) > 0
 
 
+def say_shared_photos(data_root: Path, form: dict[str, Any]) -> None:
+    """Photos that a model was trained on are no test of it."""
+    from mgfe_ris.datasets.selection import shared_photos
+
+    data = _dataset(data_root, form, split='train')
+    for split, count in shared_photos(data.index, data.selection()).items():
+        photos = 'photo of train is' if count == 1 else 'photos of train are'
+        print(f'{count} {photos} in {split}, too, which tells less of other photos', file=sys.stderr)
+
+
 def count_objects(data_root: Path, form: dict[str, Any]) -> int:
     """Of train: the samples of an epoch."""
     return _count(data_root, form, split='train')
 
 
+def suited_to(objects: int) -> list[str]:
+    """What fewer objects of train need than the config has."""
+    from mgfe_ris.apis import load_config
+
+    cfg = load_config(CONFIG)
+    batch, warm_up = cfg.train_dataloader.batch_size, cfg.param_scheduler[0].end
+    options = [f'train_dataloader.batch_size={objects}'] if 0 < objects < batch else []
+    steps = cfg.train_cfg.max_epochs * max(objects // batch, 1)
+    if steps < FEW:
+        print(f'{objects} objects to train on make {steps} steps: too few to learn much from', file=sys.stderr)
+    return options + ([f'param_scheduler.0.end={max(steps // 10, 1)}'] if steps < 10 * warm_up else [])
+
+
 def _count(data_root: Path, form: dict[str, Any], **asked: Any) -> int:
-    """Samples, whose photos are not looked for."""
-    from mgfe_ris.datasets import ReferringDataset
+    """Samples."""
     from mgfe_ris.datasets.selection import select_rows
 
-    data = ReferringDataset(str(data_root), **form, **asked, lazy_init=True)
+    data = _dataset(data_root, form, **asked)
     return len(select_rows(data.index, data.selection()))
+
+
+def _dataset(data_root: Path, form: dict[str, Any], **asked: Any) -> ReferringDataset:
+    """Whose photos are not looked for."""
+    from mgfe_ris.datasets import ReferringDataset
+
+    return ReferringDataset(str(data_root), **form, **asked, lazy_init=True)
 
 
 def _quoted(value: str | None) -> str:

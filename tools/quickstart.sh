@@ -62,7 +62,12 @@ else
 fi
 
 echo "== 2/5 training"
-python tools/train.py $config --work-dir $out --resume "$@"
+python tools/train.py $config --work-dir $out --resume "$@" || {
+    status=$?
+    [ $status != 2 ] || [ ! -e $out/last_checkpoint ] ||
+        echo "For others than the photos and sentences that $out began with, move $out away, and run again" >&2
+    exit $status
+}
 
 best=$(ls -t $out/best_*.pth 2>/dev/null | head -n 1) ||
     refuse "$out: no best_*.pth, which the validations of a training leave there; move $out away, and run again"

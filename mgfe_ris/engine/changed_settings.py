@@ -95,7 +95,7 @@ def samples_of(dataset: Any) -> str:
 
 
 def changed_samples(old: Any, new: dict[str, str]) -> list[Change]:
-    """What differs between :func:`samples_of` the loops, ``train`` and ``val``; nothing, where the older is not said."""
+    """What differs between :func:`samples_of` ``train`` and ``val``; nothing, where the older is not said."""
     if not isinstance(old, dict):
         return []
     pairs = {name: (old[name], now) for name, now in new.items() if name in old and old[name] != now}

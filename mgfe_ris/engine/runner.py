@@ -12,6 +12,7 @@ from mmengine.dist import get_rank, is_distributed, master_only, sync_random_see
 from mmengine.evaluator import Evaluator
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.model import is_model_wrapper, revert_sync_batchnorm
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.registry import LOOPS
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop, Priority, Runner
 from mmengine.utils import get_object_from_string
@@ -33,6 +34,7 @@ from .changed_settings import Change, changed_samples, changes_of, samples_of, s
 from .checkpoint_hook import CheckpointHook as WholeCheckpointHook
 from .checkpoints import BEST, LAST, SAMPLES, SETTINGS, newest_first, nothing_in, resumable_in, training_state
 from .dealing import DealtBatches, is_dealt
+from .file_only import file_only
 from .launch import join_processes
 from .pinned import collate
 from .stopping import Stopped, StopRequest, keep_workers
@@ -203,6 +205,15 @@ class RISRunner(DealtBatches):
             self._compare_ends()
             if not (self.auto_scale_lr or {}).get('enable'):  # else they are built after the rate's scaling
                 self.param_schedulers = self.build_param_scheduler(self.param_schedulers)
+
+    def build_optim_wrapper(self, optim_wrapper: OptimWrapper | OptimWrapperDict | dict) -> Any:
+        """mmengine's; its line about each weight, of hundreds, stands in the file of the log alone."""
+        weights = list(self.model.parameters())
+        if frozen := sum(weight.numel() for weight in weights if not weight.requires_grad):
+            total = sum(weight.numel() for weight in weights)
+            self.logger.info(f'{frozen / 1e6:.2f} M of {total / 1e6:.2f} M parameters are frozen')
+        with file_only(self.logger):
+            return super().build_optim_wrapper(optim_wrapper)
 
     def _compare_ends(self) -> None:
         """Say where the learning rate's schedule ends before the training, or after it."""

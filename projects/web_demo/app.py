@@ -1,7 +1,7 @@
 """A page: drop a photo, say which objects are meant, see and download their masks.
 
 Examples:
-    python projects/web_demo/app.py                                  # the model that bash tools/quickstart.sh trains
+    python projects/web_demo/app.py                                  # what quickstart.sh left; first, of --photos
     python projects/web_demo/app.py --model FOLDER --port 8000
 """
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 # A page's last photo stays in memory for its slider, of so many pages: 3 bytes for each pixel, and 5 for each pixel
 # and sentence. The limits of a request are those of mgfe_ris.apis.infer.serving
 MAX_PAGES = 8
+DRAWN_WORDS, PHOTO_WORDS = 'the red circle on the left\nthe ring', 'the dog on the left\nthe woman in the blue coat'
 # Longest side of the picture with the masks, in pixels
 SHOWN = 640, 1280
 
@@ -235,7 +236,7 @@ def draw_examples(folder: Path) -> list[list[str]]:
 
 def knows_drawn_shapes_only(inferencer: RISInferencer) -> bool:
     """Whether its config is one of RefShapes'."""
-    return 'refshapes' in inferencer.model.cfg.test_dataloader.dataset.get('ann_folder', '')
+    return 'refshapes' in (inferencer.model.cfg.test_dataloader.dataset.get('ann_folder') or '')
 
 
 def build_page(demo: Demo, examples: list[list[str]]) -> Any:
@@ -251,7 +252,7 @@ def build_page(demo: Demo, examples: list[list[str]]) -> Any:
             with gradio.Column():
                 photo = gradio.Image(label='Photo', sources=['upload', 'clipboard'], height=320, elem_id='photo')
                 text = gradio.Textbox(
-                    label='Which objects?', placeholder='the red circle on the left\nthe ring', lines=2,
+                    label='Which objects?', placeholder=DRAWN_WORDS if examples else PHOTO_WORDS, lines=2,
                     max_lines=MAX_SENTENCES, elem_id='text',
                 )  # fmt: skip
                 button = gradio.Button('Show the masks', variant='primary', elem_id='segment')

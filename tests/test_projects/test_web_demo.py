@@ -24,6 +24,7 @@ from urllib.request import urlopen
 
 import numpy as np
 import pytest
+from mmengine.config import Config
 from PIL import Image
 from slow import slow
 
@@ -648,6 +649,20 @@ def test_a_trained_folder_by_its_name(app, model, tmp_path, monkeypatch):
     monkeypatch.setattr(app, 'build_page', lambda demo, examples: shown.append(demo.inferencer) or page)
     app.serve(args(model='quickstart-photos'), tmp_path)
     assert Path(shown[0].model.cfg.filename).parent == Path('work_dirs/quickstart-photos')
+
+
+@pytest.mark.parametrize(
+    ('dataset', 'drawn'),
+    [
+        (dict(ann_folder='refshapes+'), True),
+        (dict(ann_folder='pool/refcoco'), False),
+        (dict(ann_folder=None, ann_file='*.jsonl'), False),
+        (dict(datasets=[]), False),
+    ],
+)
+def test_drawn_examples_are_for_models_of_drawn_shapes(app, dataset, drawn):
+    cfg = Config(dict(test_dataloader=dict(dataset=dataset)))
+    assert app.knows_drawn_shapes_only(SimpleNamespace(model=SimpleNamespace(cfg=cfg))) == drawn
 
 
 def test_command_line(app, capsys, tmp_path, monkeypatch):

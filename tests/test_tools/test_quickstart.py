@@ -36,6 +36,11 @@ folder = next((pathlib.Path(words[i + 1]) for i, word in enumerate(words) if wor
 assert 'PYTHONDONTWRITEBYTECODE' not in os.environ or 'pip' in words or '-c' in words, 'each start would compile'
 if tool == 'photos_options.py':
     print({os.linesep.join(OPTIONS)!r})
+if tool == 'train.py' and 'REFUSES' in os.environ:
+    folder.mkdir(parents=True, exist_ok=True)
+    pathlib.Path(folder / os.environ['REFUSES']).touch()
+    print('error: other settings', file=sys.stderr)
+    sys.exit(2)
 if tool == 'train.py' and 'FAILS' not in os.environ and not (folder / 'best_oIoU_epoch_3.pth').is_file():
     folder.mkdir(parents=True)
     (folder / 'best_oIoU_epoch_3.pth').touch()
@@ -116,6 +121,17 @@ def test_a_training_that_leaves_no_checkpoint(quickstart, monkeypatch):
     status, _, err, calls = quickstart()
     assert status == 2 and err.startswith('error: work_dirs/quickstart: no best_*.pth, ') and err.count('\n') == 1
     assert 'test.py' not in [Path(words[0]).name for words in calls]
+
+
+@pytest.mark.parametrize(('there', 'lines'), [('last_checkpoint', 2), ('log', 1)])
+def test_photos_that_a_training_did_not_begin_with(quickstart, photos, monkeypatch, there, lines):
+    """What train.py advises of other settings, no option of this script can do."""
+    monkeypatch.setenv('REFUSES', there)
+    status, _, err, calls = quickstart('--photos', photos)
+    first, *more = err.splitlines()
+    assert (status, first, len(more)) == (2, 'error: other settings', lines - 1)
+    assert all('move work_dirs/quickstart-photos away, and run again' in line for line in more)
+    assert Path(calls[-1][0]).name == 'train.py'
 
 
 @pytest.mark.parametrize(
@@ -263,14 +279,31 @@ def with_lines(refshapes, tmp_path):
 
 
 def test_a_folder_with_lines_of_json(options_of, with_lines):
-    """A photo of val has one object: there are no sentences to exchange. Five to train on are a batch."""
+    """A photo of val has one object: there are no sentences to exchange. Five to train on are a batch, of 20 steps."""
     folder = with_lines(train=5, val=1)
     cfg = options_of(folder)
     assert list(cfg.test_cfg.splits) == ['val'] and not cfg.test_cfg.shuffled
     assert len(built(cfg.train_dataloader.dataset)) == cfg.train_dataloader.batch_size == 5
+    assert cfg.param_scheduler[0].end == 2
     (folder / 'val.jsonl').rename(folder / 'testA.jsonl')
     with pytest.raises(SystemExit, match='2'):
         options_of(folder)
+
+
+def test_what_a_user_should_know_of_the_data(with_lines, monkeypatch, capfd):
+    def noted() -> list[str]:
+        monkeypatch.setattr(sys, 'argv', ['photos_options.py', str(folder)])
+        runpy.run_path(str(REPO / 'tools/photos_options.py'), run_name='__main__')
+        out, err = capfd.readouterr()
+        assert all('=' in line for line in out.splitlines())
+        return [line for line in err.splitlines() if 'train' in line]
+
+    folder = with_lines(train=20, val=1)
+    assert noted() == ['20 objects to train on make 20 steps: too few to learn much from']
+    shutil.copy(folder / 'train.jsonl', folder / 'val.jsonl')
+    _, shared = noted()
+    photos = len({json.loads(line)['image'] for line in (folder / 'train.jsonl').open()})
+    assert shared.startswith(f'{photos} photos of train are in val, too')
 
 
 def test_data_that_cannot_be_trained_on(in_refcocos_form, monkeypatch, capsys):
