@@ -9,7 +9,7 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 from slow import slow
 
-from mgfe_ris.apis import build_model, export_onnx, load_config
+from mgfe_ris.apis import build_model, export_int8, export_onnx, load_config
 from mgfe_ris.apis.experiments.small_models import SMALL_ENCODERS
 from mgfe_ris.models.shapes_only import shapes_only
 
@@ -80,12 +80,28 @@ def test_what_a_light_encoder_was_pretrained_with_learns_slowly():
 
 
 @slow('20 s of tracing each')
-@pytest.mark.parametrize('name', CLIP)
-def test_clip_as_onnx(name, tmp_path):
+@pytest.mark.parametrize('name', [*CLIP, LIGHT[0]])
+def test_as_onnx(name, tmp_path):
+    assert export_onnx(small(name), tmp_path / 'out') < 1e-5  # of the logits; it raises where they differ
+
+
+@slow('30 s of tracing')
+def test_a_light_model_as_integers(refshapes, tmp_path):
+    data = {'data_root': str(refshapes)}
+    data |= {f'{loader}_dataloader.dataset.ann_folder': 'refshapes' for loader in ('train', 'val')}
+    export_onnx(model := small(LIGHT[0], **data), tmp_path / 'float')
+    found = export_int8(model, tmp_path / 'int8', samples=8)
+    assert found.sentences == found.compared == 8 and found.iou > 0.8
+    whole, integers = ((tmp_path / name / 'model.onnx').stat().st_size for name in ('float', 'int8'))
+    assert integers < whole / 2
+
+
+def small(name, **options):
+    """The config's model in small, for photos of 64 px."""
     scale = {'test_dataloader.dataset.pipeline.0.transforms.1.scale': (64, 64)}
-    config, options = ROOT / f'mgfe-ris_{name}_refcoco.py', {**SMALL_ENCODERS[name], **scale}
-    model = build_model(load_config(config, options=options, from_scratch=True)).eval()
-    assert export_onnx(model, tmp_path / 'out') < 1e-5  # of the logits; it raises where they differ
+    options = {**SMALL_ENCODERS[name], **scale, **options}
+    torch.manual_seed(0)
+    return build_model(load_config(ROOT / f'mgfe-ris_{name}_refcoco.py', options=options, from_scratch=True)).eval()
 
 
 def test_clips_words_and_photos_are_of_one_archive():

@@ -208,6 +208,8 @@ class RISRunner(DealtBatches):
 
     def build_optim_wrapper(self, optim_wrapper: OptimWrapper | OptimWrapperDict | dict) -> Any:
         """mmengine's; its line about each weight, of hundreds, stands in the file of the log alone."""
+        if isinstance(optim_wrapper, (OptimWrapper, OptimWrapperDict)):
+            return optim_wrapper  # the training asks again
         weights = list(self.model.parameters())
         if frozen := sum(weight.numel() for weight in weights if not weight.requires_grad):
             total = sum(weight.numel() for weight in weights)

@@ -121,11 +121,7 @@ _SETS = {'refcoco': 'RefCOCO', 'refcoco+': 'RefCOCO+', 'refcocog': 'G-Ref'}
 
 
 _PAGE = """
-Models that were trained on 436 photos of COCO (1,247 objects, 3,612 sentences that templates made: "leftmost
-elephant", "motorcycle in the picture"), and tested on 45 other photos of the same pool, and on photos and sentences
-by people, of the published val and test splits of RefCOCO, RefCOCO+ and G-Ref. No photo is in two of these. So few
-photos and sentences tell whether a model listens, and what a pretrained encoder is worth. **They are not comparable
-with published tables.**
+So few photos and sentences tell whether a model listens. **They are not comparable with published tables.**
 
 All in percent, mean of the seeds and, where there are several, after ± their standard deviation. {interval} Masks are
 compared at the photo's own size. The last four columns are a control, on the photos with several objects only: *as
@@ -156,42 +152,8 @@ which covers other photos and, with several seeds, other seeds; with one seed it
 
 {differences}
 
-## How it was made
-
-Two baselines do not listen. *Largest annotated object*: of all objects that COCO annotates in the photo, the one with
-the most pixels. Its outline is the annotated one, which no model is given: where the guess is right, the IoU is 100.
-*Prior*: the mean mask of the training's objects, stretched to each photo, cut at the level that fits the training
-best.
-
-The models have EfficientNet-lite0 and MiniLM, pretrained
-(`configs/mgfe_ris/mgfe-ris_efficientnet-lite0_minilm_photos.py`), and see each object of the pool's train 20 times,
-or, where it says *40 epochs*, 40 times, at 192 px. The last epoch is tested. Their settings were chosen on the pool's
-val, which flatters the first table.
-*From scratch* is MGFE-RIS with random weights and the built-in vocabulary
-(`configs/mgfe_ris/mgfe-ris_efficientnet-lite0_minilm_photos_from-scratch.py`). It also learns otherwise: nothing is
-frozen, the encoder learns at the full rate, not at a fifth of it, and the text encoder at a quarter.
-
-POOL is a folder in RefCOCO's form with the splits train and val; PEOPLE, one with `refcoco/`, `refcoco+/` and
-`refcocog/`. Their photos are other people's, and not in this repository;
-[data.md](data.md#what-people-say-and-what-photos-hold) says how to draw pictures of results.
-
-```bash
-bash tools/quickstart.sh --photos POOL     # MGFE-RIS
-python tools/analysis_tools/ablate.py table3 --data photos --rows 1_baseline 3_combine-loss \\
-    --seeds 3 --jobs 2 --out work_dirs/ablations --cfg-options data_root=POOL     # LAVT: --seeds 1
-python tools/analysis_tools/ablate.py table3 --data photos --rows 3_combine-loss --seeds 1 --jobs 2 \\
-    --out work_dirs/longer --cfg-options data_root=POOL train_cfg.max_epochs=40 param_scheduler.1.end=40
-python tools/train.py configs/mgfe_ris/mgfe-ris_efficientnet-lite0_minilm_photos_from-scratch.py \\
-    --cfg-options data_root=POOL
-test="bash tools/test_photos.sh POOL PEOPLE"
-# of each training its config, and epoch_20.pth, or epoch_40.pth
-$test work_dirs/photos/SYSTEM/seed0 python tools/test.py CONFIG CHECKPOINT
-$test work_dirs/photos/largest python tools/analysis_tools/blind_baseline.py CONFIG largest
-$test work_dirs/photos/prior python tools/analysis_tools/blind_baseline.py CONFIG prior
-python tools/analysis_tools/photos_page.py SYSTEM=work_dirs/photos/SYSTEM ...     # --keep leaves other rows
-```
-
-When each row was written, and at which commit of this repository (*with changes*: some edits were not committed):
+When each row came into this page, and at which commit of this repository (*with changes*: some edits were not
+committed); it was trained before that:
 
 {made}
 """

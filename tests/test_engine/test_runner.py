@@ -92,10 +92,8 @@ def build(folder: Path, **settings) -> RISRunner:
             collate_fn=dict(type='pseudo_collate'),
         ),
         train_cfg=dict(by_epoch=True, max_epochs=1),
-        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
         default_scope='mmseg',
-        log_level='WARNING',
-        **settings,
+        **{'optim_wrapper': dict(optimizer=dict(type='SGD', lr=0.1)), 'log_level': 'WARNING', **settings},
     )
 
 
@@ -112,6 +110,21 @@ def test_checkpoints_in_a_folder_of_their_own(tmp_path):
         assert runner.checkpoint_folder == tmp_path / 'all/run', 'also after the start'
     assert runner.iter == 4
     assert sorted(path.name for path in (tmp_path / 'all/run').iterdir()) == ['epoch_1.pth', 'epoch_2.pth']
+
+
+def test_each_weights_options_stand_in_the_file_of_the_log_alone(tmp_path, capfd):
+    optim = dict(optimizer=dict(type='SGD', lr=0.1), paramwise_cfg=dict(custom_keys=dict(weight=dict(lr_mult=0.1))))
+    runner = build(tmp_path, optim_wrapper=optim, log_level='INFO', experiment_name='quiet')
+    runner.model.norm.requires_grad_(False)
+    runner.prepare_training()
+    wrapper = runner.optim_wrapper
+    assert runner.build_optim_wrapper(wrapper) is wrapper, 'as the training asks again'
+    runner.logger.warning('after that')
+    shown = ''.join(capfd.readouterr())
+    (written,) = (path.read_text() for path in tmp_path.rglob('*.log'))
+    for one in ('paramwise_options -- weight:lr=0.01', 'norm.bias is skipped since its requires_grad=False'):
+        assert one in written and one not in shown
+    assert shown.count('0.00 M of 0.00 M parameters are frozen') == 1 and 'after that' in shown
 
 
 @pytest.mark.parametrize('settings', [dict(matmul=True, conv=False), dict(matmul=False, conv=True)])

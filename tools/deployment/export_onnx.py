@@ -1,7 +1,8 @@
 """Write a model as ONNX, checked against PyTorch; tools/infer.py and RISInferencer run the folder.
 
-With --int8, convolutions and linear layers compute with integers of 8 bits, whose ranges are learned from sentences of
-the training data; the masks are then compared with those of float32 on as many sentences of the validation data.
+With --int8, linear layers compute with integers of 8 bits, whose ranges are learned from sentences of the training
+data, and convolutions have weights of 8 bits; the masks are then compared with those of float32 on as many sentences of
+the validation data.
 
 Example: python tools/deployment/export_onnx.py work_dirs/quickstart --out exported
 """
