@@ -79,7 +79,7 @@ def say_shared_photos(data_root: Path, form: dict[str, Any]) -> None:
     data = _dataset(data_root, form, split='train')
     for split, count in shared_photos(data.index, data.selection()).items():
         photos = 'photo of train is' if count == 1 else 'photos of train are'
-        print(f'{count} {photos} in {split}, too, which tells less of other photos', file=sys.stderr)
+        print(f'{count} {photos} in {split}, too: a test on them says little about new photos', file=sys.stderr)
 
 
 def count_objects(data_root: Path, form: dict[str, Any]) -> int:
@@ -93,11 +93,13 @@ def suited_to(objects: int) -> list[str]:
 
     cfg = load_config(CONFIG)
     batch, warm_up = cfg.train_dataloader.batch_size, cfg.param_scheduler[0].end
-    options = [f'train_dataloader.batch_size={objects}'] if 0 < objects < batch else []
+    if not objects:
+        return []  # the training says it
+    options = [f'train_dataloader.batch_size={objects}'] if objects < batch else []
     steps = cfg.train_cfg.max_epochs * max(objects // batch, 1)
     if steps < FEW:
         print(f'{objects} objects to train on make {steps} steps: too few to learn much from', file=sys.stderr)
-    return options + ([f'param_scheduler.0.end={max(steps // 10, 1)}'] if steps < 10 * warm_up else [])
+    return options + ([f'param_scheduler.0.end={steps // 10}'] if steps < 10 * warm_up else [])
 
 
 def _count(data_root: Path, form: dict[str, Any], **asked: Any) -> int:

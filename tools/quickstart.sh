@@ -65,7 +65,7 @@ echo "== 2/5 training"
 python tools/train.py $config --work-dir $out --resume "$@" || {
     status=$?
     [ $status != 2 ] || [ ! -e $out/last_checkpoint ] ||
-        echo "For others than the photos and sentences that $out began with, move $out away, and run again" >&2
+        echo "If the photos, the sentences or this code changed since $out began, move $out away, and run again" >&2
     exit $status
 }
 

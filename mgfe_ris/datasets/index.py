@@ -139,10 +139,6 @@ class SharedIndex:
         """Of the mask of object ``i``, see :mod:`mgfe_ris.datasets.masks`."""
         return unpack_parts(_piece(self.masks, self.mask_end, i))
 
-    def mask_bytes(self, i: int) -> bytes:
-        """The same, as they are kept."""
-        return _piece(self.masks, self.mask_end, i)
-
     def without_mask(self) -> np.ndarray:
         """Of each object: whether its sentences have no target."""
         return np.diff(self.mask_end, prepend=0) == len(_NO_MASK)

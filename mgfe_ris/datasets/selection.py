@@ -1,6 +1,7 @@
 """Which objects and sentences of an index a data set holds, and in which order."""
 
 import hashlib
+import json
 from collections.abc import Iterable, Sequence
 from numbers import Integral
 from typing import Any, NamedTuple
@@ -159,12 +160,17 @@ class Samples(Sequence):
         return np.zeros(len(self), bool) if excluded is None else (sentence >= 0) & excluded[sentence]
 
     def fingerprint(self) -> str:
-        """A hash of what the samples are of, in their order: names of photos, masks and sentences."""
+        """A hash of what annotations say of the samples, in their order: names of photos, masks and sentences.
+
+        Photos, and masks that are PNGs, are not read.
+        """
         index, digest = self.shared, hashlib.md5(usedforsecurity=False)
         for target, speaker, sentence in self.rows.tolist():
             told = self._told(speaker) if sentence < 0 else [sentence]
-            said = [index.text(s, self.selection.key) for s in told]
-            digest.update(repr((index.photo_name(index.photo[target]), index.mask_bytes(target), said)).encode())
+            sentences = [index.text(s, self.selection.key) for s in told]
+            said = [index.photo_name(index.photo[target]), index.parts(target), *sentences]
+            digest.update(json.dumps(said, default=repr).encode())  # marshal's bytes are of a version of Python
+        digest.update(self.marked().tobytes())
         return digest.hexdigest()
 
     def _told(self, speaker: int) -> list[int]:

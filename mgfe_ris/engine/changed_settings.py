@@ -85,7 +85,7 @@ def changes_of(old: Any, new: str) -> list[Change] | None:
 
 def samples_of(dataset: Any) -> str:
     """How many samples a data set has, and a hash of what its annotations say of them; only how many, where a part of
-    it is not of ours. The photos themselves are not read."""
+    it is not of ours. Photos, and masks that are PNGs, are not read."""
     kept = [getattr(part, 'data_list', None) for part in parts_of(dataset)]
     known = [samples.fingerprint() for samples in kept if isinstance(samples, Samples)]
     said = f'{len(dataset)} samples'
@@ -98,8 +98,12 @@ def changed_samples(old: Any, new: dict[str, str]) -> list[Change]:
     """What differs between :func:`samples_of` ``train`` and ``val``; nothing, where the older is not said."""
     if not isinstance(old, dict):
         return []
-    pairs = {name: (old[name], now) for name, now in new.items() if name in old and old[name] != now}
-    return [Change(f'{name}_dataloader.dataset.annotations', *map(json.dumps, pair)) for name, pair in pairs.items()]
+    pairs = {name: (old.get(name), now) for name, now in new.items()}
+    return [
+        Change(f'{name}_dataloader.dataset', json.dumps(then), json.dumps(now))
+        for name, (then, now) in pairs.items()
+        if isinstance(then, str) and then != now
+    ]
 
 
 _MISSING = object()

@@ -12,7 +12,7 @@ from mmengine.dist import get_rank, is_distributed, master_only, sync_random_see
 from mmengine.evaluator import Evaluator
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.model import is_model_wrapper, revert_sync_batchnorm
-from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.optim import OptimWrapper
 from mmengine.registry import LOOPS
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop, Priority, Runner
 from mmengine.utils import get_object_from_string
@@ -199,16 +199,16 @@ class RISRunner(DealtBatches):
             self.logger.info(f'{type(loop).__name__}: {samples} samples')
             if samples == 0 or (len(loop.dataloader) == 0 and not is_dealt(loop.dataloader)):
                 raise ValueError(f'fewer samples ({samples}) than one batch; lower batch_size')
-        self._changed = [*self._changed, *self._admit(changed_samples(self._samples_then, self._samples))]
+        self._changed = [*self._changed, *self._admit(changed_samples(self._samples_then, self._samples), 'samples')]
         self.optim_wrapper = self.build_optim_wrapper(self.optim_wrapper)
         if self.param_schedulers is not None:
             self._compare_ends()
             if not (self.auto_scale_lr or {}).get('enable'):  # else they are built after the rate's scaling
                 self.param_schedulers = self.build_param_scheduler(self.param_schedulers)
 
-    def build_optim_wrapper(self, optim_wrapper: OptimWrapper | OptimWrapperDict | dict) -> Any:
-        """mmengine's; its line about each weight, of hundreds, stands in the file of the log alone."""
-        if isinstance(optim_wrapper, (OptimWrapper, OptimWrapperDict)):
+    def build_optim_wrapper(self, optim_wrapper: OptimWrapper | dict) -> Any:
+        """mmengine's; its lines about weights, of which there are hundreds, stand in the file of the log alone."""
+        if isinstance(optim_wrapper, OptimWrapper):
             return optim_wrapper  # the training asks again
         weights = list(self.model.parameters())
         if frozen := sum(weight.numel() for weight in weights if not weight.requires_grad):
@@ -256,13 +256,15 @@ class RISRunner(DealtBatches):
         check_weights(self.model, state_dict_of(checkpoint), self._load_from)
         self._anyway = anyway
         self._samples_then = checkpoint['meta'].get(SAMPLES)  # compared when they are read
+        if not isinstance(self._samples_then, dict):
+            self.logger.warning(f'{self._load_from} does not say its samples, as older ones: they are not compared')
         changes = changes_of(checkpoint['meta'].get(SETTINGS), self._settings())
         if changes is None:
             self.logger.warning(f'{self._load_from} does not say its settings, as older ones: they are not compared')
         else:
             self._changed = self._admit(changes)
 
-    def _admit(self, changes: Sequence[Change]) -> list[Change]:
+    def _admit(self, changes: Sequence[Change], what: str = 'settings') -> list[Change]:
         """Say what differs from the training that goes on; returns what makes another one of it."""
         decisive = [change for change in changes if change.is_decisive]
         for change in changes:
@@ -270,7 +272,7 @@ class RISRunner(DealtBatches):
         if decisive and not self._anyway:
             more = f', and {len(decisive) - 3} more' if len(decisive) > 3 else ''
             raise ValueError(
-                f'{self._load_from} is of a training with other settings: {"; ".join(map(str, decisive[:3]))}{more}. '
+                f'{self._load_from} is of a training with other {what}: {"; ".join(map(str, decisive[:3]))}{more}. '
                 'Go on with those of then, train in another work dir, or let the new ones apply from here on with '
                 '--resume-anyway'
             )

@@ -56,12 +56,16 @@ class ReferringModel(BaseModel):
         if channels_last:
             self.to(memory_format=torch.channels_last)
         if compile is not False:
-            # in training, Inductor cannot order the strides of tensors that have an open number of words (torch 2.14)
-            if (tokenizer := getattr(self.data_preprocessor, 'tokenizer', None)) is not None:
-                tokenizer.trim = False
+            self.pad_to_one_length()
             # hides the method of the class; with self as an argument, so that a copy of the model runs its own weights
             segment = torch.compile(type(self).segment, **({} if compile is True else compile))
             self.segment = partial(_one_graph_per_size, segment, self)  # type: ignore[method-assign]
+
+    def pad_to_one_length(self) -> None:
+        """All sentences, for what is compiled: in training, Inductor of torch 2.14 cannot order the strides of tensors
+        that have an open number of words."""
+        if (tokenizer := getattr(self.data_preprocessor, 'tokenizer', None)) is not None:
+            tokenizer.trim = False
 
     def segment(self, image: Tensor, token_ids: Tensor, word_mask: Tensor) -> Tensor:
         """image (B or 1, 3, H, W), ids and mask (B, T) -> logits (B, 2, h, w) of background and target, or (B, 1, h, w)

@@ -137,6 +137,7 @@ class Workload:
             self.optim = build_optim_wrapper(self.model, cfg)
 
         if self.setting.compile and self._compiled is None:
+            self.model.pad_to_one_length()
             self._compiled = torch.compile(self.model.segment)
 
     def step(self, batch: dict | None = None) -> Tensor:

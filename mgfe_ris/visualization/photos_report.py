@@ -121,7 +121,7 @@ _SETS = {'refcoco': 'RefCOCO', 'refcoco+': 'RefCOCO+', 'refcocog': 'G-Ref'}
 
 
 _PAGE = """
-So few photos and sentences tell whether a model listens. **They are not comparable with published tables.**
+Few photos and sentences tell whether a model listens. **They are not comparable with published tables.**
 
 All in percent, mean of the seeds and, where there are several, after ± their standard deviation. {interval} Masks are
 compared at the photo's own size. The last four columns are a control, on the photos with several objects only: *as

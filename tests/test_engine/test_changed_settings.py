@@ -6,11 +6,15 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from PIL import Image
 from test_runner import Toy
+from torch.utils.data import ConcatDataset
 
 from mgfe_ris.checkpoint_files import read_checkpoint
+from mgfe_ris.datasets import ReferringDataset
+from mgfe_ris.datasets.seeded import SeededDataset
 from mgfe_ris.engine import RISRunner
-from mgfe_ris.engine.changed_settings import changes_of, settings_as_json
+from mgfe_ris.engine.changed_settings import changed_samples, changes_of, samples_of, settings_as_json
 from mgfe_ris.engine.checkpoints import last_checkpoint_in
 
 BASE = dict(
@@ -171,3 +175,35 @@ def test_batches_of_another_size_have_the_schedule_of_their_epoch(tmp_path):
     epochs = {path.name: read_checkpoint(path)['meta']['iter'] for path in tmp_path.glob('*.pth')}
     assert epochs == {'epoch_1.pth': 4, 'epoch_2.pth': 2}
     assert last_checkpoint_in(tmp_path).name == 'epoch_2.pth', 'more steps are not always more'
+
+
+@pytest.fixture
+def samples(tmp_path):
+    """Of two objects, as they are or changed."""
+    Image.new('RGB', (8, 8)).save(tmp_path / 'a.png')
+
+    def read(sentence='left one', mask=((1, 1, 6, 1, 6, 6),), first=0, **settings) -> str:
+        lines = [
+            dict(image='a.png', sentences=[sentence], mask=mask),
+            dict(image='a.png', sentences=['b', 'c'], mask=mask),
+        ]
+        lines = lines[first:] + lines[:first]
+        (tmp_path / 'train.jsonl').write_text('\n'.join(map(json.dumps, lines)))
+        data = ReferringDataset(str(tmp_path), ann_file='*.jsonl', **settings)
+        return samples_of(SeededDataset(data))
+
+    return read
+
+
+def test_samples_are_told_apart_by_what_their_annotations_say(samples):
+    assert samples() == samples() == '2 samples, e03ce8cc', 'with every version of Python'
+    other = [samples(sentence='right one'), samples(mask=((1, 1, 5, 1, 6, 6),)), samples(first=1)]
+    assert len({samples(), *other}) == 4
+    assert samples(per_sentence=True).startswith('3 samples, ') and samples(indices=1).startswith('1 samples, ')
+    assert samples_of(ConcatDataset([list('ab'), list('c')])) == '3 samples', 'none of ours'
+
+
+def test_only_what_both_say_is_compared():
+    assert changed_samples(None, dict(train='1')) == changed_samples(dict(val='1', train=3), dict(train='1')) == []
+    (change,) = changed_samples(dict(train='1', val='2'), dict(train='1', val='3'))
+    assert str(change) == 'val_dataloader.dataset: "2" -> "3"' and change.is_decisive

@@ -345,7 +345,9 @@ def environment(tmp_path, monkeypatch) -> Path:
 @slow('4 min: it trains for 20 epochs, and needs the Python index')
 def test_from_a_few_photos_to_a_model_card(environment, with_lines, tmp_path):
     """In a copy of the checkout; run again, it only draws."""
-    left_out = shutil.ignore_patterns('.[!m]*', '*.egg-info', '__pycache__', 'build', 'data', 'work_dirs')
+    left_out = shutil.ignore_patterns(
+        '.[!m]*', '.mypy_cache', '*.egg-info', '__pycache__', 'build', 'data', 'work_dirs'
+    )
     repo = shutil.copytree(REPO, tmp_path / 'repo', ignore=left_out)
     command = ['bash', repo / 'tools/quickstart.sh', '--photos', with_lines(train=16, val=4)]
     for _ in range(2):

@@ -399,8 +399,8 @@ def test_resuming_with_other_settings(refused, trained, options, tmp_path):
     assert line.endswith('--resume-anyway') and [path.name for path in tmp_path.glob('*.pth')] == ['epoch_2.pth']
 
 
-def test_resuming_with_other_annotations(refused, trained, options, refshapes, tmp_path):
-    """The same files, in which an object of train has other sentences."""
+def test_resuming_with_other_annotations(refused, run_here, trained, options, refshapes, tmp_path, capfd):
+    """The same files, in which an object has another sentence. An older checkpoint says nothing of its samples."""
     data = shutil.copytree(refshapes, tmp_path / 'data')
     (file,) = data.glob('refshapes/refs(*).p')
     refs = pickle.loads(file.read_bytes())
@@ -415,8 +415,16 @@ def test_resuming_with_other_annotations(refused, trained, options, refshapes, t
     torch.save(checkpoint, work / 'epoch_2.pth')
     asked = ['train.py', TINY, '--work-dir', work, '--resume', *options, f'data_root={data}']
     line = refused(*asked)
-    assert 'other settings: train_dataloader.dataset.annotations: "' in line and line.endswith('--resume-anyway')
+    assert 'of a training with other samples: train_dataloader.dataset: "' in line and line.endswith('--resume-anyway')
     assert 'val_dataloader' not in line
+    run_here(*asked[:4], '--resume-anyway', *asked[5:], 'train_cfg.max_epochs=3')
+    assert (work / 'epoch_3.pth').is_file()
+    del checkpoint['meta']['samples_of']
+    (work / 'epoch_3.pth').unlink()
+    torch.save(checkpoint, work / 'epoch_2.pth')
+    capfd.readouterr()
+    run_here(*asked)
+    assert 'epoch_2.pth does not say its samples' in ''.join(capfd.readouterr())
 
 
 def test_a_checkpoint_of_another_tokenizer(refused, best, options, tmp_path):
