@@ -98,7 +98,7 @@ def test_compiled_all_sentences_have_one_length(build):
     assert ids.shape == mask.shape == (1, 20) and mask.sum() == 3
 
 
-@slow('5 min: it runs a C++ compiler')
+@slow('3 min: it runs a C++ compiler')
 def test_inductor_trains_on_sentences_of_any_length(request):
     built = request.getfixturevalue('runner')('tiny', **{'model.compile': True})
     built.val_loop.evaluator.evaluate = lambda count: dict(oIoU=1.0)

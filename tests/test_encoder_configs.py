@@ -85,7 +85,7 @@ def test_as_onnx(name, tmp_path):
     assert export_onnx(small(name), tmp_path / 'out') < 1e-5  # of the logits; it raises where they differ
 
 
-@slow('30 s of tracing')
+@slow('1 min of tracing')
 def test_a_light_model_as_integers(refshapes, tmp_path):
     data = {'data_root': str(refshapes)}
     data |= {f'{loader}_dataloader.dataset.ann_folder': 'refshapes' for loader in ('train', 'val')}

@@ -264,7 +264,10 @@ def test_compiled_but_for_the_parts(workload, monkeypatch):
     w = workload(compile=True)
     monkeypatch.setattr(type(w.model), 'segment', lambda self, *args: segment())
     monkeypatch.setattr(torch, 'compile', lambda function: lambda *args: compiled.append(1) or torch.zeros(1, 2, *SIZE))
+    tokenizer = w.model.data_preprocessor.tokenizer
+    assert tokenizer.trim
     speed.prepare(w)
+    assert not tokenizer.trim, 'sentences of a loader have one length'
     assert len(compiled) == 1 + speed.WARM_UP and len(eager) == 1
     speed.time_parts([w], machine.clock_of(w.device), repeats=4)
     assert len(compiled) == 1 + speed.WARM_UP and len(eager) == 5

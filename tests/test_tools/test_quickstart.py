@@ -342,7 +342,7 @@ def environment(tmp_path, monkeypatch) -> Path:
     return folder
 
 
-@slow('4 min: it trains for 20 epochs, and needs the Python index')
+@slow('3 min: it trains for 20 epochs, and needs the Python index')
 def test_from_a_few_photos_to_a_model_card(environment, with_lines, tmp_path):
     """In a copy of the checkout; run again, it only draws."""
     left_out = shutil.ignore_patterns(
