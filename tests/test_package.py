@@ -1,16 +1,15 @@
 """The source distribution holds what the wheel is built from; the wheel, configs and tools for a project anywhere."""
 
 import os
-import shutil
 import subprocess
 import sys
-import sysconfig
 import tarfile
 import textwrap
 import venv
 from pathlib import Path
 
 import pytest
+from environments import borrow_packages, copy_checkout
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / 'projects' / 'example_project'
@@ -20,9 +19,7 @@ EXAMPLE = ROOT / 'projects' / 'example_project'
 def source(tmp_path_factory) -> Path:
     """The source distribution of this checkout, less what a build before has left: setuptools packs that again."""
     folder = tmp_path_factory.mktemp('source')
-    made = ('*.egg-info', '__pycache__', '.mypy_cache', 'build', 'data', 'work_dirs')
-    left_out = shutil.ignore_patterns('.[!m]*', *made)  # but .mim
-    checkout = shutil.copytree(ROOT, folder / 'checkout', ignore=left_out)
+    checkout = copy_checkout(folder / 'checkout')
     code = f'import setuptools.build_meta as build; build.build_sdist({str(folder)!r})'
     subprocess.run([sys.executable, '-W', 'ignore', '-c', code], cwd=checkout, check=True, stdout=subprocess.DEVNULL)
     return next(folder.glob('mgfe_ris-*.tar.gz'))
@@ -41,11 +38,7 @@ def environment(source, tmp_path_factory) -> Path:
     bare = {name: value for name, value in os.environ.items() if name != 'PYTHONPATH'}
     install = [*pip, '--python', python, 'install', '--quiet', '--no-deps', '--no-index', wheel]
     subprocess.run(install, check=True, env=bare)
-    ours = next((folder / 'env').glob('lib/python*/site-packages'))
-    # a plain path entry: it brings the packages, but not the .pth of an editable install of ours
-    # mmengine imports distutils, which Python 3.12 and later have of setuptools, by such a line in a .pth of its own
-    shim = 'import _distutils_hack; _distutils_hack.add_shim()'
-    (ours / 'borrowed.pth').write_text(f'{sysconfig.get_paths()["purelib"]}\n{shim}\n')
+    borrow_packages(folder / 'env')
     return folder / 'env'
 
 

@@ -37,10 +37,14 @@ def options_of(folder: Path) -> list[str]:
         ValueError: annotations that cannot be read, or that have no split train or no split val.
     """
     data_root, form = form_of(folder)
-    options = [f'data_root="{data_root}"', f'test_cfg.splits={splits_of(data_root, form)}']
-    options.append(f'test_cfg.shuffled={["val"] if can_be_exchanged(data_root, form) else []}')
-    options += suited_to(count_objects(data_root, form))
-    say_shared_photos(data_root, form)
+    train = _dataset(data_root, form, split='train')
+    val = _dataset(data_root, form, split='val', per_sentence=True, shuffle_sentences=True)
+    named = data_root / (form['ann_folder'] or form['ann_file'] or '')
+    options = [f'data_root="{data_root}"', f'test_cfg.splits={splits_of(train, named)}']
+    # whether a photo of val has two objects with sentences
+    options.append(f'test_cfg.shuffled={["val"] if _count(val) else []}')
+    options += suited_to(_count(train))
+    say_shared_photos(train)
     for loader in ('train', 'val', 'test'):
         options += [f'{loader}_dataloader.dataset.{key}={_quoted(value)}' for key, value in form.items()]
     return options
@@ -57,34 +61,22 @@ def form_of(folder: Path) -> tuple[Path, dict[str, str | None]]:
     return folder.parent, dict(ann_folder=f'{name}/refcoco', split_by='unc', img_folder=f'{name}/images')
 
 
-def splits_of(data_root: Path, form: dict[str, Any]) -> list[str]:
-    """Those to test on, ``val`` first."""
-    there = _dataset(data_root, form).index.splits
+def splits_of(data: ReferringDataset, named: Path) -> list[str]:
+    """Those to test on, ``val`` first; ``named``: the annotations, for errors."""
+    there = data.index.splits
     for split, use in (('train', 'to train on'), ('val', 'by which the best checkpoint is chosen')):
         if split not in there:
-            named = data_root / (form['ann_folder'] or form['ann_file'])
             raise ValueError(f'{named}: no split {split!r}, {use}; there are {sorted(there)}')
     return ['val', *sorted(set(there) - {'train', 'val'})]
 
 
-def can_be_exchanged(data_root: Path, form: dict[str, Any]) -> bool:
-    """Whether a photo of val has two objects with sentences."""
-    return _count(data_root, form, split='val', per_sentence=True, shuffle_sentences=True) > 0
-
-
-def say_shared_photos(data_root: Path, form: dict[str, Any]) -> None:
+def say_shared_photos(train: ReferringDataset) -> None:
     """Photos that a model was trained on are no test of it."""
     from mgfe_ris.datasets.selection import shared_photos
 
-    data = _dataset(data_root, form, split='train')
-    for split, count in shared_photos(data.index, data.selection()).items():
+    for split, count in shared_photos(train.index, train.selection()).items():
         photos = 'photo of train is' if count == 1 else 'photos of train are'
         print(f'{count} {photos} in {split}, too: a test on them says little about new photos', file=sys.stderr)
-
-
-def count_objects(data_root: Path, form: dict[str, Any]) -> int:
-    """Of train: the samples of an epoch."""
-    return _count(data_root, form, split='train')
 
 
 def suited_to(objects: int) -> list[str]:
@@ -102,11 +94,10 @@ def suited_to(objects: int) -> list[str]:
     return options + ([f'param_scheduler.0.end={steps // 10}'] if steps < 10 * warm_up else [])
 
 
-def _count(data_root: Path, form: dict[str, Any], **asked: Any) -> int:
+def _count(data: ReferringDataset) -> int:
     """Samples."""
     from mgfe_ris.datasets.selection import select_rows
 
-    data = _dataset(data_root, form, **asked)
     return len(select_rows(data.index, data.selection()))
 
 

@@ -98,11 +98,10 @@ def changed_samples(old: Any, new: dict[str, str]) -> list[Change]:
     """What differs between :func:`samples_of` ``train`` and ``val``; nothing, where the older is not said."""
     if not isinstance(old, dict):
         return []
-    pairs = {name: (old.get(name), now) for name, now in new.items()}
     return [
-        Change(f'{name}_dataloader.dataset', json.dumps(then), json.dumps(now))
-        for name, (then, now) in pairs.items()
-        if isinstance(then, str) and then != now
+        Change(f'{name}_dataloader.dataset', json.dumps(old[name]), json.dumps(now))
+        for name, now in new.items()
+        if isinstance(old.get(name), str) and old[name] != now
     ]
 
 

@@ -63,7 +63,7 @@ class RISRunner(DealtBatches):
     resumed: Path | None = None
     _changed: Sequence[Change] = ()
     _anyway: bool = False
-    _samples_then: Any = None
+    _samples_then: dict | None = None
 
     def setup_env(self, env_cfg: dict) -> None:
         """mmengine's, which takes a GPU for granted where several processes meet, see :func:`join_processes`; and
@@ -199,7 +199,9 @@ class RISRunner(DealtBatches):
             self.logger.info(f'{type(loop).__name__}: {samples} samples')
             if samples == 0 or (len(loop.dataloader) == 0 and not is_dealt(loop.dataloader)):
                 raise ValueError(f'fewer samples ({samples}) than one batch; lower batch_size')
-        self._changed = [*self._changed, *self._admit(changed_samples(self._samples_then, self._samples), 'samples')]
+        if self._samples_then:  # else they are hashed at the first checkpoint: of a large data set, that takes seconds
+            changes = changed_samples(self._samples_then, self._samples)
+            self._changed = [*self._changed, *self._admit(changes, 'samples')]
         self.optim_wrapper = self.build_optim_wrapper(self.optim_wrapper)
         if self.param_schedulers is not None:
             self._compare_ends()
@@ -255,8 +257,9 @@ class RISRunner(DealtBatches):
             return
         check_weights(self.model, state_dict_of(checkpoint), self._load_from)
         self._anyway = anyway
-        self._samples_then = checkpoint['meta'].get(SAMPLES)  # compared when they are read
-        if not isinstance(self._samples_then, dict):
+        if isinstance(then := checkpoint['meta'].get(SAMPLES), dict):
+            self._samples_then = then  # compared when those of now are read
+        else:
             self.logger.warning(f'{self._load_from} does not say its samples, as older ones: they are not compared')
         changes = changes_of(checkpoint['meta'].get(SETTINGS), self._settings())
         if changes is None:

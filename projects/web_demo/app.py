@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 # A page's last photo stays in memory for its slider, of so many pages: 3 bytes for each pixel, and 5 for each pixel
 # and sentence. The limits of a request are those of mgfe_ris.apis.infer.serving
 MAX_PAGES = 8
-DRAWN_WORDS, PHOTO_WORDS = 'the red circle on the left\nthe ring', 'the dog on the left\nthe woman in the blue coat'
 # Longest side of the picture with the masks, in pixels
 SHOWN = 640, 1280
 
 TITLE = 'A mask for a sentence'
 INTRO = 'Drop a photo and say which objects are meant, each in a line of its own.'
 DRAWN = 'This model has seen drawn shapes only, as in the examples below, and no photos of the world.'
+DRAWN_WORDS, PHOTO_WORDS = 'the red circle on the left\nthe ring', 'the dog on the left\nthe woman in the blue coat'
 OUTLINES = 'This model draws outlines: a pixel has no score, and there is no threshold to move.'
 # On a phone the masks lie below what was given
 SCROLL = """() => {

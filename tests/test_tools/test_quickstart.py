@@ -7,11 +7,11 @@ import runpy
 import shutil
 import subprocess
 import sys
-import sysconfig
 import venv
 from pathlib import Path
 
 import pytest
+from environments import borrow_packages, copy_checkout
 from slow import slow
 
 from mgfe_ris.apis import load_config
@@ -333,9 +333,7 @@ def environment(tmp_path, monkeypatch) -> Path:
     """A fresh one, and the active one of what the test starts. What the requirements name is there already."""
     folder = tmp_path / 'env'
     venv.create(folder, with_pip=False)
-    (packages,) = folder.glob('lib/python*/site-packages')
-    shim = 'import _distutils_hack; _distutils_hack.add_shim()'  # mmengine imports distutils
-    (packages / 'borrowed.pth').write_text(f'{sysconfig.get_paths()["purelib"]}\n{shim}\n')
+    borrow_packages(folder)
     monkeypatch.setenv('VIRTUAL_ENV', str(folder))
     monkeypatch.setenv('PATH', f'{folder / "bin"}{os.pathsep}{os.environ["PATH"]}')
     monkeypatch.delenv('PYTHONPATH', raising=False)
@@ -345,10 +343,7 @@ def environment(tmp_path, monkeypatch) -> Path:
 @slow('3 min: it trains for 20 epochs, and needs the Python index')
 def test_from_a_few_photos_to_a_model_card(environment, with_lines, tmp_path):
     """In a copy of the checkout; run again, it only draws."""
-    left_out = shutil.ignore_patterns(
-        '.[!m]*', '.mypy_cache', '*.egg-info', '__pycache__', 'build', 'data', 'work_dirs'
-    )
-    repo = shutil.copytree(REPO, tmp_path / 'repo', ignore=left_out)
+    repo = copy_checkout(tmp_path / 'repo')
     command = ['bash', repo / 'tools/quickstart.sh', '--photos', with_lines(train=16, val=4)]
     for _ in range(2):
         done = subprocess.run(command, capture_output=True, text=True)
